@@ -1,0 +1,4 @@
+//! The engine: pipeline file, plan, tasks, windows, rhythms, and the host that runs them.
+
+pub mod ingest;
+pub mod pipeline;

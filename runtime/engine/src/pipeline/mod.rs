@@ -1,0 +1,126 @@
+//! The pipeline file: what it says (`declaration`), how it is read (`parse`), and what it means together with what its
+//! plugins say of themselves (`check`). All of it pure: text and descriptions in, a plan or diagnostics out.
+
+use std::collections::BTreeMap;
+
+use refrain_log::schema::{Field, Kind, Schema};
+use refrain_log::topic::TopicSpec;
+use refrain_plugin::{About, Limits};
+use serde::{Deserialize, Serialize};
+
+use crate::ingest::TimeUnit;
+
+/// When a node runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Rhythm {
+    /// At start, over what is there then.
+    Once,
+    /// Every so many microseconds.
+    Every(i64),
+    /// All the time.
+    Continuous,
+}
+
+/// A tumbling window.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Window {
+    /// Length in microseconds; windows start at multiples of it since the epoch.
+    pub size_us: i64,
+    /// How long after its end a row still counts, in microseconds of event time.
+    pub lateness_us: i64,
+    /// Name of the field that gets the window's start.
+    pub start_field: String,
+}
+
+/// What happens to a row that traps again in a fresh instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OnTrap {
+    /// It goes to `<node>.rejected`.
+    DeadLetter,
+    /// The node stops.
+    Fail,
+}
+
+/// Where a node's results go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Output {
+    /// Into a view of this name.
+    View(String),
+    /// Into a derived topic of this name.
+    Topic(String),
+}
+
+/// A source topic as planned.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SourceTopic {
+    /// Its declaration for the log.
+    pub spec: TopicSpec,
+    /// How far event times may run behind the newest seen, in microseconds.
+    pub disorder_us: i64,
+    /// Units of integer input for timestamp fields.
+    pub units: BTreeMap<String, TimeUnit>,
+}
+
+/// A node as planned: everything resolved and checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlannedNode {
+    /// Its name.
+    pub name: String,
+    /// Plugin as the file names it.
+    pub plugin: String,
+    /// What the plugin says.
+    pub about: About,
+    /// Options, all settings with defaults filled in.
+    pub options: Vec<(String, String)>,
+    /// Topic it reads.
+    pub input: String,
+    /// Whether `input` is a derived topic.
+    pub input_derived: bool,
+    /// Schema of the input topic.
+    pub input_schema: Schema,
+    /// Event-time field of the input topic; none: append time.
+    pub time: Option<String>,
+    /// Key fields of a fold, empty for a transform.
+    pub key: Vec<String>,
+    /// Window of a fold; none: a running total.
+    pub window: Option<Window>,
+    /// Whether rows of one key are all in one partition of the input, so that each partition is a task of its own.
+    /// Else the node is one task over all partitions in log order.
+    pub partitioned: bool,
+    /// How many tasks: the input's partitions when `partitioned` (always for a transform), else 1.
+    pub tasks: u32,
+    /// Where results go.
+    pub output: Output,
+    /// Schema of the results: for a fold key fields, then the window's start, then the plugin's outputs; for a transform
+    /// to a topic the plugin's outputs; for a transform to a view `partition: i64`, `offset: i64`, `ordinal: i64` of the
+    /// input row, then the plugin's outputs.
+    pub output_schema: Schema,
+    /// How many of the first fields are the key of the view.
+    pub output_key_fields: usize,
+    /// Declaration of the derived topic written, if one is.
+    pub output_topic: Option<TopicSpec>,
+    /// When it runs.
+    pub rhythm: Rhythm,
+    /// What a trapping row does.
+    pub on_trap: OnTrap,
+    /// Limits of its instances.
+    pub limits: Limits,
+    /// Rows for one call at most. Default 4,096.
+    pub call_rows: usize,
+    /// Whether guest NaNs are made canonical. Default true.
+    pub canonical_nans: bool,
+}
+
+/// A checked pipeline: nodes in an order in which each comes after what it reads.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// Source topics.
+    pub topics: Vec<SourceTopic>,
+    /// Nodes.
+    pub nodes: Vec<PlannedNode>,
+    /// Microseconds between commits of continuous nodes. Default 1 s.
+    pub commit_interval_us: i64,
+}
+
+#[doc(hidden)]
+pub fn _unused(_: Field, _: Kind) {}

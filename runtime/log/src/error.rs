@@ -1,0 +1,79 @@
+//! What can go wrong in the log, by what the caller must do about it.
+
+use crate::ids::Offset;
+
+/// The result of most calls of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An error of the log. Every message says what holds now and what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Retry later: there is no room for a new segment. Nothing was written, nothing is lost; appends work again
+    /// as soon as there is room.
+    #[error(
+        "no space left for topic {topic}, partition {partition}: nothing of this append was kept; free some space and append again"
+    )]
+    NoSpace {
+        /// Topic that needed room.
+        topic: String,
+        /// Partition that needed room.
+        partition: u32,
+    },
+    /// Reopen: a write or a sync failed, so what the file holds past its last durable row is unknown until it is
+    /// opened again. Never retried by itself.
+    #[error(
+        "{topic}/{partition}: {action} failed ({source}); the partition takes no appends until it is reopened; rows up to offset {durable} are safe"
+    )]
+    Failed {
+        /// Topic of the file.
+        topic: String,
+        /// Partition of the file.
+        partition: u32,
+        /// What was tried.
+        action: &'static str,
+        /// First offset that is not known to be durable.
+        durable: Offset,
+        /// The operating system's answer.
+        source: std::io::Error,
+    },
+    /// Damage to acknowledged data. Reported, never cut away.
+    #[error(
+        "{topic}/{partition}: rows {first} to {last} are damaged ({what}); they were acknowledged, so they are kept in quarantine and not served; restore segment {segment} from a copy"
+    )]
+    Damaged {
+        /// Topic of the segment.
+        topic: String,
+        /// Partition of the segment.
+        partition: u32,
+        /// First damaged offset.
+        first: Offset,
+        /// Last damaged offset, or the last one known to have been there.
+        last: Offset,
+        /// File name of the segment.
+        segment: String,
+        /// Which check failed.
+        what: String,
+    },
+    /// Another process owns the data folder.
+    #[error("{path} is in use by another process{holder}; send commands through it, or stop it first")]
+    Locked {
+        /// The folder.
+        path: String,
+        /// ` (pid 123)` when known, else empty.
+        holder: String,
+    },
+    /// Fix the input: the request does not fit the topic.
+    #[error("{0}")]
+    Invalid(String),
+    /// Any other answer of the operating system.
+    #[error("{action} {path}: {source}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which file.
+        path: String,
+        /// The operating system's answer.
+        source: std::io::Error,
+    },
+}

@@ -1,0 +1,54 @@
+//! Files, behind a trait: the real disk, and one in memory that forgets, tears and corrupts.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow_buffer::Buffer;
+
+/// A place for files. Every path is used as given.
+pub trait Storage: Send + Sync + std::fmt::Debug {
+    /// Makes the folder and its parents, durably.
+    fn create_dir_all(&self, path: &Path) -> io::Result<()>;
+    /// Names in the folder, sorted. An absent folder is empty.
+    fn list(&self, path: &Path) -> io::Result<Vec<String>>;
+    /// Makes a new file; it is an error if it exists. Durable in its folder after [`Storage::sync_dir`].
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn File>>;
+    /// Opens an existing file for reading and writing.
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn File>>;
+    /// Whole content of a small file.
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+    /// Replaces a small file, atomically and durably.
+    fn replace(&self, path: &Path, content: &[u8]) -> io::Result<()>;
+    /// Renames within the storage, durable after [`Storage::sync_dir`].
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Removes a file.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Removes a folder and all in it. An absent folder is no error.
+    fn remove_dir_all(&self, path: &Path) -> io::Result<()>;
+    /// Makes the folder's names durable.
+    fn sync_dir(&self, path: &Path) -> io::Result<()>;
+    /// Takes the file as an exclusive lock for this process, held until the guard is dropped.
+    /// `WouldBlock` when another holds it; the file's content then says who.
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>>;
+}
+
+/// One open file.
+pub trait File: Send + Sync + std::fmt::Debug {
+    /// Its length in bytes, preallocated part included.
+    fn len(&self) -> io::Result<u64>;
+    /// Makes the file at least `len` bytes long, with blocks behind every byte, zeros where nothing was written.
+    /// `StorageFull` when there is no room; the file is then as before.
+    fn allocate(&self, len: u64) -> io::Result<()>;
+    /// Writes all parts one after another at `position`, inside the allocated length. After an error anything
+    /// may be there.
+    fn write_at(&self, position: u64, parts: &[&[u8]]) -> io::Result<()>;
+    /// Makes everything written durable. After an error nothing is known about what was written since the last
+    /// good sync.
+    fn sync(&self) -> io::Result<()>;
+    /// Reads up to `buffer.len()` bytes; fewer only at the end of the file. Never through a map.
+    fn read_at(&self, position: u64, buffer: &mut [u8]) -> io::Result<usize>;
+    /// Bytes that will never be written again, without a copy where the storage has a map. The caller answers
+    /// for that: only published frames of a segment are looked at this way.
+    fn view(&self, position: u64, len: usize) -> io::Result<Buffer>;
+}

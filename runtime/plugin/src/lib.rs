@@ -1,0 +1,12 @@
+//! The Wasm host: loads components, calls them, limits them, and turns every way in which they can misbehave into a
+//! typed error. It knows wit/ and columns; it knows no topic, offset, key or window.
+
+pub mod about;
+pub mod fault;
+pub mod host;
+pub mod instance;
+
+pub use about::{About, PluginKind, Setting};
+pub use fault::{Fault, FaultKind, LoadError};
+pub use host::{Digest, Host, HostOptions, Plugin};
+pub use instance::{Entries, Evaluated, Input, Instance, Limits, Reject, States, Transformed};

@@ -1,0 +1,10 @@
+//! Keyed state, views and the one commit: the commit log, the stores read from it, and digests.
+//! Knows the log; knows no plugin, window or pipeline file. Keys and states are bytes to it, view rows are typed.
+
+pub mod commit;
+pub mod digest;
+pub mod error;
+pub mod store;
+pub mod view;
+
+pub use error::{Error, Result};
