@@ -13,7 +13,10 @@ pub trait Clock: Send + Sync + std::fmt::Debug {
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "the one room where the clock is read")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one room where the clock is read"
+    )]
     fn now(&self) -> Timestamp {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         Timestamp(now.map_or(0, |d| i64::try_from(d.as_micros()).unwrap_or(i64::MAX)))

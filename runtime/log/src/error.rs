@@ -56,7 +56,9 @@ pub enum Error {
         what: String,
     },
     /// Another process owns the data folder.
-    #[error("{path} is in use by another process{holder}; send commands through it, or stop it first")]
+    #[error(
+        "{path} is in use by another process{holder}; send commands through it, or stop it first"
+    )]
     Locked {
         /// The folder.
         path: String,

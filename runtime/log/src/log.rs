@@ -106,7 +106,11 @@ impl Pending {
 impl Log {
     /// Opens the log in `folder`, making it when absent, and recovers it. Does not take the folder's lock: the host
     /// holds one for the log and the state together.
-    pub fn open(_storage: Arc<dyn Storage>, _clock: Arc<dyn Clock>, _folder: PathBuf) -> Result<(Log, Vec<Finding>)> {
+    pub fn open(
+        _storage: Arc<dyn Storage>,
+        _clock: Arc<dyn Clock>,
+        _folder: PathBuf,
+    ) -> Result<(Log, Vec<Finding>)> {
         todo!()
     }
 

@@ -25,7 +25,14 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, in the order of the documentation.
-    pub const ALL: [Kind; 6] = [Kind::Bool, Kind::I64, Kind::F64, Kind::Text, Kind::Bytes, Kind::Timestamp];
+    pub const ALL: [Kind; 6] = [
+        Kind::Bool,
+        Kind::I64,
+        Kind::F64,
+        Kind::Text,
+        Kind::Bytes,
+        Kind::Timestamp,
+    ];
 
     /// The name that pipeline files, plugins and messages use.
     pub fn name(self) -> &'static str {
@@ -71,7 +78,11 @@ pub struct Field {
 impl Field {
     /// A field that is never null.
     pub fn new(name: impl Into<String>, kind: Kind) -> Self {
-        Self { name: name.into(), kind, nullable: false }
+        Self {
+            name: name.into(),
+            kind,
+            nullable: false,
+        }
     }
 
     /// The same field, nullable.
@@ -83,7 +94,13 @@ impl Field {
 
 impl std::fmt::Display for Field {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}{}", self.name, self.kind.name(), if self.nullable { "?" } else { "" })
+        write!(
+            f,
+            "{}: {}{}",
+            self.name,
+            self.kind.name(),
+            if self.nullable { "?" } else { "" }
+        )
     }
 }
 

@@ -71,7 +71,11 @@ impl Plugin {
     }
 
     /// A new instance, configured: every setting of [`About::settings`] by name, defaults filled in by the caller.
-    pub fn instantiate(&self, _options: &[(String, String)], _limits: Limits) -> Result<Instance, Fault> {
+    pub fn instantiate(
+        &self,
+        _options: &[(String, String)],
+        _limits: Limits,
+    ) -> Result<Instance, Fault> {
         todo!()
     }
 }

@@ -18,7 +18,11 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { memory_bytes_max: 256 << 20, call_ms_max: 10_000, answer_bytes_max: 64 << 20 }
+        Self {
+            memory_bytes_max: 256 << 20,
+            call_ms_max: 10_000,
+            answer_bytes_max: 64 << 20,
+        }
     }
 }
 
@@ -93,7 +97,8 @@ impl States {
     /// Adds one.
     pub fn push(&mut self, state: &[u8]) {
         self.bytes.extend_from_slice(state);
-        self.ends.push(u32::try_from(self.bytes.len()).expect("states of one call stay below 4 GiB"));
+        self.ends
+            .push(u32::try_from(self.bytes.len()).expect("states of one call stay below 4 GiB"));
     }
 }
 
@@ -109,7 +114,11 @@ impl Instance {
     }
 
     /// `fold.update`. Rejects are rising, one a row at most.
-    pub fn update(&mut self, _input: Input<'_>, _entries: Entries<'_>) -> Result<Vec<Reject>, Fault> {
+    pub fn update(
+        &mut self,
+        _input: Input<'_>,
+        _entries: Entries<'_>,
+    ) -> Result<Vec<Reject>, Fault> {
         todo!()
     }
 

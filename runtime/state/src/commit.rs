@@ -112,7 +112,11 @@ pub struct State {
 impl State {
     /// Opens the commit log in `folder`, making it when absent, and reads it: after this every store and view stands at
     /// the last commit.
-    pub fn open(_storage: Arc<dyn Storage>, _clock: Arc<dyn Clock>, _folder: PathBuf) -> Result<(State, Vec<Finding>)> {
+    pub fn open(
+        _storage: Arc<dyn Storage>,
+        _clock: Arc<dyn Clock>,
+        _folder: PathBuf,
+    ) -> Result<(State, Vec<Finding>)> {
         todo!()
     }
 

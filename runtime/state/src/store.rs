@@ -40,7 +40,8 @@ impl Spans {
     /// Adds one.
     pub fn push(&mut self, value: &[u8]) {
         self.bytes.extend_from_slice(value);
-        self.ends.push(u32::try_from(self.bytes.len()).expect("one set of changes stays below 4 GiB"));
+        self.ends
+            .push(u32::try_from(self.bytes.len()).expect("one set of changes stays below 4 GiB"));
     }
 
     /// All of them, in order.

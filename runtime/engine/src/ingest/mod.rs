@@ -87,6 +87,10 @@ pub fn decode_stream(
 }
 
 /// Opens a decoder over a file of any format.
-pub fn decode_file(_format: Format, _path: &Path, _options: DecodeOptions) -> Result<Box<dyn Decoder>, IngestError> {
+pub fn decode_file(
+    _format: Format,
+    _path: &Path,
+    _options: DecodeOptions,
+) -> Result<Box<dyn Decoder>, IngestError> {
     todo!()
 }
