@@ -1,0 +1,207 @@
+//! Keyed state: what an author writes, and the slots that the host sees.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::bindings::{self, Rows, Spans};
+use crate::cell::bitmap;
+use crate::codec;
+use crate::plugin::{Plugin, Reject};
+use crate::row::{Row, Writer};
+
+/// The state of one key and window. `#[state]` makes a struct or enum one; its `Default` is the state before the first
+/// row. States that are equal must save as equal bytes: use `BTreeMap` and `BTreeSet`, never `HashMap` and `HashSet`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the state of a fold",
+    label = "needs `#[state]` and a `Default`",
+    note = "put #[state] and #[derive(Default)] on it"
+)]
+pub trait State: Default + Serialize + DeserializeOwned + 'static {}
+
+impl State for bool {}
+impl State for i64 {}
+impl State for f64 {}
+impl State for String {}
+impl<T: Serialize + DeserializeOwned + 'static> State for Vec<T> {}
+
+/// A plugin that keeps a state for each key and window.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a fold",
+    label = "needs `impl Fold for {Self}`",
+    note = "a plugin without state is exported with export_transform!"
+)]
+pub trait Fold: Plugin {
+    /// The input fields wanted. No other column is read from disk.
+    type Input<'a>: Row<'a>;
+    /// What is kept for each key and window.
+    type State: State;
+    /// The fields of the view, beside the key and the window.
+    type Output: Row<'static>;
+
+    /// Whether the row is taken. Asked for each row, before [`update`](Fold::update); a row that is refused touches
+    /// nothing, because nothing can be touched here. Takes all when left out.
+    #[inline(always)]
+    fn check(&self, _state: &Self::State, _row: &Self::Input<'_>) -> Result<(), Reject> {
+        Ok(())
+    }
+
+    /// Takes a row into the state of its key and window.
+    fn update(&self, state: &mut Self::State, row: Self::Input<'_>);
+
+    /// What the view shows for this state; `None`: nothing, and a row shown before goes away.
+    fn evaluate(&self, state: &Self::State) -> Option<Self::Output>;
+}
+
+/// Rejects of one call, as the contract wants them.
+type Rejects = Vec<bindings::Reject>;
+
+/// The states of one instance, by slot. A slot that was never written holds the default.
+pub(crate) struct Slots<F: Fold> {
+    states: Vec<F::State>,
+}
+
+impl<F: Fold> Slots<F> {
+    pub(crate) fn new() -> Self {
+        Self { states: Vec::new() }
+    }
+
+    #[inline(always)]
+    fn state(&mut self, slot: u32) -> &mut F::State {
+        let slot = slot as usize;
+        if slot >= self.states.len() {
+            self.grow(slot);
+        }
+        &mut self.states[slot]
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self, slot: usize) {
+        self.states.resize_with(slot + 1, F::State::default);
+    }
+
+    pub(crate) fn update(
+        &mut self,
+        fold: &F,
+        input: &Rows,
+        rows: &[u32],
+        slots: &[u32],
+    ) -> Result<Rejects, String> {
+        let columns = F::Input::bind(input)?;
+        let mut rejects = Rejects::new();
+        if rows.is_empty() {
+            self.update_each(fold, &columns, slots, &mut rejects);
+        } else {
+            self.update_listed(fold, &columns, rows, slots, &mut rejects)?;
+        }
+        Ok(rejects)
+    }
+
+    /// Row i into slot i: the loop that nearly all rows take.
+    fn update_each<'a>(
+        &mut self,
+        fold: &F,
+        columns: &<F::Input<'a> as Row<'a>>::Columns,
+        slots: &[u32],
+        rejects: &mut Rejects,
+    ) {
+        for (row, slot) in slots.iter().enumerate() {
+            let input = F::Input::read(columns, row);
+            let state = self.state(*slot);
+            match fold.check(state, &input) {
+                Ok(()) => fold.update(state, input),
+                Err(reject) => push(rejects, row as u32, reject),
+            }
+        }
+    }
+
+    /// Listed rows, each into its slots: all of them or none.
+    fn update_listed<'a>(
+        &mut self,
+        fold: &F,
+        columns: &<F::Input<'a> as Row<'a>>::Columns,
+        rows: &[u32],
+        slots: &[u32],
+        rejects: &mut Rejects,
+    ) -> Result<(), String> {
+        if rows.len() != slots.len() {
+            return Err("the host sent entries with another number of slots than rows".to_string());
+        }
+        let mut start = 0;
+        for group in rows.chunk_by(|a, b| a == b) {
+            let row = group[0];
+            let slots = &slots[start..start + group.len()];
+            start += group.len();
+            match self.check_all(fold, &F::Input::read(columns, row as usize), slots) {
+                Ok(()) => slots.iter().for_each(|slot| {
+                    fold.update(self.state(*slot), F::Input::read(columns, row as usize));
+                }),
+                Err(reject) => push(rejects, row, reject),
+            }
+        }
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn check_all(&mut self, fold: &F, row: &F::Input<'_>, slots: &[u32]) -> Result<(), Reject> {
+        slots.iter().try_for_each(|slot| fold.check(self.state(*slot), row))
+    }
+
+    /// One output row a slot, and the bitmap of those that are there.
+    pub(crate) fn evaluate(&mut self, fold: &F, slots: &[u32]) -> (Rows, Vec<u8>) {
+        let mut writer = Writer::<F::Output>::new();
+        let mut present = Vec::with_capacity(slots.len());
+        for slot in slots {
+            let output = fold.evaluate(self.state(*slot));
+            present.push(output.is_some());
+            match output {
+                Some(row) => writer.push(row),
+                None => writer.push_nothing(),
+            }
+        }
+        let present = if present.contains(&false) { bitmap(&present) } else { Vec::new() };
+        (writer.finish(), present)
+    }
+
+    pub(crate) fn save(&mut self, slots: &[u32]) -> Result<Spans, String> {
+        let mut spans = Spans { ends: Vec::with_capacity(slots.len()), bytes: Vec::new() };
+        for slot in slots {
+            codec::encode(self.state(*slot), &mut spans.bytes)?;
+            let end = u32::try_from(spans.bytes.len()).expect("a Wasm memory has at most 4 GiB");
+            spans.ends.push(end);
+        }
+        Ok(spans)
+    }
+
+    pub(crate) fn restore(&mut self, slots: &[u32], states: &Spans) -> Result<(), String> {
+        if slots.len() != states.ends.len() {
+            return Err("the host sent another number of states than slots".to_string());
+        }
+        let mut start = 0;
+        for (slot, end) in slots.iter().zip(&states.ends) {
+            let end = *end as usize;
+            *self.state(*slot) = codec::decode(&states.bytes[start..end])?;
+            start = end;
+        }
+        Ok(())
+    }
+
+    /// The state of slot 0.
+    pub(crate) fn into_first(self) -> F::State {
+        self.states.into_iter().next().unwrap_or_default()
+    }
+
+    pub(crate) fn release(&mut self, slots: &[u32]) {
+        for slot in slots {
+            if let Some(state) = self.states.get_mut(*slot as usize) {
+                *state = F::State::default();
+            }
+        }
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn push(rejects: &mut Rejects, row: u32, reject: Reject) {
+    rejects.push(bindings::Reject { row, reason: reject.reason });
+}

@@ -1,0 +1,82 @@
+//! Write a Refrain plugin in Rust: plain structs for rows and state, two functions, no Wasm in sight.
+//!
+//! ```
+//! use refrain_sdk::prelude::*;
+//!
+//! #[derive(Row)]
+//! struct Flight { delay: i64 }
+//!
+//! #[state]
+//! #[derive(Default)]
+//! struct Totals { flights: i64, delay_sum: i64 }
+//!
+//! #[derive(Row, Debug, PartialEq)]
+//! struct Delays { flights: i64, delay_mean: f64 }
+//!
+//! /// Delays of flights.
+//! #[derive(Plugin)]
+//! struct DelaysPlugin;
+//!
+//! impl Fold for DelaysPlugin {
+//!     type Input<'a> = Flight;
+//!     type State = Totals;
+//!     type Output = Delays;
+//!
+//!     fn update(&self, totals: &mut Totals, flight: Flight) {
+//!         totals.flights += 1;
+//!         totals.delay_sum += flight.delay;
+//!     }
+//!
+//!     fn evaluate(&self, totals: &Totals) -> Option<Delays> {
+//!         let delay_mean = totals.delay_sum as f64 / totals.flights as f64;
+//!         Some(Delays { flights: totals.flights, delay_mean })
+//!     }
+//! }
+//!
+//! export_fold!(DelaysPlugin);
+//!
+//! let delays = TestFold::new(DelaysPlugin).row(Flight { delay: 3 }).row(Flight { delay: 6 }).output();
+//! assert_eq!(delays, Some(Delays { flights: 2, delay_mean: 4.5 }));
+//! # fn main() {}
+//! ```
+//!
+//! The host groups rows by key and window and gives each group a slot; a plugin sees a state and a row, and knows
+//! neither key nor window. What it keeps outside its states is lost.
+
+#![deny(unsafe_code)]
+#![warn(missing_docs)]
+
+extern crate self as refrain_sdk;
+
+#[doc(hidden)]
+pub mod bindings;
+#[doc(hidden)]
+pub mod codec;
+#[doc(hidden)]
+pub mod export;
+
+mod cell;
+mod fold;
+mod plugin;
+mod row;
+mod test_fold;
+mod test_transform;
+mod transform;
+
+pub use cell::{Cell, Kind, Timestamp};
+pub use fold::{Fold, State};
+pub use plugin::{Options, Plugin, Reject, Setting, SettingValue};
+pub use refrain_sdk_derive::{Plugin, Row, state};
+pub use row::{Field, Row};
+pub use test_fold::TestFold;
+pub use test_transform::TestTransform;
+pub use transform::{Out, Transform};
+
+#[doc(hidden)]
+pub use serde;
+
+/// All that a plugin needs.
+pub mod prelude {
+    pub use crate::{Fold, Out, Plugin, Reject, Row, TestFold, TestTransform, Timestamp, Transform};
+    pub use crate::{export_fold, export_transform, state};
+}
