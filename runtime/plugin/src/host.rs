@@ -3,9 +3,16 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use wasmtime::component::{Component, InstancePre, Linker};
+use wasmtime::{Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
+
 use crate::about::About;
-use crate::fault::{Fault, LoadError};
-use crate::instance::{Instance, Limits};
+use crate::compiled;
+use crate::contract::{self, Exports};
+use crate::fault::{Cause, Fault, LoadError};
+use crate::instance::{Instance, Starting};
+use crate::limits::{Guard, Limits, STACK_BYTES_MAX, Ticker};
+use crate::wire::Description;
 
 /// BLAKE3 of a component's bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -23,59 +30,270 @@ impl std::fmt::Debug for Digest {
     }
 }
 
+impl Digest {
+    /// Digest of these bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(*blake3::hash(bytes).as_bytes())
+    }
+}
+
 /// How plugins are run.
 #[derive(Clone, Debug)]
 pub struct HostOptions {
-    /// Where compiled code is kept, by digest of component and settings; none: compiled anew each time.
+    /// Where compiled code is kept, by digest of component and settings; none: compiled anew each time. Only the user
+    /// who runs the host may be able to write there: what is in it is run.
     pub cache: Option<PathBuf>,
-    /// Instances that may live at once.
+    /// Instances that may live at once. Each reserves 4 GiB of address space, no memory.
     pub instances_max: u32,
-    /// Make every NaN that guest arithmetic yields the same.
+    /// Make every NaN that guest arithmetic yields the same. Free on integers, 2 to 3 times on tight float loops.
     pub canonical_nans: bool,
 }
 
-/// The engine of all plugins. Cheap to clone.
+impl Default for HostOptions {
+    /// No cache, 256 instances, canonical NaNs.
+    fn default() -> Self {
+        Self {
+            cache: None,
+            instances_max: 256,
+            canonical_nans: true,
+        }
+    }
+}
+
+/// Instances beyond [`HostOptions::instances_max`] that loading may take for a moment.
+const INSTANCES_SPARE: u32 = 16;
+/// Core modules of one component, counted generously: interpreters come in a dozen parts.
+const CORE_INSTANCES_PER_COMPONENT: u32 = 32;
+/// Entries of one function table. Interpreters compiled to Wasm need tens of thousands.
+const TABLE_ENTRIES_MAX: usize = 200_000;
+
+/// The engine of all plugins. Cheap to clone. Its clock stops when the last clone and the last plugin are gone.
 #[derive(Clone, Debug)]
 pub struct Host {
-    _private: Arc<()>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    engine: Engine,
+    options: HostOptions,
+    _ticker: Ticker,
 }
 
 impl Host {
-    /// Starts it.
-    pub fn new(_options: HostOptions) -> Result<Host, LoadError> {
-        todo!()
+    /// Starts it, and the thread of its clock.
+    ///
+    /// # Errors
+    /// When the machine gives neither the address space nor the thread.
+    pub fn new(options: HostOptions) -> Result<Host, LoadError> {
+        let cannot = |why: String| LoadError {
+            plugin: "plugin host".into(),
+            what: format!("cannot start: {why}"),
+        };
+        let engine = Engine::new(&config(&options)).map_err(|error| {
+            cannot(format!(
+                "{:#}; allow more address space (ulimit -v) or fewer than {} instances",
+                error, options.instances_max
+            ))
+        })?;
+        let ticker = Ticker::start(engine.clone()).map_err(|error| cannot(error.to_string()))?;
+        Ok(Host {
+            shared: Arc::new(Shared {
+                engine,
+                options,
+                _ticker: ticker,
+            }),
+        })
     }
 
     /// Loads a component: checks that it is one, that it exports `about` and `transform` or `fold` of a version we
     /// speak, that it imports nothing, compiles it or takes it from the cache, and asks it for its description.
-    pub fn load(&self, _name: &str, _bytes: &[u8]) -> Result<Plugin, LoadError> {
-        todo!()
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with the bytes and what to do about it.
+    pub fn load(&self, name: &str, bytes: &[u8]) -> Result<Plugin, LoadError> {
+        let refused = |what| LoadError {
+            plugin: name.to_owned(),
+            what,
+        };
+        let loaded = self.loaded(name, bytes).map_err(refused)?;
+        Ok(Plugin {
+            loaded: Arc::new(loaded),
+        })
+    }
+
+    fn loaded(&self, name: &str, bytes: &[u8]) -> Result<Loaded, String> {
+        let engine = &self.shared.engine;
+        component_header(bytes)?;
+        let digest = Digest::of(bytes);
+        let cache = self.shared.options.cache.as_deref();
+        let component = compiled::component(engine, cache, digest, bytes)
+            .map_err(|error| format!("cannot be compiled: {:#}; build it again", error))?;
+        contract::refuse_imports(engine, &component)?;
+        let pre = instance_pre(engine, &component)?;
+        let exports = Exports::find(&pre)?;
+        let description = described(&pre, &exports)?;
+        let about = About::check(description.clone(), exports.kind())
+            .map_err(|what| format!("describes itself wrongly: {what}"))?;
+        Ok(Loaded {
+            _host: self.clone(),
+            name: name.to_owned(),
+            digest,
+            pre,
+            exports,
+            description,
+            about,
+        })
     }
 }
 
+fn config(options: &HostOptions) -> Config {
+    let mut config = Config::new();
+    config
+        .wasm_component_model(true)
+        .concurrency_support(false)
+        .epoch_interruption(true)
+        .max_wasm_stack(STACK_BYTES_MAX)
+        .cranelift_opt_level(OptLevel::Speed)
+        .cranelift_nan_canonicalization(options.canonical_nans)
+        .relaxed_simd_deterministic(true)
+        .wasm_backtrace_max_frames(None)
+        .generate_address_map(false)
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(
+            options.instances_max.saturating_add(INSTANCES_SPARE),
+        )));
+    config
+}
+
+/// Reservations keep their default of 4 GiB each: smaller ones bring bounds checks into every access, 1.37 times slower.
+fn pool(instances: u32) -> PoolingAllocationConfig {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(instances)
+        .total_core_instances(instances.saturating_mul(CORE_INSTANCES_PER_COMPONENT))
+        .total_memories(instances)
+        .total_tables(instances.saturating_mul(4))
+        .max_tables_per_module(4)
+        .table_elements(TABLE_ENTRIES_MAX);
+    pool
+}
+
+/// Tells a component from what is often taken for one.
+fn component_header(bytes: &[u8]) -> Result<(), String> {
+    match bytes.first_chunk::<8>() {
+        Some([0, b'a', b's', b'm', _, _, 1, 0]) => Ok(()),
+        Some([0, b'a', b's', b'm', _, _, 0, 0]) => Err(
+            "is a core Wasm module, not a component: build it with `refrain plugin build`, or make it one with \
+             `wasm-tools component new`"
+                .into(),
+        ),
+        Some([0, b'a', b's', b'm', ..]) => {
+            Err("is Wasm of a version that is not known here: build it again".into())
+        }
+        _ => Err("is not Wasm: give the component's .wasm file (build it with `refrain plugin build`)".into()),
+    }
+}
+
+fn instance_pre(engine: &Engine, component: &Component) -> Result<InstancePre<Guard>, String> {
+    Linker::new(engine)
+        .instantiate_pre(component)
+        .map_err(|error| format!("cannot be linked: {error:#}; a plugin imports nothing"))
+}
+
+/// The description, asked of an instance of its own.
+fn described(pre: &InstancePre<Guard>, exports: &Exports) -> Result<Description, String> {
+    let mut starting = Starting::new(pre, exports, Limits::default())
+        .map_err(|cause| format!("does not start: {}", cause.what))?;
+    starting
+        .describe()
+        .map_err(|cause| format!("`about.describe` failed: {}", cause.what))
+}
+
 /// A loaded component. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Plugin {
-    _private: Arc<()>,
+    loaded: Arc<Loaded>,
+}
+
+struct Loaded {
+    _host: Host,
+    name: String,
+    digest: Digest,
+    pre: InstancePre<Guard>,
+    exports: Exports,
+    description: Description,
+    about: About,
+}
+
+impl std::fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Plugin")
+            .field("name", &self.loaded.name)
+            .field("digest", &self.loaded.digest)
+            .field("about", &self.loaded.about)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Plugin {
     /// What it says of itself.
     pub fn about(&self) -> &About {
-        todo!()
+        &self.loaded.about
     }
 
     /// Digest of its bytes.
     pub fn digest(&self) -> Digest {
-        todo!()
+        self.loaded.digest
+    }
+
+    /// The name that it was loaded under.
+    pub fn name(&self) -> &str {
+        &self.loaded.name
     }
 
     /// A new instance, configured: every setting of [`About::settings`] by name, defaults filled in by the caller.
+    ///
+    /// # Errors
+    /// [`crate::FaultKind::Options`] when the plugin refuses them; any other fault of its start.
     pub fn instantiate(
         &self,
-        _options: &[(String, String)],
-        _limits: Limits,
+        options: &[(String, String)],
+        limits: Limits,
     ) -> Result<Instance, Fault> {
-        todo!()
+        Instance::start(self, options, limits)
+    }
+
+    pub(crate) fn pre(&self) -> &InstancePre<Guard> {
+        &self.loaded.pre
+    }
+
+    pub(crate) fn exports(&self) -> &Exports {
+        &self.loaded.exports
+    }
+
+    pub(crate) fn description(&self) -> &Description {
+        &self.loaded.description
+    }
+
+    pub(crate) fn fault(&self, function: &'static str, cause: Cause) -> Fault {
+        Fault {
+            plugin: self.loaded.name.clone(),
+            function,
+            kind: cause.kind,
+            what: cause.what,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_told_apart() {
+        assert!(component_header(b"\0asm\x0d\0\x01\0").is_ok());
+        let why = |bytes: &[u8]| component_header(bytes).unwrap_err();
+        assert!(why(b"\0asm\x01\0\0\0").contains("core Wasm module"));
+        assert!(why(b"(module)").contains("is not Wasm"));
+        assert!(why(b"").contains("is not Wasm"));
     }
 }

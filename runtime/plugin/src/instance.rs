@@ -1,30 +1,23 @@
 //! One running copy of a plugin, and the calls it takes. Columns in, columns out.
 
 use arrow_array::ArrayRef;
-use arrow_buffer::Buffer;
+use wasmtime::Store;
+use wasmtime::component::{
+    ComponentExportIndex, ComponentNamedList, InstancePre, Lift, Lower, TypedFunc,
+};
 
-use crate::fault::Fault;
-
-/// What one instance may use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Limits {
-    /// Linear memory in bytes. Default 256 MiB.
-    pub memory_bytes_max: u64,
-    /// Time of one call in milliseconds. Default 10,000.
-    pub call_ms_max: u64,
-    /// Bytes that one answer may have. Default 64 MiB.
-    pub answer_bytes_max: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            memory_bytes_max: 256 << 20,
-            call_ms_max: 10_000,
-            answer_bytes_max: 64 << 20,
-        }
-    }
-}
+use crate::about::PluginKind;
+use crate::answer;
+use crate::contract::{
+    Callable, Configure, Describe, Evaluate, Exports, Process, Release, Restore, Save, Signature,
+    Update, Work,
+};
+use crate::fault::{Cause, Fault, FaultKind};
+use crate::given::{self, Stage};
+use crate::host::Plugin;
+use crate::limits::Guard;
+pub use crate::limits::Limits;
+use crate::wire::{Description, EntriesIn, Failure, SpansIn};
 
 /// Rows for one call: `count` rows of each column, from row `start` on.
 #[derive(Clone, Copy, Debug)]
@@ -102,43 +95,325 @@ impl States {
     }
 }
 
-/// One running copy of a plugin. After any [`Fault`] it is of no use and is to be dropped.
+/// One running copy of a plugin. After any [`Fault`] it is of no use and is to be dropped; further calls fault too.
+///
+/// It may move between threads; the thread that calls it needs a stack of at least twice
+/// [`crate::limits::STACK_BYTES_MAX`].
 pub struct Instance {
-    _private: Buffer,
+    plugin: Plugin,
+    store: Store<Guard>,
+    calls: Calls,
+    limits: Limits,
+    stage: Stage,
+    /// What happened in the call that faulted.
+    broken: Option<FaultKind>,
+}
+
+impl std::fmt::Debug for Instance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Instance")
+            .field("plugin", &self.plugin.name())
+            .field("memory_bytes", &self.memory_bytes())
+            .field("broken", &self.broken)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The functions of its kind, looked up.
+#[derive(Clone, Copy)]
+enum Calls {
+    Transform(Callable<Process<'static>>),
+    Fold(FoldCalls),
+}
+
+#[derive(Clone, Copy)]
+struct FoldCalls {
+    update: Callable<Update<'static>>,
+    evaluate: Callable<Evaluate<'static>>,
+    save: Callable<Save<'static>>,
+    restore: Callable<Restore<'static>>,
+    release: Callable<Release<'static>>,
 }
 
 impl Instance {
     /// `transform.process`.
-    pub fn transform(&mut self, _input: Input<'_>) -> Result<Transformed, Fault> {
-        todo!()
+    ///
+    /// # Errors
+    /// A fault of the guest; [`FaultKind::Malformed`] too when the plugin is no transform.
+    pub fn transform(&mut self, input: Input<'_>) -> Result<Transformed, Fault> {
+        const F: &str = "transform.process";
+        let Calls::Transform(process) = self.calls else {
+            return Err(self.not_a(F, PluginKind::Transform));
+        };
+        self.stage.fill(&input);
+        let columns = self.stage.columns(&input);
+        let rows = given::rows(input.count, &columns);
+        let said = call(&mut self.store, &self.limits, process, (rows,));
+        drop(columns);
+        self.stage.clear();
+        let outputs = &self.plugin.about().outputs;
+        let checked = said
+            .and_then(willing)
+            .and_then(|said| answer::transformed(said, outputs, input.count));
+        self.settle(F, checked)
     }
 
     /// `fold.update`. Rejects are rising, one a row at most.
-    pub fn update(
-        &mut self,
-        _input: Input<'_>,
-        _entries: Entries<'_>,
-    ) -> Result<Vec<Reject>, Fault> {
-        todo!()
+    ///
+    /// # Errors
+    /// A fault of the guest.
+    pub fn update(&mut self, input: Input<'_>, entries: Entries<'_>) -> Result<Vec<Reject>, Fault> {
+        const F: &str = "fold.update";
+        let update = self.fold(F)?.update;
+        self.stage.fill(&input);
+        let columns = self.stage.columns(&input);
+        let rows = given::rows(input.count, &columns);
+        let pairs = EntriesIn {
+            rows: entries.rows,
+            slots: entries.slots,
+        };
+        let said = call(&mut self.store, &self.limits, update, (rows, pairs));
+        drop(columns);
+        self.stage.clear();
+        let checked = said
+            .and_then(willing)
+            .and_then(|said| answer::rejects(said, input.count));
+        self.settle(F, checked)
     }
 
     /// `fold.evaluate`. `keys` only matter when the plugin wants them.
-    pub fn evaluate(&mut self, _slots: &[u32], _keys: Input<'_>) -> Result<Evaluated, Fault> {
-        todo!()
+    ///
+    /// # Errors
+    /// A fault of the guest.
+    pub fn evaluate(&mut self, slots: &[u32], keys: Input<'_>) -> Result<Evaluated, Fault> {
+        const F: &str = "fold.evaluate";
+        let evaluate = self.fold(F)?.evaluate;
+        let keys = match self.plugin.about().wants_keys {
+            true => keys,
+            false => Input {
+                columns: &[],
+                start: 0,
+                count: slots.len(),
+            },
+        };
+        self.stage.fill(&keys);
+        let columns = self.stage.columns(&keys);
+        let rows = given::rows(keys.count, &columns);
+        let said = call(&mut self.store, &self.limits, evaluate, (slots, rows));
+        drop(columns);
+        self.stage.clear();
+        let outputs = &self.plugin.about().outputs;
+        let checked = said
+            .and_then(willing)
+            .and_then(|said| answer::evaluated(said, outputs, slots.len()));
+        self.settle(F, checked)
     }
 
     /// `fold.save`.
-    pub fn save(&mut self, _slots: &[u32]) -> Result<States, Fault> {
-        todo!()
+    ///
+    /// # Errors
+    /// A fault of the guest.
+    pub fn save(&mut self, slots: &[u32]) -> Result<States, Fault> {
+        const F: &str = "fold.save";
+        let save = self.fold(F)?.save;
+        let said = call(&mut self.store, &self.limits, save, (slots,));
+        let checked = said
+            .and_then(willing)
+            .and_then(|said| answer::states(said, slots.len()));
+        self.settle(F, checked)
     }
 
     /// `fold.restore`.
-    pub fn restore(&mut self, _slots: &[u32], _states: &States) -> Result<(), Fault> {
-        todo!()
+    ///
+    /// # Errors
+    /// A fault of the guest.
+    pub fn restore(&mut self, slots: &[u32], states: &States) -> Result<(), Fault> {
+        const F: &str = "fold.restore";
+        let restore = self.fold(F)?.restore;
+        let spans = SpansIn {
+            ends: &states.ends,
+            bytes: &states.bytes,
+        };
+        let said = call(&mut self.store, &self.limits, restore, (slots, spans));
+        self.settle(F, said.and_then(willing))
     }
 
     /// `fold.release`.
-    pub fn release(&mut self, _slots: &[u32]) -> Result<(), Fault> {
-        todo!()
+    ///
+    /// # Errors
+    /// A fault of the guest.
+    pub fn release(&mut self, slots: &[u32]) -> Result<(), Fault> {
+        const F: &str = "fold.release";
+        let release = self.fold(F)?.release;
+        let said = call_plain(&mut self.store, &self.limits, release, (slots,));
+        self.settle(F, said)
+    }
+
+    /// Linear memory that it holds, in bytes. It never shrinks.
+    pub fn memory_bytes(&self) -> u64 {
+        self.store.data().memory_bytes
+    }
+
+    /// Starts one: instantiated, described, configured.
+    pub(crate) fn start(
+        plugin: &Plugin,
+        options: &[(String, String)],
+        limits: Limits,
+    ) -> Result<Self, Fault> {
+        let at = |function| move |cause| plugin.fault(function, cause);
+        let mut starting =
+            Starting::new(plugin.pre(), plugin.exports(), limits).map_err(at("start"))?;
+        starting
+            .describe_again(plugin.description())
+            .map_err(at("about.describe"))?;
+        starting.configure(options).map_err(at("about.configure"))?;
+        Ok(Self {
+            calls: starting.calls().map_err(at("start"))?,
+            plugin: plugin.clone(),
+            store: starting.store,
+            limits,
+            stage: Stage::default(),
+            broken: None,
+        })
+    }
+
+    fn fold(&self, function: &'static str) -> Result<FoldCalls, Fault> {
+        match self.calls {
+            Calls::Fold(calls) => Ok(calls),
+            Calls::Transform(_) => Err(self.not_a(function, PluginKind::Fold)),
+        }
+    }
+
+    fn not_a(&self, function: &'static str, kind: PluginKind) -> Fault {
+        let what = match kind {
+            PluginKind::Fold => "the plugin is no fold",
+            PluginKind::Transform => "the plugin is no transform",
+        };
+        self.plugin.fault(function, Cause::malformed(what))
+    }
+
+    /// Puts a name to what went wrong, and remembers it.
+    fn settle<T>(&mut self, function: &'static str, result: Result<T, Cause>) -> Result<T, Fault> {
+        result.map_err(|cause| {
+            let kind = *self.broken.get_or_insert(cause.kind);
+            self.plugin.fault(function, Cause { kind, ..cause })
+        })
+    }
+}
+
+/// Calls a function under the instance's limits.
+fn call<P, R>(
+    store: &mut Store<Guard>,
+    limits: &Limits,
+    function: TypedFunc<P, (R,)>,
+    params: P,
+) -> Result<R, Cause>
+where
+    P: ComponentNamedList + Lower,
+    R: 'static,
+    (R,): ComponentNamedList + Lift,
+{
+    call_plain(store, limits, function, params).map(|(said,)| said)
+}
+
+fn call_plain<P, R>(
+    store: &mut Store<Guard>,
+    limits: &Limits,
+    function: TypedFunc<P, R>,
+    params: P,
+) -> Result<R, Cause>
+where
+    P: ComponentNamedList + Lower,
+    R: ComponentNamedList + Lift,
+{
+    store.set_epoch_deadline(limits.call_ticks());
+    function
+        .call(store, params)
+        .map_err(|error| Cause::of(&error, limits))
+}
+
+/// A plugin may answer that it cannot go on.
+fn willing<T>(said: Result<T, Failure>) -> Result<T, Cause> {
+    said.map_err(|Failure::Fatal(what)| Cause {
+        kind: FaultKind::Fatal,
+        what: format!("gave up: {what}"),
+    })
+}
+
+/// An instance that has not been configured yet.
+pub(crate) struct Starting<'a> {
+    exports: &'a Exports,
+    store: Store<Guard>,
+    instance: wasmtime::component::Instance,
+    limits: Limits,
+}
+
+impl<'a> Starting<'a> {
+    /// Runs the component's own start.
+    pub(crate) fn new(
+        pre: &InstancePre<Guard>,
+        exports: &'a Exports,
+        limits: Limits,
+    ) -> Result<Self, Cause> {
+        let mut store = Store::new(pre.engine(), Guard::new(&limits));
+        store.limiter(|guard| guard);
+        store.set_hostcall_fuel(limits.answer_bytes());
+        store.set_epoch_deadline(limits.call_ticks());
+        let instance = pre
+            .instantiate(&mut store)
+            .map_err(|error| Cause::of(&error, &limits))?;
+        Ok(Self {
+            exports,
+            store,
+            instance,
+            limits,
+        })
+    }
+
+    /// `about.describe`.
+    pub(crate) fn describe(&mut self) -> Result<Description, Cause> {
+        let describe = self.function::<Describe>(&self.exports.describe)?;
+        call(&mut self.store, &self.limits, describe, ())
+    }
+
+    /// `about.describe`, whose answer is known.
+    fn describe_again(&mut self, before: &Description) -> Result<(), Cause> {
+        match self.describe()? == *before {
+            true => Ok(()),
+            false => Err(Cause::malformed(
+                "describes itself otherwise than before: the answer is always the same",
+            )),
+        }
+    }
+
+    /// `about.configure`.
+    fn configure(&mut self, options: &[(String, String)]) -> Result<(), Cause> {
+        let configure = self.function::<Configure<'static>>(&self.exports.configure)?;
+        call(&mut self.store, &self.limits, configure, (options,))?.map_err(|what| Cause {
+            kind: FaultKind::Options,
+            what,
+        })
+    }
+
+    fn calls(&mut self) -> Result<Calls, Cause> {
+        Ok(match &self.exports.work {
+            Work::Transform { process } => Calls::Transform(self.function::<Process>(process)?),
+            Work::Fold(fold) => Calls::Fold(FoldCalls {
+                update: self.function::<Update>(&fold.update)?,
+                evaluate: self.function::<Evaluate>(&fold.evaluate)?,
+                save: self.function::<Save>(&fold.save)?,
+                restore: self.function::<Restore>(&fold.restore)?,
+                release: self.function::<Release>(&fold.release)?,
+            }),
+        })
+    }
+
+    fn function<S: Signature>(
+        &mut self,
+        index: &ComponentExportIndex,
+    ) -> Result<Callable<S>, Cause> {
+        self.instance
+            .get_typed_func(&mut self.store, index)
+            .map_err(|error| Cause::of(&error, &self.limits))
     }
 }

@@ -2,9 +2,15 @@
 //! typed error. It knows wit/ and columns; it knows no topic, offset, key or window.
 
 pub mod about;
+mod answer;
+mod compiled;
+pub mod contract;
 pub mod fault;
+mod given;
 pub mod host;
 pub mod instance;
+pub mod limits;
+mod wire;
 
 pub use about::{About, PluginKind, Setting};
 pub use fault::{Fault, FaultKind, LoadError};

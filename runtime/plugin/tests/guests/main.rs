@@ -1,0 +1,5 @@
+//! The host against guests made on the spot: what a good one sees and gives, and every way to be a bad one.
+
+mod good;
+mod guest;
+mod memory;
