@@ -1,6 +1,10 @@
 //! Input formats: JSON lines, CSV and Parquet, decoded once, row by row, into typed columns. A row that does not decode
 //! is one reject with line, bytes and reason; it never takes its neighbours with it.
 
+pub mod base64;
+pub mod time;
+pub mod value;
+
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;

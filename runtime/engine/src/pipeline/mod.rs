@@ -1,12 +1,29 @@
 //! The pipeline file: what it says (`declaration`), how it is read (`parse`), and what it means together with what its
 //! plugins say of themselves (`check`). All of it pure: text and descriptions in, a plan or diagnostics out.
 
+mod check;
+pub mod declaration;
+pub mod diagnostic;
+mod node;
+mod options;
+mod parse;
+mod section;
+#[cfg(test)]
+mod tests;
+pub mod units;
+
 use std::collections::BTreeMap;
 
-use refrain_log::schema::{Field, Kind, Schema};
+use refrain_log::schema::Schema;
 use refrain_log::topic::TopicSpec;
 use refrain_plugin::{About, Limits};
 use serde::{Deserialize, Serialize};
+
+pub use check::check;
+pub use declaration::Declaration;
+pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use node::dead_letter_schema;
+pub use parse::parse;
 
 use crate::ingest::TimeUnit;
 
@@ -78,8 +95,14 @@ pub struct PlannedNode {
     pub input_derived: bool,
     /// Schema of the input topic.
     pub input_schema: Schema,
+    /// Partitions of the input topic.
+    pub input_partitions: u32,
     /// Event-time field of the input topic; none: append time.
     pub time: Option<String>,
+    /// Disorder of the input topic in microseconds; 0 for a derived one, which carries its node's watermark.
+    pub disorder_us: i64,
+    /// A partition of the input without rows for longer than this is idle, in microseconds; none: never.
+    pub idle_us: Option<i64>,
     /// Key fields of a fold, empty for a transform.
     pub key: Vec<String>,
     /// Window of a fold; none: a running total.
@@ -121,6 +144,3 @@ pub struct Plan {
     /// Microseconds between commits of continuous nodes. Default 1 s.
     pub commit_interval_us: i64,
 }
-
-#[doc(hidden)]
-pub fn _unused(_: Field, _: Kind) {}

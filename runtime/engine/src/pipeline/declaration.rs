@@ -1,0 +1,143 @@
+//! What a pipeline file says, word by word, each with its place in the file. Nothing here is compared with anything
+//! else: that is `check`.
+
+use std::collections::BTreeMap;
+
+use refrain_log::schema::Schema;
+use refrain_plugin::Limits;
+use serde_spanned::Spanned;
+
+use super::diagnostic::Diagnostic;
+use super::units::Retention;
+use super::{OnTrap, Rhythm};
+use crate::ingest::TimeUnit;
+
+/// A pipeline file, read.
+#[derive(Clone, Debug)]
+pub struct Declaration {
+    /// Name of the file, for messages.
+    pub file: String,
+    /// Its text, for messages.
+    pub text: String,
+    /// `[topic.X]`, in the order of the file.
+    pub topics: Vec<TopicDeclaration>,
+    /// `[node.X]`, in the order of the file.
+    pub nodes: Vec<NodeDeclaration>,
+    /// `[consumer.X]`, in the order of the file.
+    pub consumers: Vec<ConsumerDeclaration>,
+    /// `[run] commit_interval` in microseconds. Default 1 s.
+    pub commit_interval_us: i64,
+    /// What is accepted and has no effect yet.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// `[topic.X]`
+#[derive(Clone, Debug)]
+pub struct TopicDeclaration {
+    /// Its name.
+    pub name: Spanned<String>,
+    /// Its fields.
+    pub schema: Schema,
+    /// Units of integer input for timestamp fields.
+    pub units: BTreeMap<String, TimeUnit>,
+    /// Event-time field.
+    pub time: Option<Spanned<String>>,
+    /// Partition key.
+    pub key: Vec<Spanned<String>>,
+    /// Default 1.
+    pub partitions: u32,
+    /// Default 0.
+    pub disorder_us: i64,
+    /// Default 1 h.
+    pub ahead_us: i64,
+    /// Default none.
+    pub idle_us: Option<i64>,
+    /// How long rows are kept; not acted on yet.
+    pub retention: Option<Retention>,
+    /// Default 64 MiB.
+    pub segment_bytes: u64,
+}
+
+/// `[node.X]`
+#[derive(Clone, Debug)]
+pub struct NodeDeclaration {
+    /// Its name.
+    pub name: Spanned<String>,
+    /// Plugin, as written.
+    pub plugin: Spanned<String>,
+    /// Topic it reads.
+    pub input: Spanned<String>,
+    /// Key of a fold, with the place of the whole list.
+    pub key: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Window of a fold.
+    pub window: Option<Spanned<WindowDeclaration>>,
+    /// Default continuous.
+    pub rhythm: Rhythm,
+    /// `view = ...` or `topic = ...`
+    pub output: OutputDeclaration,
+    /// `options = { .. }`, in the order of the file.
+    pub options: Vec<(Spanned<String>, Spanned<OptionValue>)>,
+    /// Default dead-letter.
+    pub on_trap: OnTrap,
+    /// Limits of its instances.
+    pub limits: Limits,
+    /// Default 4,096.
+    pub call_rows: usize,
+    /// Default true.
+    pub canonical_nans: bool,
+}
+
+/// `window = { tumbling, lateness, as }`
+#[derive(Clone, Debug)]
+pub struct WindowDeclaration {
+    /// Length.
+    pub size_us: i64,
+    /// Default 0.
+    pub lateness_us: i64,
+    /// Default `window_start`.
+    pub start_field: Spanned<String>,
+}
+
+/// Where results go.
+#[derive(Clone, Debug)]
+pub enum OutputDeclaration {
+    /// `view = ...`
+    View(Spanned<String>),
+    /// `topic = ...`
+    Topic(Spanned<String>),
+}
+
+impl OutputDeclaration {
+    /// The name of the view or topic.
+    pub fn name(&self) -> &Spanned<String> {
+        match self {
+            OutputDeclaration::View(name) | OutputDeclaration::Topic(name) => name,
+        }
+    }
+}
+
+/// The value of an option, as TOML has it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum OptionValue {
+    /// A string.
+    Text(String),
+    /// A whole number.
+    Integer(i64),
+    /// A number with a fraction or exponent.
+    Float(f64),
+    /// true or false.
+    Bool(bool),
+    /// A date and time, as text.
+    Time(String),
+}
+
+/// `[consumer.X]`
+#[derive(Clone, Debug)]
+pub struct ConsumerDeclaration {
+    /// Its name.
+    pub name: Spanned<String>,
+    /// View it reads.
+    pub view: Spanned<String>,
+    /// How fresh it needs it, in microseconds.
+    pub freshness_us: Option<i64>,
+}

@@ -1,0 +1,365 @@
+//! One node: what its plugin wants against what its input has, and what comes out of it.
+
+use refrain_log::schema::{Field, Kind, Schema};
+use refrain_log::topic::{Origin, TopicSpec};
+use refrain_plugin::{About, PluginKind};
+use serde::Serialize;
+use serde_spanned::Spanned;
+
+use super::check::{Feed, key_field};
+use super::declaration::{NodeDeclaration, OutputDeclaration};
+use super::diagnostic::{Findings, suggestion};
+use super::options::node_options;
+use super::{OnTrap, Output, PlannedNode, Window};
+
+const DERIVED_SEGMENT_BYTES: u64 = 64 << 20;
+const DERIVED_AHEAD_US: i64 = 3_600_000_000;
+/// The key of a view of rows: where the input row stands, and which of its results this is.
+const ROW_KEY: [&str; 3] = ["partition", "offset", "ordinal"];
+
+/// Plans one node, or says why it cannot be.
+pub(super) fn plan_node(
+    node: &NodeDeclaration,
+    about: &About,
+    input: &Feed,
+    findings: &mut Findings,
+) -> Option<PlannedNode> {
+    let mut own = Findings::default();
+    check_inputs(node, about, input, &mut own);
+    let options = node_options(node, about, &mut own);
+    let key = match about.kind {
+        PluginKind::Fold => fold_key(node, input, &mut own),
+        PluginKind::Transform => {
+            check_transform(node, about, &mut own);
+            Vec::new()
+        }
+    };
+    let window = fold_window(node, about, input, &mut own);
+    let (schema, key_fields) = output_schema(node, about, &key, window.as_ref(), &mut own);
+    check_law_six(node, about, &mut own);
+    if own.failed() {
+        findings.absorb(own);
+        return None;
+    }
+    let partitioned = partitioned(about, input, &key);
+    let tasks = if partitioned { input.partitions } else { 1 };
+    let output = match &node.output {
+        OutputDeclaration::View(name) => Output::View(name.get_ref().clone()),
+        OutputDeclaration::Topic(name) => Output::Topic(name.get_ref().clone()),
+    };
+    let output_topic = output_topic(&output, &schema, input, window.as_ref(), tasks);
+    Some(PlannedNode {
+        name: node.name.get_ref().clone(),
+        plugin: node.plugin.get_ref().clone(),
+        about: about.clone(),
+        options,
+        input: node.input.get_ref().clone(),
+        input_derived: input.derived,
+        input_schema: input.schema.clone(),
+        input_partitions: input.partitions,
+        time: input.time.clone(),
+        disorder_us: input.disorder_us,
+        idle_us: input.idle_us,
+        key: key.into_iter().map(|f| f.name).collect(),
+        window,
+        partitioned,
+        tasks,
+        output,
+        output_schema: schema,
+        output_key_fields: key_fields,
+        output_topic,
+        rhythm: node.rhythm,
+        on_trap: node.on_trap,
+        limits: node.limits,
+        call_rows: node.call_rows,
+        canonical_nans: node.canonical_nans,
+    })
+}
+
+/// Every field that the plugin reads is there, of its type, and null only where the plugin takes null.
+fn check_inputs(node: &NodeDeclaration, about: &About, input: &Feed, findings: &mut Findings) {
+    let (plugin, topic) = (node.plugin.get_ref(), node.input.get_ref());
+    for wanted in &about.inputs {
+        let Some(found) = input.schema.field(&wanted.name) else {
+            let message = format!(
+                "plugin `{plugin}` reads the field `{wanted}`, which topic `{topic}` does not have"
+            );
+            let names = input.schema.fields().iter().map(|f| f.name.as_str());
+            let help = suggestion(&wanted.name, "fields", names);
+            findings.error("missing-field", node.input.span(), message, help);
+            continue;
+        };
+        if found.kind != wanted.kind {
+            let message = format!(
+                "plugin `{plugin}` reads `{}` as {}; topic `{topic}` has it as {}",
+                wanted.name,
+                wanted.kind.name(),
+                found.kind.name()
+            );
+            let help = format!(
+                "declare it as {} in the topic, or change the plugin",
+                wanted.kind.name()
+            );
+            findings.error("type-mismatch", node.input.span(), message, help);
+        } else if found.nullable && !wanted.nullable {
+            let message = format!(
+                "`{}` may be null in topic `{topic}`; plugin `{plugin}` does not take null",
+                found.name
+            );
+            let help = format!(
+                "write `{}` without `?` in the topic's schema, or let the plugin take it as optional",
+                found.kind.name()
+            );
+            findings.error("nullable-field", node.input.span(), message, help);
+        }
+    }
+}
+
+fn check_transform(node: &NodeDeclaration, about: &About, findings: &mut Findings) {
+    let parts = [
+        ("key", node.key.as_ref().map(Spanned::span)),
+        ("window", node.window.as_ref().map(Spanned::span)),
+    ];
+    for (what, span) in parts {
+        let Some(span) = span else { continue };
+        let message = format!(
+            "plugin `{}` is a transform: it takes rows one by one and has no {what}",
+            about.name
+        );
+        findings.error(
+            "not-for-transform",
+            span,
+            message,
+            format!("remove `{what}`, or use a fold"),
+        );
+    }
+}
+
+fn fold_key(node: &NodeDeclaration, input: &Feed, findings: &mut Findings) -> Vec<Field> {
+    let Some(keys) = node.key.as_ref().filter(|k| !k.get_ref().is_empty()) else {
+        if node.window.is_none() {
+            let message = format!(
+                "node `{}` keeps a total for each key and has no `key`",
+                node.name.get_ref()
+            );
+            let names: Vec<&str> = input
+                .schema
+                .fields()
+                .iter()
+                .map(|f| f.name.as_str())
+                .collect();
+            let help = format!("add `key = [\"FIELD\"]`; fields: {}", names.join(", "));
+            findings.error("missing-key", node.name.span(), message, help);
+        }
+        return Vec::new();
+    };
+    keys.get_ref()
+        .iter()
+        .filter_map(|key| key_field(&input.schema, key, node.input.get_ref(), findings))
+        .collect()
+}
+
+fn fold_window(
+    node: &NodeDeclaration,
+    about: &About,
+    input: &Feed,
+    findings: &mut Findings,
+) -> Option<Window> {
+    let window = node.window.as_ref()?;
+    if about.kind == PluginKind::Fold && input.time.is_none() {
+        let topic = node.input.get_ref();
+        let message = format!(
+            "node `{}` has a window, and topic `{topic}` has no event time",
+            node.name.get_ref()
+        );
+        let help = if input.derived {
+            "let the node that writes the topic pass on the event-time field of its input".into()
+        } else {
+            format!("name the event-time field in [topic.{topic}]: time = \"FIELD\"")
+        };
+        findings.error("no-event-time", window.span(), message, help);
+    }
+    let window = window.get_ref();
+    Some(Window {
+        size_us: window.size_us,
+        lateness_us: window.lateness_us,
+        start_field: window.start_field.get_ref().clone(),
+    })
+}
+
+/// Fields of the result and how many of them are the key; every name once.
+fn output_schema(
+    node: &NodeDeclaration,
+    about: &About,
+    key: &[Field],
+    window: Option<&Window>,
+    findings: &mut Findings,
+) -> (Schema, usize) {
+    let mut fields: Vec<Field> = match (about.kind, &node.output) {
+        (PluginKind::Fold, _) => key.to_vec(),
+        (PluginKind::Transform, OutputDeclaration::Topic(_)) => Vec::new(),
+        (PluginKind::Transform, OutputDeclaration::View(_)) => {
+            ROW_KEY.map(|name| Field::new(name, Kind::I64)).to_vec()
+        }
+    };
+    if about.kind == PluginKind::Fold {
+        fields.extend(window.map(|w| Field::new(&w.start_field, Kind::Timestamp)));
+    }
+    let key_fields = fields.len();
+    fields.extend(about.outputs.iter().cloned());
+    for (i, field) in fields.iter().enumerate() {
+        if fields[..i].iter().any(|f| f.name == field.name) {
+            let (span, help) = duplicate_place(node, i, key_fields, window.is_some());
+            let message = format!(
+                "the results of node `{}` would have two fields `{}`",
+                node.name.get_ref(),
+                field.name
+            );
+            findings.error("duplicate-field", span, message, help);
+        }
+    }
+    (Schema::new(fields), key_fields)
+}
+
+/// Where to look when field `i` of the result has a name that an earlier one has.
+fn duplicate_place(
+    node: &NodeDeclaration,
+    i: usize,
+    key_fields: usize,
+    windowed: bool,
+) -> (std::ops::Range<usize>, &'static str) {
+    if i >= key_fields {
+        let help =
+            "rename the output field in the plugin; key, window start and outputs stand in one row";
+        return (node.plugin.span(), help);
+    }
+    match &node.window {
+        Some(window) if windowed && i + 1 == key_fields => (
+            window.get_ref().start_field.span(),
+            "name the window's start with `as = \"...\"`",
+        ),
+        _ => (
+            node.key.as_ref().map_or(node.name.span(), Spanned::span),
+            "name each key field once",
+        ),
+    }
+}
+
+/// Totals go to views, facts go to topics.
+fn check_law_six(node: &NodeDeclaration, about: &About, findings: &mut Findings) {
+    let OutputDeclaration::Topic(topic) = &node.output else {
+        return;
+    };
+    if about.kind == PluginKind::Fold && node.window.is_none() {
+        let message = "a running total is never finished, so it cannot go to a topic";
+        let help = format!(
+            "write `view = \"{}\"`, or give the node a window: its row is appended once, when it closes",
+            topic.get_ref()
+        );
+        findings.error("total-to-topic", topic.span(), message, help);
+    }
+}
+
+/// Whether equal keys are always in one partition.
+fn partitioned(about: &About, input: &Feed, key: &[Field]) -> bool {
+    let by_key = !input.derived
+        && !input.key.is_empty()
+        && input.key.iter().all(|k| key.iter().any(|f| f.name == *k));
+    about.kind == PluginKind::Transform || input.partitions == 1 || by_key
+}
+
+fn output_topic(
+    output: &Output,
+    schema: &Schema,
+    input: &Feed,
+    window: Option<&Window>,
+    tasks: u32,
+) -> Option<TopicSpec> {
+    let Output::Topic(name) = output else {
+        return None;
+    };
+    let time = match window {
+        Some(window) => Some(window.start_field.clone()),
+        None => input.time.clone().filter(|time| {
+            schema
+                .field(time)
+                .is_some_and(|f| f.kind == Kind::Timestamp && !f.nullable)
+        }),
+    };
+    Some(derived_spec(name.clone(), schema.clone(), time, tasks))
+}
+
+fn derived_spec(name: String, schema: Schema, time: Option<String>, partitions: u32) -> TopicSpec {
+    TopicSpec {
+        name,
+        origin: Origin::Derived,
+        schema,
+        key: Vec::new(),
+        time,
+        partitions,
+        ahead_us: DERIVED_AHEAD_US,
+        idle_us: None,
+        segment_bytes: DERIVED_SEGMENT_BYTES,
+    }
+}
+
+/// Fields of `<node>.rejected` and `<node>.late`: where the row stands in the node's input, and why it was set aside.
+pub fn dead_letter_schema() -> Schema {
+    Schema::new(vec![
+        Field::new("topic", Kind::Text),
+        Field::new("partition", Kind::I64),
+        Field::new("offset", Kind::I64),
+        Field::new("reason", Kind::Text),
+    ])
+}
+
+/// What [`PlannedNode::configuration`] is made of.
+#[derive(Serialize)]
+struct Configuration<'a> {
+    input: &'a str,
+    input_partitions: u32,
+    time: Option<&'a str>,
+    disorder_us: i64,
+    idle_us: Option<i64>,
+    key: &'a [String],
+    window: Option<&'a Window>,
+    options: &'a [(String, String)],
+    on_trap: OnTrap,
+    canonical_nans: bool,
+    output: &'a Output,
+    output_schema: &'a Schema,
+}
+
+impl PlannedNode {
+    /// Canonical text of everything in the configuration that changes results. Rhythm, call size and limits do not.
+    pub fn configuration(&self) -> String {
+        let configuration = Configuration {
+            input: &self.input,
+            input_partitions: self.input_partitions,
+            time: self.time.as_deref(),
+            disorder_us: self.disorder_us,
+            idle_us: self.idle_us,
+            key: &self.key,
+            window: self.window.as_ref(),
+            options: &self.options,
+            on_trap: self.on_trap,
+            canonical_nans: self.canonical_nans,
+            output: &self.output,
+            output_schema: &self.output_schema,
+        };
+        serde_json::to_string(&configuration).expect("names, numbers and flags are always JSON")
+    }
+
+    /// Declaration of `<node>.rejected`: the rows that the plugin refused.
+    pub fn rejected_topic(&self) -> TopicSpec {
+        let name = format!("{}.rejected", self.name);
+        derived_spec(name, dead_letter_schema(), None, self.tasks)
+    }
+
+    /// Declaration of `<node>.late`: the rows that came after their window had closed. `None` without a window.
+    pub fn late_topic(&self) -> Option<TopicSpec> {
+        self.window.as_ref()?;
+        let name = format!("{}.late", self.name);
+        Some(derived_spec(name, dead_letter_schema(), None, self.tasks))
+    }
+}

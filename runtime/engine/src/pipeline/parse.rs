@@ -1,0 +1,569 @@
+//! Text to [`Declaration`]: syntax, keys, units, names. Every problem is reported, not only the first.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use refrain_log::schema::{Field, Kind, Schema};
+use refrain_plugin::Limits;
+use serde_spanned::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::declaration::{
+    ConsumerDeclaration, Declaration, NodeDeclaration, OptionValue, OutputDeclaration,
+    TopicDeclaration, WindowDeclaration,
+};
+use super::diagnostic::{Diagnostics, Findings, suggestion};
+use super::section::{Reader, Section};
+use super::{OnTrap, Rhythm, units};
+use crate::ingest::TimeUnit;
+
+/// Longest name of a topic, node, view or consumer: leaves room for `.rejected`.
+pub(super) const NAME_BYTES_MAX: usize = 100;
+/// Most partitions of a topic.
+pub(super) const PARTITIONS_MAX: i64 = 1024;
+/// Most rows for one call of a plugin.
+pub(super) const CALL_ROWS_MAX: i64 = 65_536;
+
+const COMMIT_INTERVAL_US: i64 = 1_000_000;
+const AHEAD_US: i64 = 3_600_000_000;
+const SEGMENT_BYTES: u64 = 64 << 20;
+const SEGMENT_BYTES_MIN: u64 = 64 << 10;
+const SEGMENT_BYTES_MAX: u64 = 4 << 30;
+const CALL_ROWS: usize = 4096;
+const WINDOW_START: &str = "window_start";
+const SECTIONS: [&str; 5] = ["topic", "node", "consumer", "sink", "run"];
+
+/// Reads a pipeline file. `env` gives the value of an environment variable.
+///
+/// # Errors
+/// Everything that is wrong with the text alone.
+pub fn parse(
+    file_name: &str,
+    text: &str,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Declaration, Diagnostics> {
+    let mut reader = Reader {
+        findings: Findings::default(),
+        env,
+    };
+    let (root, errors) = DeTable::parse_recoverable(text);
+    for error in errors {
+        let span = error.span().unwrap_or(0..0);
+        let message = error.message().replace('\n', ", ");
+        reader.findings.error("syntax", span, message, "");
+    }
+    let mut declaration = Declaration {
+        file: file_name.into(),
+        text: text.into(),
+        topics: Vec::new(),
+        nodes: Vec::new(),
+        consumers: Vec::new(),
+        commit_interval_us: COMMIT_INTERVAL_US,
+        warnings: Vec::new(),
+    };
+    if !reader.findings.failed() {
+        root_table(root.get_ref(), &mut declaration, &mut reader);
+    }
+    let failed = reader.findings.failed();
+    let list = reader.findings.placed(text);
+    if failed {
+        return Err(Diagnostics {
+            file: file_name.into(),
+            text: text.into(),
+            list,
+        });
+    }
+    declaration.warnings = list;
+    Ok(declaration)
+}
+
+fn root_table(root: &DeTable, declaration: &mut Declaration, reader: &mut Reader) {
+    for (key, value) in root.iter() {
+        match key.get_ref().as_ref() {
+            "topic" => declaration.topics = members("topic", value, reader, topic),
+            "node" => declaration.nodes = members("node", value, reader, node),
+            "consumer" => declaration.consumers = members("consumer", value, reader, consumer),
+            "run" => run(key.span(), value, declaration, reader),
+            "sink" => reader.findings.error(
+                "not-in-this-version",
+                key.span(),
+                "sinks are not in this version",
+                "remove the section; read the view with `refrain view export`",
+            ),
+            other => {
+                let message = format!("there is no section `{other}`");
+                let help = suggestion(other, "sections", SECTIONS);
+                reader
+                    .findings
+                    .error("unknown-key", key.span(), message, help);
+            }
+        }
+    }
+    if declaration.topics.is_empty() && !reader.findings.failed() {
+        reader.findings.error(
+            "no-topic",
+            0..0,
+            "the file declares no topic",
+            "add a section such as [topic.events] with schema = { time = \"timestamp\", id = \"i64\" }",
+        );
+    }
+}
+
+/// Every `[kind.NAME]`, each read by `read`.
+fn members<T>(
+    kind: &'static str,
+    value: &Spanned<DeValue>,
+    reader: &mut Reader,
+    read: impl Fn(Spanned<String>, &mut Section, &mut Reader) -> Option<T>,
+) -> Vec<T> {
+    let DeValue::Table(table) = value.get_ref() else {
+        reader.wrong_type(
+            kind,
+            value.span(),
+            value.get_ref(),
+            &format!("a section [{kind}.NAME]"),
+        );
+        return Vec::new();
+    };
+    let mut list = Vec::new();
+    for (key, value) in table.iter() {
+        let name = Spanned::new(key.span(), key.get_ref().to_string());
+        check_name(kind, &name, reader);
+        let path = format!("[{kind}.{}]", name.get_ref());
+        let Some(mut section) = Section::open(path, key.span(), value, reader) else {
+            continue;
+        };
+        list.extend(read(name, &mut section, reader));
+        section.close(reader);
+    }
+    list
+}
+
+/// Names become folder names, so that they are plain.
+pub(super) fn check_name(what: &str, name: &Spanned<String>, reader: &mut Reader) {
+    let text = name.get_ref().as_str();
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    let allowed = !text.is_empty()
+        && text.len() <= NAME_BYTES_MAX
+        && text.bytes().all(plain)
+        && !text.starts_with(['.', '-']);
+    if !allowed {
+        let message = format!("`{text}` cannot be the name of a {what}");
+        let help = format!(
+            "use 1 to {NAME_BYTES_MAX} letters, digits, `-`, `_` and `.`, beginning with a letter or digit"
+        );
+        reader
+            .findings
+            .error("bad-name", name.span(), message, help);
+    }
+    if let Some(suffix) = [".rejected", ".late"]
+        .into_iter()
+        .find(|s| text.ends_with(s))
+    {
+        let message = format!(
+            "`{text}`: names that end in `{suffix}` belong to the rows that Refrain sets aside"
+        );
+        reader
+            .findings
+            .error("reserved-name", name.span(), message, "choose another name");
+    }
+}
+
+fn topic(
+    name: Spanned<String>,
+    section: &mut Section,
+    reader: &mut Reader,
+) -> Option<TopicDeclaration> {
+    let (schema, units) = schema(section, reader);
+    let time = section.text("time", reader);
+    let key = section
+        .texts("key", reader)
+        .map(Spanned::into_inner)
+        .unwrap_or_default();
+    let partitions = section.integer("partitions", 1..=PARTITIONS_MAX, reader);
+    let disorder_us = section.duration_us("disorder", reader).unwrap_or(0);
+    let ahead_us = section.duration_us("ahead", reader).unwrap_or(AHEAD_US);
+    let idle_us = section.duration_us("idle", reader);
+    let segment_bytes = segment_bytes(section, reader);
+    let retention = retention(section, reader);
+    Some(TopicDeclaration {
+        name,
+        schema,
+        units,
+        time,
+        key,
+        partitions: u32::try_from(partitions.unwrap_or(1)).unwrap_or(1),
+        disorder_us,
+        ahead_us,
+        idle_us,
+        retention,
+        segment_bytes,
+    })
+}
+
+fn schema(section: &mut Section, reader: &mut Reader) -> (Schema, BTreeMap<String, TimeUnit>) {
+    let mut fields = Vec::new();
+    let mut units = BTreeMap::new();
+    let table = section.table("schema", reader);
+    if let Some(table) = &table {
+        for (key, value) in table.entries() {
+            let Some(text) = reader.text(key.get_ref(), value) else {
+                continue;
+            };
+            field(key, &text, &mut fields, &mut units, reader);
+        }
+    }
+    if fields.is_empty() && !reader.findings.failed() {
+        let message = format!("{} has no schema", section.path());
+        let help = "add `schema = { time = \"timestamp\", id = \"i64\", name = \"text?\" }`";
+        reader
+            .findings
+            .error("missing-key", section.span(), message, help);
+    }
+    (Schema::new(fields), units)
+}
+
+fn field(
+    name: &Spanned<toml::de::DeString>,
+    text: &Spanned<String>,
+    fields: &mut Vec<Field>,
+    units: &mut BTreeMap<String, TimeUnit>,
+    reader: &mut Reader,
+) {
+    if name.get_ref().trim().is_empty() || name.get_ref().chars().any(char::is_control) {
+        reader.findings.error(
+            "bad-name",
+            name.span(),
+            "a field needs a name",
+            "use letters and digits",
+        );
+    }
+    match units::field_kind(text.get_ref()) {
+        Ok((kind, unit, nullable)) => {
+            let name = name.get_ref().to_string();
+            if let Some(unit) = unit {
+                units.insert(name.clone(), unit);
+            }
+            fields.push(Field {
+                name,
+                kind,
+                nullable,
+            });
+        }
+        Err(help) => {
+            let message = format!(
+                "field `{}`: `{}` is no type",
+                name.get_ref(),
+                text.get_ref()
+            );
+            reader
+                .findings
+                .error("unknown-type", text.span(), message, help);
+        }
+    }
+}
+
+fn segment_bytes(section: &mut Section, reader: &mut Reader) -> u64 {
+    let span = section.get("segment_bytes").map(Spanned::span);
+    let bytes = section
+        .size_bytes("segment_bytes", reader)
+        .unwrap_or(SEGMENT_BYTES);
+    if !(SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&bytes) {
+        let message = "`segment_bytes` is from 64KiB to 4GiB";
+        reader
+            .findings
+            .error("out-of-range", span.unwrap_or(0..0), message, "");
+    }
+    bytes
+}
+
+fn retention(section: &mut Section, reader: &mut Reader) -> Option<units::Retention> {
+    let span = section.get("retention")?.span();
+    let help = "write a whole number and a unit, such as \"90d\" or \"24 months\"";
+    let retention = section.measure("retention", "duration", help, reader, units::retention)?;
+    reader.findings.warning(
+        "retention-kept-only",
+        span,
+        "`retention` has no effect in this version: rows are kept for ever",
+        "leave it for later versions, or remove it",
+    );
+    Some(retention)
+}
+
+fn node(
+    name: Spanned<String>,
+    section: &mut Section,
+    reader: &mut Reader,
+) -> Option<NodeDeclaration> {
+    let plugin = section.required("plugin", "plugin = \"NAME\"", reader);
+    let input = input(section, reader);
+    let key = section.texts("key", reader);
+    let window = window(section, reader);
+    let rhythm = rhythm(section, reader);
+    if let Some(keep) = section.get("keep") {
+        reader.findings.error(
+            "not-in-this-version",
+            keep.span(),
+            "`keep` is not in this version: a view keeps all its rows",
+            "remove it",
+        );
+    }
+    let output = output(section, reader);
+    let options = options(section, reader);
+    let on_trap = on_trap(section, reader);
+    let limits = limits(section, reader);
+    let call_rows = section.integer("call_rows", 1..=CALL_ROWS_MAX, reader);
+    let canonical_nans = section.boolean("canonical_nans", reader).unwrap_or(true);
+    Some(NodeDeclaration {
+        name,
+        plugin: plugin?,
+        input: input?,
+        key,
+        window,
+        rhythm,
+        output: output?,
+        options,
+        on_trap,
+        limits,
+        call_rows: call_rows
+            .and_then(|n| usize::try_from(n).ok())
+            .unwrap_or(CALL_ROWS),
+        canonical_nans,
+    })
+}
+
+fn input(section: &mut Section, reader: &mut Reader) -> Option<Spanned<String>> {
+    if let Some(value) = section.get("input")
+        && matches!(value.get_ref(), DeValue::Array(_))
+    {
+        let message = "a node reads one topic in this version";
+        let help = "give one name, and use a node for each input";
+        reader
+            .findings
+            .error("not-in-this-version", value.span(), message, help);
+        return None;
+    }
+    section.required("input", "input = \"TOPIC\"", reader)
+}
+
+fn window(section: &mut Section, reader: &mut Reader) -> Option<Spanned<WindowDeclaration>> {
+    let mut window = section.table("window", reader)?;
+    let span = window.span();
+    for later in ["hopping", "sliding", "session"] {
+        if let Some(value) = window.get(later) {
+            let message = format!("`{later}` windows are not in this version");
+            let help = "use a tumbling window: window = { tumbling = \"1m\" }";
+            reader
+                .findings
+                .error("not-in-this-version", value.span(), message, help);
+        }
+    }
+    let size = tumbling(&mut window, reader);
+    let lateness_us = window.duration_us("lateness", reader).unwrap_or(0);
+    let start_field = window
+        .text("as", reader)
+        .unwrap_or_else(|| Spanned::new(span.clone(), WINDOW_START.into()));
+    window.close(reader);
+    let declaration = WindowDeclaration {
+        size_us: size?,
+        lateness_us,
+        start_field,
+    };
+    Some(Spanned::new(span, declaration))
+}
+
+fn tumbling(window: &mut Section, reader: &mut Reader) -> Option<i64> {
+    let span = window.get("tumbling").map_or(window.span(), Spanned::span);
+    window.required("tumbling", "tumbling = \"1m\"", reader)?;
+    let size = window.duration_us("tumbling", reader)?;
+    if size == 0 {
+        reader
+            .findings
+            .error("out-of-range", span, "a window is longer than 0", "");
+        return None;
+    }
+    Some(size)
+}
+
+fn rhythm(section: &mut Section, reader: &mut Reader) -> Rhythm {
+    let Some(text) = section.text("rhythm", reader) else {
+        return Rhythm::Continuous;
+    };
+    let every = text
+        .get_ref()
+        .strip_prefix("every ")
+        .map(units::duration_us);
+    match (text.get_ref().as_str(), every) {
+        ("continuous", _) => Rhythm::Continuous,
+        ("once", _) => Rhythm::Once,
+        (_, Some(Some(us))) if us > 0 => Rhythm::Every(us),
+        (_, Some(_)) => bad_rhythm(&text, units::DURATION_HELP, reader),
+        (cron, None) if cron.split_whitespace().count() >= 5 => {
+            let message = format!("`{cron}`: cron rhythms are not in this version");
+            let help = "use \"every 1h\", or run `refrain run --once` from a timer";
+            reader
+                .findings
+                .error("not-in-this-version", text.span(), message, help);
+            Rhythm::Continuous
+        }
+        _ => bad_rhythm(
+            &text,
+            "write \"continuous\", \"once\" or \"every 1m\"",
+            reader,
+        ),
+    }
+}
+
+fn bad_rhythm(text: &Spanned<String>, help: &str, reader: &mut Reader) -> Rhythm {
+    let message = format!("`{}` is no rhythm", text.get_ref());
+    reader
+        .findings
+        .error("bad-rhythm", text.span(), message, help);
+    Rhythm::Continuous
+}
+
+fn output(section: &mut Section, reader: &mut Reader) -> Option<OutputDeclaration> {
+    let failed = section.get("view").is_some() || section.get("topic").is_some();
+    let view = section.text("view", reader);
+    let topic = section.text("topic", reader);
+    match (view, topic) {
+        (Some(view), None) => {
+            check_name("view", &view, reader);
+            Some(OutputDeclaration::View(view))
+        }
+        (None, Some(topic)) => {
+            check_name("topic", &topic, reader);
+            Some(OutputDeclaration::Topic(topic))
+        }
+        (Some(_), Some(topic)) => {
+            let message = format!("{} has both a `view` and a `topic`", section.path());
+            let help = "keep one: totals and tables go to a view, facts for other nodes to a topic";
+            reader
+                .findings
+                .error("two-outputs", topic.span(), message, help);
+            None
+        }
+        (None, None) if failed => None,
+        (None, None) => {
+            let message = format!("{} has no output", section.path());
+            let help = "add `view = \"NAME\"` (a keyed table for readers) or `topic = \"NAME\"` (rows for other nodes)";
+            reader
+                .findings
+                .error("missing-key", section.span(), message, help);
+            None
+        }
+    }
+}
+
+fn options(
+    section: &mut Section,
+    reader: &mut Reader,
+) -> Vec<(Spanned<String>, Spanned<OptionValue>)> {
+    let Some(table) = section.table("options", reader) else {
+        return Vec::new();
+    };
+    let mut options = Vec::new();
+    for (key, value) in table.entries() {
+        let name = Spanned::new(key.span(), key.get_ref().to_string());
+        if let Some(option) = option_value(name.get_ref(), value, reader) {
+            options.push((name, Spanned::new(value.span(), option)));
+        }
+    }
+    options
+}
+
+fn option_value(name: &str, value: &Spanned<DeValue>, reader: &mut Reader) -> Option<OptionValue> {
+    Some(match value.get_ref() {
+        DeValue::String(_) => OptionValue::Text(reader.text(name, value)?.into_inner()),
+        DeValue::Integer(n) => match i64::from_str_radix(n.as_str(), n.radix()) {
+            Ok(n) => OptionValue::Integer(n),
+            Err(_) => return out_of_range(name, value.span(), reader),
+        },
+        DeValue::Float(x) => match x.as_str().parse() {
+            Ok(x) => OptionValue::Float(x),
+            Err(_) => return out_of_range(name, value.span(), reader),
+        },
+        DeValue::Boolean(b) => OptionValue::Bool(*b),
+        DeValue::Datetime(time) => OptionValue::Time(time.to_string()),
+        other => {
+            reader.wrong_type(name, value.span(), other, "a single value");
+            return None;
+        }
+    })
+}
+
+fn out_of_range(name: &str, span: Range<usize>, reader: &mut Reader) -> Option<OptionValue> {
+    let message = format!("`{name}` is out of the range of 64 bits");
+    reader.findings.error("out-of-range", span, message, "");
+    None
+}
+
+fn on_trap(section: &mut Section, reader: &mut Reader) -> OnTrap {
+    let Some(text) = section.text("on_trap", reader) else {
+        return OnTrap::DeadLetter;
+    };
+    match text.get_ref().as_str() {
+        "dead-letter" => OnTrap::DeadLetter,
+        "fail" => OnTrap::Fail,
+        other => {
+            let message = format!("`on_trap` cannot be `{other}`");
+            let help = "write \"dead-letter\" (the row goes to <node>.rejected) or \"fail\" (the node stops)";
+            reader
+                .findings
+                .error("bad-value", text.span(), message, help);
+            OnTrap::DeadLetter
+        }
+    }
+}
+
+fn limits(section: &mut Section, reader: &mut Reader) -> Limits {
+    let mut limits = Limits::default();
+    let Some(mut table) = section.table("limits", reader) else {
+        return limits;
+    };
+    if let Some(bytes) = table.size_bytes("memory", reader) {
+        limits.memory_bytes_max = bytes;
+    }
+    if let Some(us) = table.duration_us("call", reader) {
+        limits.call_ms_max = u64::try_from(us / 1000).unwrap_or(0).max(1);
+    }
+    if let Some(bytes) = table.size_bytes("answer", reader) {
+        limits.answer_bytes_max = bytes;
+    }
+    table.close(reader);
+    limits
+}
+
+fn consumer(
+    name: Spanned<String>,
+    section: &mut Section,
+    reader: &mut Reader,
+) -> Option<ConsumerDeclaration> {
+    let view = section.required("view", "view = \"NAME\"", reader);
+    let freshness_us = section.duration_us("freshness", reader);
+    Some(ConsumerDeclaration {
+        name,
+        view: view?,
+        freshness_us,
+    })
+}
+
+fn run(
+    span: Range<usize>,
+    value: &Spanned<DeValue>,
+    declaration: &mut Declaration,
+    reader: &mut Reader,
+) {
+    let Some(mut section) = Section::open("[run]".into(), span, value, reader) else {
+        return;
+    };
+    if let Some(us) = section.duration_us("commit_interval", reader) {
+        declaration.commit_interval_us = us.max(1_000);
+    }
+    section.close(reader);
+}
+
+/// Whether a field of this kind can be a key.
+pub(super) fn can_be_key(kind: Kind) -> bool {
+    kind != Kind::F64
+}

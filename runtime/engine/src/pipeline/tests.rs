@@ -1,0 +1,344 @@
+//! Pipeline files and what is said of them. Messages are snapshots, so that each change of wording is seen.
+
+use refrain_log::schema::{Field, Kind};
+use refrain_plugin::{About, PluginKind, Setting};
+
+use super::*;
+
+fn about(name: &str, kind: PluginKind, inputs: Vec<Field>, outputs: Vec<Field>) -> About {
+    About {
+        name: name.into(),
+        version: "1.0.0".into(),
+        doc: String::new(),
+        kind,
+        inputs,
+        outputs,
+        wants_keys: false,
+        state_version: 1,
+        settings: Vec::new(),
+    }
+}
+
+/// The plugins that the tests have.
+fn plugin(name: &str) -> Result<About, String> {
+    let delay = Field::new("delay", Kind::I64);
+    match name {
+        "delays" => Ok(about(
+            name,
+            PluginKind::Fold,
+            vec![delay, Field::new("distance", Kind::I64)],
+            vec![
+                Field::new("flights", Kind::I64),
+                Field::new("delay_mean", Kind::F64),
+            ],
+        )),
+        "clean" => Ok(About {
+            settings: vec![
+                setting("limit", Kind::I64, None),
+                setting("share", Kind::F64, Some("0.5")),
+            ],
+            ..about(
+                name,
+                PluginKind::Transform,
+                vec![delay],
+                vec![
+                    Field::new("date", Kind::Timestamp),
+                    Field::new("delay", Kind::I64),
+                ],
+            )
+        }),
+        _ => Err("there is no folder plugins/ of that name".into()),
+    }
+}
+
+fn setting(name: &str, kind: Kind, default: Option<&str>) -> Setting {
+    Setting {
+        name: name.into(),
+        kind,
+        default: default.map(str::to_owned),
+        doc: format!("the {name}"),
+    }
+}
+
+fn env(name: &str) -> Option<String> {
+    (name == "PARTS").then(|| "3".into())
+}
+
+fn planned(text: &str) -> Result<Plan, Diagnostics> {
+    check(&parse("refrain.toml", text, &env)?, &mut plugin)
+}
+
+fn problems(text: &str) -> String {
+    planned(text).expect_err("the file is wrong").to_string()
+}
+
+const FLIGHTS: &str = r#"
+[topic.flights]
+schema = { date = "timestamp", delay = "i64", distance = "i64", origin = "text", score = "f64", note = "text?" }
+time   = "date"
+key    = ["origin"]
+partitions = 4
+"#;
+
+fn with_flights(rest: &str) -> String {
+    format!("{FLIGHTS}{rest}")
+}
+
+#[test]
+fn the_example_of_the_design() {
+    let plan = planned(
+        r#"
+[topic.flights]
+schema = { date = "timestamp", delay = "i64", distance = "i64", origin = "text", destination = "text" }
+time   = "date"
+key    = ["origin"]
+partitions = 4
+disorder   = "0s"
+retention  = "24 months"
+
+[node.delays]
+plugin = "delays"
+input  = "flights"
+key    = ["origin"]
+window = { tumbling = "1d", lateness = "1h", as = "day" }
+rhythm = "continuous"
+view   = "delays"
+
+[consumer.ops-board]
+view = "delays"
+freshness = "1m"
+"#,
+    )
+    .unwrap();
+    let node = plan.node("delays").unwrap();
+    let fields: Vec<String> = node
+        .output_schema
+        .fields()
+        .iter()
+        .map(Field::to_string)
+        .collect();
+    assert_eq!(
+        fields,
+        [
+            "origin: text",
+            "day: timestamp",
+            "flights: i64",
+            "delay_mean: f64"
+        ]
+    );
+    assert_eq!(
+        (node.output_key_fields, node.tasks, node.partitioned),
+        (2, 4, true)
+    );
+    assert_eq!(plan.commit_interval_us, 1_000_000);
+    assert_eq!(node.late_topic().unwrap().name, "delays.late");
+    insta::assert_snapshot!("configuration", node.configuration());
+}
+
+#[test]
+fn retention_is_taken_with_a_warning() {
+    let text = with_flights("retention = \"24 months\"\n");
+    let declaration = parse("refrain.toml", &text, &env).unwrap();
+    assert_eq!(declaration.warnings.len(), 1);
+    assert_eq!(declaration.warnings[0].code, "retention-kept-only");
+    assert_eq!(
+        declaration.topics[0].retention,
+        Some(units::Retention::Months(24))
+    );
+}
+
+#[test]
+fn environment_variables() {
+    let text = "[topic.t]\nschema = { a = \"${env:KIND:-i64}\" }\npartitions = \"${env:PARTS}\"\n";
+    let plan = planned(text).unwrap();
+    assert_eq!(plan.topics[0].spec.partitions, 3);
+    assert_eq!(plan.topics[0].spec.schema.fields()[0].kind, Kind::I64);
+}
+
+#[test]
+fn chained_nodes_are_planned_in_order() {
+    let plan = planned(&with_flights(
+        r#"
+[node.totals]
+plugin = "clean"
+input = "cleaned"
+view = "rows"
+options = { limit = 1 }
+
+[node.wash]
+plugin = "clean"
+input = "flights"
+topic = "cleaned"
+options = { limit = 3, share = 1 }
+"#,
+    ))
+    .unwrap();
+    let names: Vec<&str> = plan.nodes.iter().map(|n| n.name.as_str()).collect();
+    assert_eq!(names, ["wash", "totals"]);
+    let wash = &plan.nodes[0];
+    let topic = wash.output_topic.as_ref().unwrap();
+    assert_eq!((topic.time.as_deref(), topic.partitions), (Some("date"), 4));
+    assert_eq!(
+        wash.options,
+        [("limit".into(), "3".into()), ("share".into(), "1.0".into())]
+    );
+    let totals = &plan.nodes[1];
+    assert!(totals.input_derived);
+    assert_eq!((totals.output_key_fields, totals.tasks), (3, 4));
+    assert_eq!(totals.output_schema.fields()[2].name, "ordinal");
+}
+
+#[test]
+fn a_key_across_partitions_is_one_task() {
+    let node = |key: &str| {
+        let text = with_flights(&format!(
+            "[node.n]\nplugin = \"delays\"\ninput = \"flights\"\nkey = [{key}]\nview = \"v\"\n"
+        ));
+        let plan = planned(&text).unwrap();
+        (plan.nodes[0].partitioned, plan.nodes[0].tasks)
+    };
+    assert_eq!(node("\"note\""), (false, 1));
+    assert_eq!(node("\"note\", \"origin\""), (true, 4));
+}
+
+#[test]
+fn rhythm_does_not_change_the_configuration() {
+    let node = |line: &str| {
+        let text = with_flights(&format!(
+            "[node.n]\nplugin = \"delays\"\ninput = \"flights\"\nkey = [\"origin\"]\nview = \"v\"\n{line}\n"
+        ));
+        planned(&text).unwrap().nodes[0].configuration()
+    };
+    let plain = node("");
+    assert_eq!(plain, node("rhythm = \"every 1m\""));
+    assert_eq!(plain, node("call_rows = 7"));
+    assert_eq!(
+        plain,
+        node("limits = { memory = \"1GiB\", call = \"5s\", answer = \"1MiB\" }")
+    );
+    assert_ne!(plain, node("canonical_nans = false"));
+    assert_ne!(plain, node("on_trap = \"fail\""));
+}
+
+#[test]
+fn every_file_that_is_wrong() {
+    let cases = [
+        ("syntax", "[topic.flights\nschema = {".to_owned()),
+        ("empty", String::new()),
+        ("unknown section", "[topics.a]\nschema = { a = \"i64\" }\n".into()),
+        ("unknown keys", with_flights("partition = 4\nrentention = \"1d\"\n")),
+        (
+            "types of values",
+            "[topic.t]\nschema = { a = \"i64\" }\npartitions = \"4\"\nkey = \"a\"\ntime = 5\n".into(),
+        ),
+        (
+            "types of fields",
+            "[topic.t]\nschema = { a = \"string\", b = \"int?\", c = \"timestamp(m)\", d = \"i46\" }\n".into(),
+        ),
+        (
+            "units",
+            with_flights("disorder = \"5\"\nahead = \"soon\"\nsegment_bytes = \"1KiB\"\npartitions2 = 0\n"),
+        ),
+        (
+            "time and key",
+            "[topic.t]\nschema = { at = \"i64\", x = \"f64\" }\ntime = \"at\"\nkey = [\"x\", \"y\"]\n".into(),
+        ),
+        (
+            "names",
+            "[topic.\"a b\"]\nschema = { a = \"i64\" }\n[topic.\"x.rejected\"]\nschema = { a = \"i64\" }\n".into(),
+        ),
+        ("variables", "[topic.t]\nschema = { a = \"${env:NONE}\", b = \"${env:X\" }\n".into()),
+        (
+            "not in this version",
+            with_flights(
+                "[node.n]\nplugin = \"delays\"\ninput = [\"flights\"]\nkeep = \"90d\"\nrhythm = \"0 2 * * *\"\nview = \"v\"\n[sink.s]\nview = \"v\"\n",
+            ),
+        ),
+        (
+            "a node without anything",
+            with_flights("[node.n]\nrhythm = \"sometimes\"\non_trap = \"ignore\"\n"),
+        ),
+        (
+            "unknown names",
+            with_flights(
+                "[node.n]\nplugin = \"delay\"\ninput = \"flight\"\nkey = [\"origin\"]\nview = \"v\"\n[consumer.c]\nview = \"w\"\n",
+            ),
+        ),
+        (
+            "unknown key and a window without time",
+            "[topic.t]\nschema = { delay = \"i64\", distance = \"i64\", origin = \"text\" }\n[node.n]\nplugin = \"delays\"\ninput = \"t\"\nkey = [\"orign\"]\nwindow = { tumbling = \"1d\" }\nview = \"v\"\n".into(),
+        ),
+        (
+            "fields of the plugin",
+            "[topic.t]\nschema = { delay = \"text\", dist = \"i64\", origin = \"text\" }\n[node.n]\nplugin = \"delays\"\ninput = \"t\"\nkey = [\"origin\"]\nview = \"v\"\n".into(),
+        ),
+        (
+            "null into a plugin",
+            "[topic.t]\nschema = { delay = \"i64?\", distance = \"i64\", origin = \"text\" }\n[node.n]\nplugin = \"delays\"\ninput = \"t\"\nkey = [\"origin\"]\nview = \"v\"\n".into(),
+        ),
+        (
+            "a transform with key and window, wrong options",
+            with_flights(
+                "[node.n]\nplugin = \"clean\"\ninput = \"flights\"\nkey = [\"origin\"]\nwindow = { tumbling = \"1d\" }\nview = \"v\"\noptions = { limt = 3, share = \"much\" }\n",
+            ),
+        ),
+        (
+            "a total into a topic",
+            with_flights("[node.n]\nplugin = \"delays\"\ninput = \"flights\"\nkey = [\"origin\"]\ntopic = \"t\"\n"),
+        ),
+        (
+            "a fold without a key",
+            with_flights("[node.n]\nplugin = \"delays\"\ninput = \"flights\"\nview = \"v\"\n"),
+        ),
+        (
+            "two fields of one name",
+            with_flights(
+                "[node.n]\nplugin = \"delays\"\ninput = \"flights\"\nkey = [\"origin\", \"origin\"]\nwindow = { tumbling = \"1d\", as = \"flights\" }\nview = \"v\"\n",
+            ),
+        ),
+        (
+            "two writers, and a name taken",
+            with_flights(
+                "[node.flights]\nplugin = \"clean\"\ninput = \"flights\"\ntopic = \"flights\"\noptions = { limit = 1 }\n[node.a]\nplugin = \"clean\"\ninput = \"flights\"\nview = \"v\"\noptions = { limit = 1 }\n[node.b]\nplugin = \"clean\"\ninput = \"flights\"\nview = \"v\"\noptions = { limit = 1 }\n",
+            ),
+        ),
+        (
+            "a cycle",
+            with_flights(
+                "[node.a]\nplugin = \"clean\"\ninput = \"tb\"\ntopic = \"ta\"\noptions = { limit = 1 }\n[node.b]\nplugin = \"clean\"\ninput = \"ta\"\ntopic = \"tb\"\noptions = { limit = 1 }\n",
+            ),
+        ),
+        (
+            "a view as input",
+            with_flights(
+                "[node.a]\nplugin = \"delays\"\ninput = \"flights\"\nkey = [\"origin\"]\nview = \"v\"\n[node.b]\nplugin = \"clean\"\ninput = \"v\"\ntopic = \"t\"\noptions = { limit = 1 }\n",
+            ),
+        ),
+        (
+            "rows set aside as input",
+            with_flights("[node.b]\nplugin = \"clean\"\ninput = \"flights.rejected\"\ntopic = \"t\"\noptions = { limit = 1 }\n"),
+        ),
+    ];
+    let report: Vec<String> = cases
+        .iter()
+        .map(|(name, text)| format!("## {name}\n{}", problems(text)))
+        .collect();
+    insta::assert_snapshot!("wrong_files", report.join("\n\n"));
+}
+
+#[test]
+fn any_text_is_answered_without_a_panic() {
+    let text = with_flights(
+        "[node.n]\nplugin = \"delays\"\ninput = \"flights\"\nkey = [\"origin\"]\nwindow = { tumbling = \"1d\" }\nview = \"v\"\n",
+    );
+    for cut in 0..text.len() {
+        let _ = planned(&text[..cut]);
+        let without: String = text
+            .chars()
+            .enumerate()
+            .filter(|(i, _)| *i != cut)
+            .map(|(_, c)| c)
+            .collect();
+        let _ = planned(&without);
+    }
+}
