@@ -1,5 +1,33 @@
 //! The store of keyed state: the changelog made readable. In memory; behind a trait, so that an LSM can take its place.
 
+mod memory;
+
+pub use memory::MemoryStore;
+
+/// Key to state, for one task. Can always be rebuilt from the commit log.
+pub trait Store: Send + Sync + std::fmt::Debug {
+    /// Sets the state of a key.
+    fn put(&mut self, key: &[u8], state: &[u8]);
+    /// Removes a key; no change when it is not there.
+    fn delete(&mut self, key: &[u8]);
+    /// The state of a key.
+    fn get(&self, key: &[u8]) -> Option<Box<[u8]>>;
+    /// Shows every key with its state, in bytewise order of the keys.
+    fn each(&self, show: &mut dyn FnMut(&[u8], &[u8]));
+    /// Number of keys.
+    fn keys(&self) -> u64;
+    /// Bytes of keys and states.
+    fn bytes(&self) -> u64;
+
+    /// Applies what changed in a commit.
+    fn apply(&mut self, changes: &StateChanges) {
+        changes.deleted.iter().for_each(|key| self.delete(key));
+        for (key, state) in changes.put_keys.iter().zip(changes.put_states.iter()) {
+            self.put(key, state);
+        }
+    }
+}
+
 /// What changed in a task's state. Keys are the engine's canonical bytes; a key occurs once.
 #[derive(Clone, Debug, Default)]
 pub struct StateChanges {

@@ -1,14 +1,24 @@
 //! Views: keyed tables of typed rows, with an incremental digest. Readers see the last commit, whole.
 
-use std::sync::Arc;
+mod read;
+mod run;
+mod table;
+
+use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use arrow_array::RecordBatch;
 use arrow_buffer::BooleanBuffer;
+use arrow_schema::SchemaRef;
+use refrain_log::columns;
 use refrain_log::ids::{Sequence, Timestamp};
-use refrain_log::schema::Schema;
+use refrain_log::schema::{Field, Kind, Schema};
 use serde::{Deserialize, Serialize};
 
-use crate::Result;
+pub(crate) use run::{Run, rows_bytes};
+pub(crate) use table::Prepared;
+use table::Table;
+
+use crate::{Error, Result};
 
 /// The declaration of a view.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,7 +30,8 @@ pub struct ViewSpec {
     /// Its fields, the key fields first.
     pub schema: Schema,
     /// How many of the first fields are the key. Key fields are never f64. 0: a view of rows of a transform, keyed by
-    /// two added `i64` fields, `partition` and `offset`, of the input row (see the engine).
+    /// two added `i64` fields, `partition` and `offset`, of the input row (see the engine). They are the first two of
+    /// [`View::schema`] then; a `schema` that begins with them already is taken as it is.
     pub key_fields: usize,
 }
 
@@ -56,6 +67,20 @@ pub struct ViewState {
     pub digest: u128,
 }
 
+impl ViewState {
+    /// A view before its node's first commit.
+    pub(crate) const EMPTY: ViewState = ViewState {
+        cut: Sequence(0),
+        commit: 0,
+        time: Timestamp(0),
+        watermark: Timestamp::MIN,
+        rows: 0,
+        finals: 0,
+        bytes: 0,
+        digest: 0,
+    };
+}
+
 /// Rows of a view with what they stand for.
 #[derive(Clone, Debug)]
 pub struct ViewRows {
@@ -70,32 +95,188 @@ pub struct ViewRows {
 /// A keyed table of typed rows.
 #[derive(Debug)]
 pub struct View {
-    _private: (),
+    spec: ViewSpec,
+    schema: Arc<Schema>,
+    key_schema: Schema,
+    arrow: SchemaRef,
+    contents: RwLock<Contents>,
+}
+
+/// What changes with each commit, all of it together.
+#[derive(Debug)]
+pub(crate) struct Contents {
+    pub(crate) state: ViewState,
+    table: Table,
 }
 
 impl View {
     /// Its declaration.
     pub fn spec(&self) -> &ViewSpec {
-        todo!()
+        &self.spec
     }
 
     /// Its schema.
     pub fn schema(&self) -> &Arc<Schema> {
-        todo!()
+        &self.schema
+    }
+
+    /// The key fields alone: the schema of deleted keys.
+    pub fn key_schema(&self) -> &Schema {
+        &self.key_schema
     }
 
     /// What it is as of the last commit.
     pub fn state(&self) -> ViewState {
-        todo!()
+        self.read().state
     }
 
-    /// The rows with this key: `key` has one row and the key fields, or the first of them for all rows that begin so.
-    pub fn get(&self, _key: &RecordBatch) -> Result<ViewRows> {
-        todo!()
+    /// An empty view. Refuses declarations that cannot be kept.
+    pub(crate) fn new(spec: ViewSpec) -> Result<View> {
+        let (schema, key_fields) = keyed(&spec);
+        check(&spec.name, &schema, key_fields)?;
+        let schema = Arc::new(schema);
+        Ok(View {
+            key_schema: Schema::new(schema.fields()[..key_fields].to_vec()),
+            arrow: schema.arrow(),
+            contents: RwLock::new(Contents::new(schema.clone(), key_fields)),
+            schema,
+            spec,
+        })
     }
 
-    /// All rows in key order, at most `limit`.
-    pub fn scan(&self, _limit: Option<usize>) -> Result<ViewRows> {
-        todo!()
+    /// Checks changes and makes them ready, without a look at the rows there are.
+    pub(crate) fn prepare(&self, changes: &ViewChanges) -> Result<Prepared> {
+        let rows = columns::canonical(&changes.rows, &self.schema)?;
+        let deletes = changes
+            .deletes
+            .as_ref()
+            .map(|keys| columns::canonical(keys, &self.key_schema));
+        let (key_fields, deletes) = (self.key_schema.fields().len(), deletes.transpose()?);
+        Prepared::new(
+            &self.schema,
+            key_fields,
+            rows,
+            changes.finals.clone(),
+            deletes.as_ref(),
+        )
+    }
+
+    /// One commit: all changes and what they stand for, at once. `state` says nothing of rows yet.
+    pub(crate) fn apply(&self, changes: Vec<Prepared>, state: ViewState) {
+        let mut contents = self.write();
+        contents.apply(changes, state);
+        drop(contents);
+        self.tidy();
+    }
+
+    /// Rewrites runs where that is due. The committer alone calls it, so nothing changes between looking and accepting.
+    fn tidy(&self) {
+        let rewrite = self.read().table.rewrite();
+        if let Some(rewrite) = rewrite {
+            let mut contents = self.write();
+            contents.table.accept(rewrite);
+            contents.state.bytes = contents.table.bytes();
+        }
+    }
+
+    /// Takes the contents of another view of the same declaration, which is left empty.
+    pub(crate) fn take(&self, other: &View) {
+        let empty = Contents::new(self.schema.clone(), self.key_schema.fields().len());
+        let taken = std::mem::replace(&mut *other.write(), empty);
+        *self.write() = taken;
+    }
+
+    /// Forgets all rows.
+    pub(crate) fn clear(&self) {
+        *self.write() = Contents::new(self.schema.clone(), self.key_schema.fields().len());
+    }
+
+    /// The runs as of the last commit.
+    pub(crate) fn snapshot(&self) -> (ViewState, Vec<Run>) {
+        let contents = self.read();
+        (contents.state, contents.table.runs().cloned().collect())
+    }
+
+    /// Bytes of its living rows, about.
+    pub(crate) fn live_bytes(&self) -> u64 {
+        self.read().table.live_bytes()
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Contents> {
+        self.contents
+            .read()
+            .expect("a commit was half applied by a thread that panicked")
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Contents> {
+        self.contents
+            .write()
+            .expect("a commit was half applied by a thread that panicked")
     }
 }
+
+impl Contents {
+    fn new(schema: Arc<Schema>, key_fields: usize) -> Contents {
+        Contents {
+            state: ViewState::EMPTY,
+            table: Table::new(schema, key_fields),
+        }
+    }
+
+    fn apply(&mut self, changes: Vec<Prepared>, state: ViewState) {
+        changes
+            .into_iter()
+            .for_each(|changes| self.table.apply(changes));
+        self.table.drop_dead();
+        self.state = ViewState {
+            rows: self.table.len(),
+            finals: self.table.finals,
+            bytes: self.table.bytes(),
+            digest: self.table.digest,
+            ..state
+        };
+    }
+}
+
+/// The schema of a view with the two added key fields where it has none of its own, and the number of key fields.
+fn keyed(spec: &ViewSpec) -> (Schema, usize) {
+    if spec.key_fields > 0 {
+        return (spec.schema.clone(), spec.key_fields);
+    }
+    let added = [
+        Field::new("partition", Kind::I64),
+        Field::new("offset", Kind::I64),
+    ];
+    let fields = spec.schema.fields();
+    if fields.starts_with(&added) {
+        return (spec.schema.clone(), 2);
+    }
+    (Schema::new([&added, fields].concat()), 2)
+}
+
+fn check(view: &str, schema: &Schema, key_fields: usize) -> Result<()> {
+    let fields = schema.fields();
+    if fields.len() < key_fields {
+        let count = fields.len();
+        return Err(Error::Invalid(format!(
+            "view `{view}` has {count} fields, but its key needs {key_fields}; name key fields that it has"
+        )));
+    }
+    let twice = |f: &Field| fields.iter().filter(|g| g.name == f.name).count() > 1;
+    if let Some(field) = fields.iter().find(|f| twice(f)) {
+        let name = &field.name;
+        return Err(Error::Invalid(format!(
+            "view `{view}` has two fields `{name}`; rename one of them"
+        )));
+    }
+    if let Some(field) = fields[..key_fields].iter().find(|f| f.kind == Kind::F64) {
+        let name = &field.name;
+        return Err(Error::Invalid(format!(
+            "`{name}` of view `{view}` is an f64 and so cannot be a key; use an i64 or text field as the key"
+        )));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

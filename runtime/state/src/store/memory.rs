@@ -1,0 +1,267 @@
+//! State in memory: keys and states end to end in blocks, and an index from key to its place.
+//!
+//! A put allocates nothing for itself: a state of the same length is overwritten where it is, another one is appended
+//! and the old one marked dead. A block more than half dead is emptied: what lives in it is appended again.
+
+use hashbrown::HashTable;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::Store;
+
+/// Bytes of a block; a larger record has a block of its own.
+const BLOCK_BYTES: usize = 256 << 10;
+/// Bytes before each record: length of the key with the mark of the dead, length of the state.
+const HEAD_BYTES: usize = 8;
+/// In the length of a key: the record is dead.
+const DEAD: u32 = 1 << 31;
+
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    hash: u32,
+    block: u32,
+    at: u32,
+}
+
+#[derive(Debug, Default)]
+struct Block {
+    bytes: Vec<u8>,
+    dead_bytes: usize,
+}
+
+/// A [`Store`] in memory.
+#[derive(Debug)]
+pub struct MemoryStore {
+    blocks: Vec<Block>,
+    free: Vec<u32>,
+    current: u32,
+    index: HashTable<Place>,
+    live_bytes: u64,
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self {
+            blocks: vec![Block::default()],
+            free: Vec::new(),
+            current: 0,
+            index: HashTable::new(),
+            live_bytes: 0,
+        }
+    }
+}
+
+/// One record in a block.
+#[derive(Clone, Copy)]
+struct Record {
+    key: (usize, usize),
+    state: (usize, usize),
+    dead: bool,
+}
+
+impl Record {
+    fn at(bytes: &[u8], at: usize) -> Record {
+        let number =
+            |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
+        let (key, state) = (number(at), number(at + 4) as usize);
+        let start = at + HEAD_BYTES;
+        let middle = start + (key & !DEAD) as usize;
+        Record {
+            key: (start, middle),
+            state: (middle, middle + state),
+            dead: key & DEAD != 0,
+        }
+    }
+
+    fn end(self) -> usize {
+        self.state.1
+    }
+}
+
+impl Block {
+    fn record(&self, at: u32) -> Record {
+        Record::at(&self.bytes, at as usize)
+    }
+
+    fn key(&self, at: u32) -> &[u8] {
+        let (start, end) = self.record(at).key;
+        &self.bytes[start..end]
+    }
+
+    fn state(&self, at: u32) -> &[u8] {
+        let (start, end) = self.record(at).state;
+        &self.bytes[start..end]
+    }
+
+    fn mark_dead(&mut self, at: u32) {
+        let record = self.record(at);
+        self.bytes[at as usize + 3] |= 0x80;
+        self.dead_bytes += record.end() - at as usize;
+    }
+
+    fn is_mostly_dead(&self) -> bool {
+        self.dead_bytes * 2 > self.bytes.len()
+    }
+}
+
+fn hash_of(key: &[u8]) -> u32 {
+    (xxh3_64(key) >> 32) as u32
+}
+
+fn spread(hash: u32) -> u64 {
+    u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+impl MemoryStore {
+    fn find(&self, hash: u32, key: &[u8]) -> Option<Place> {
+        let same = |p: &Place| p.hash == hash && self.blocks[p.block as usize].key(p.at) == key;
+        self.index.find(spread(hash), same).copied()
+    }
+
+    /// Appends a record; where it is.
+    fn append(&mut self, hash: u32, key: &[u8], state: &[u8]) -> Place {
+        let length = HEAD_BYTES + key.len() + state.len();
+        let block = &self.blocks[self.current as usize];
+        if !block.bytes.is_empty() && block.bytes.len() + length > BLOCK_BYTES {
+            self.current = self.fresh_block();
+        }
+        let block = &mut self.blocks[self.current as usize];
+        if block.bytes.capacity() == 0 && !self.index.is_empty() {
+            block.bytes.reserve_exact(BLOCK_BYTES.max(length));
+        }
+        let at = block.bytes.len() as u32;
+        let key_length = u32::try_from(key.len()).ok().filter(|n| n & DEAD == 0);
+        let state_length = u32::try_from(state.len()).expect("a state stays below 4 GiB");
+        let key_length = key_length.expect("a key stays below 2 GiB");
+        block.bytes.extend_from_slice(&key_length.to_le_bytes());
+        block.bytes.extend_from_slice(&state_length.to_le_bytes());
+        block.bytes.extend_from_slice(key);
+        block.bytes.extend_from_slice(state);
+        Place {
+            hash,
+            block: self.current,
+            at,
+        }
+    }
+
+    fn fresh_block(&mut self) -> u32 {
+        self.free.pop().unwrap_or_else(|| {
+            self.blocks.push(Block::default());
+            self.blocks.len() as u32 - 1
+        })
+    }
+
+    /// Marks a record dead and empties its block when most of it is.
+    fn bury(&mut self, place: Place) {
+        let block = &mut self.blocks[place.block as usize];
+        block.mark_dead(place.at);
+        if place.block != self.current && block.is_mostly_dead() {
+            self.empty_block(place.block);
+        }
+    }
+
+    /// Appends what lives in a block again and frees it.
+    fn empty_block(&mut self, number: u32) {
+        let block = std::mem::take(&mut self.blocks[number as usize]);
+        let mut at = 0;
+        while at < block.bytes.len() {
+            let record = Record::at(&block.bytes, at);
+            if !record.dead {
+                let key = &block.bytes[record.key.0..record.key.1];
+                self.relocate(
+                    number,
+                    at as u32,
+                    key,
+                    &block.bytes[record.state.0..record.state.1],
+                );
+            }
+            at = record.end();
+        }
+        self.free.push(number);
+    }
+
+    fn relocate(&mut self, block: u32, at: u32, key: &[u8], state: &[u8]) {
+        let hash = hash_of(key);
+        let new = self.append(hash, key, state);
+        let place = self
+            .index
+            .find_mut(spread(hash), |p| p.block == block && p.at == at);
+        *place.expect("a living record is indexed") = new;
+    }
+
+    /// All places, in order of key.
+    fn sorted(&self) -> Vec<Place> {
+        let key = |p: &Place| self.blocks[p.block as usize].key(p.at);
+        let mut places: Vec<Place> = self.index.iter().copied().collect();
+        places.sort_unstable_by(|a, b| key(a).cmp(key(b)));
+        places
+    }
+}
+
+impl Store for MemoryStore {
+    fn put(&mut self, key: &[u8], state: &[u8]) {
+        let hash = hash_of(key);
+        let old = self.find(hash, key);
+        if let Some(place) = old {
+            let block = &mut self.blocks[place.block as usize];
+            let record = block.record(place.at);
+            let (start, end) = record.state;
+            if end - start == state.len() {
+                block.bytes[start..end].copy_from_slice(state);
+                return;
+            }
+            self.live_bytes -= (end - start) as u64;
+        } else {
+            self.live_bytes += key.len() as u64;
+        }
+        self.live_bytes += state.len() as u64;
+        let new = self.append(hash, key, state);
+        match old {
+            None => {
+                self.index
+                    .insert_unique(spread(hash), new, |p| spread(p.hash));
+            }
+            Some(old) => {
+                let same = |p: &Place| p.block == old.block && p.at == old.at;
+                *self.index.find_mut(spread(hash), same).expect("just found") = new;
+                self.bury(old);
+            }
+        }
+    }
+
+    fn delete(&mut self, key: &[u8]) {
+        let hash = hash_of(key);
+        let Some(place) = self.find(hash, key) else {
+            return;
+        };
+        let same = |p: &Place| p.block == place.block && p.at == place.at;
+        if let Ok(entry) = self.index.find_entry(spread(hash), same) {
+            entry.remove();
+        }
+        let state = self.blocks[place.block as usize].state(place.at).len();
+        self.live_bytes -= (key.len() + state) as u64;
+        self.bury(place);
+    }
+
+    fn get(&self, key: &[u8]) -> Option<Box<[u8]>> {
+        let place = self.find(hash_of(key), key)?;
+        Some(self.blocks[place.block as usize].state(place.at).into())
+    }
+
+    fn each(&self, show: &mut dyn FnMut(&[u8], &[u8])) {
+        for place in self.sorted() {
+            let block = &self.blocks[place.block as usize];
+            show(block.key(place.at), block.state(place.at));
+        }
+    }
+
+    fn keys(&self) -> u64 {
+        self.index.len() as u64
+    }
+
+    fn bytes(&self) -> u64 {
+        self.live_bytes
+    }
+}
+
+#[cfg(test)]
+mod tests;
