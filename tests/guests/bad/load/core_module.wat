@@ -1,0 +1,2 @@
+;; A core module: WebAssembly, but no component.
+(module (func (export "update")))
