@@ -13,7 +13,7 @@ use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer
 use refrain_log::schema::{Field, Kind};
 
 use crate::fault::Cause;
-use crate::instance::{Evaluated, Reject, States, Transformed};
+use crate::instance::{Entries, Evaluated, Reject, States, Transformed};
 use crate::limits::REASON_BYTES_MAX;
 use crate::wire::{self, Values};
 
@@ -75,7 +75,7 @@ pub(crate) fn states(said: wire::Spans, slots: usize) -> Result<States, Cause> {
 }
 
 /// Checks the rejects among `input_rows` rows.
-pub(crate) fn rejects(said: Vec<wire::Reject>, input_rows: usize) -> Result<Vec<Reject>, Cause> {
+fn rejects(said: Vec<wire::Reject>, input_rows: usize) -> Result<Vec<Reject>, Cause> {
     if !said.is_sorted_by(|a, b| a.row < b.row) {
         return malformed("gave rejects out of order: they rise by row, at most one for a row");
     }
@@ -94,6 +94,20 @@ pub(crate) fn rejects(said: Vec<wire::Reject>, input_rows: usize) -> Result<Vec<
             reason: cut(reject.reason),
         })
         .collect())
+}
+
+/// Checks the rejects of `fold.update`, where only rows with an entry may be refused.
+pub(crate) fn updated(
+    said: Vec<wire::Reject>,
+    input_rows: usize,
+    entries: &Entries<'_>,
+) -> Result<Vec<Reject>, Cause> {
+    let rejects = rejects(said, input_rows)?;
+    let given = |row: u32| entries.rows.is_empty() || entries.rows.binary_search(&row).is_ok();
+    match rejects.iter().all(|reject| given(reject.row)) {
+        true => Ok(rejects),
+        false => malformed("rejected a row that it was not given: it has no entry"),
+    }
 }
 
 /// A reason of at most [`REASON_BYTES_MAX`] bytes.

@@ -83,7 +83,7 @@ impl Cause {
     fn memory(denied: &MemoryDenied) -> Self {
         let what = format!(
             "asked for {} of memory where {} are allowed: keep less state in one task (more partitions) or allow more",
-            mebibytes(denied.wanted_bytes),
+            mebibytes(denied.wanted_bytes.next_multiple_of(1 << 20)),
             mebibytes(denied.limit_bytes)
         );
         Self {
@@ -181,7 +181,7 @@ mod tests {
             limit_bytes: 256 << 20,
         }))
         .what;
-        assert!(what.starts_with("asked for 268500992 bytes of memory where 256 MiB are allowed"));
+        assert!(what.starts_with("asked for 257 MiB of memory where 256 MiB are allowed"));
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub struct Input<'a> {
     pub count: usize,
 }
 
-/// Row `rows[i]` (counted from the input's start) goes to slot `slots[i]`; `rows` empty: row i.
+/// Row `rows[i]` (counted from the input's start) goes to slot `slots[i]`; `rows` empty: row i. `rows` never decreases.
 #[derive(Clone, Copy, Debug)]
 pub struct Entries<'a> {
     /// Rows.
@@ -177,7 +177,7 @@ impl Instance {
         self.stage.clear();
         let checked = said
             .and_then(willing)
-            .and_then(|said| answer::rejects(said, input.count));
+            .and_then(|said| answer::updated(said, input.count, &entries));
         self.settle(F, checked)
     }
 

@@ -9,7 +9,7 @@ use refrain_plugin::{Entries, Host, HostOptions, Input, Instance, Limits, Plugin
 
 use crate::guest;
 
-pub fn host() -> Host {
+pub(crate) fn host() -> Host {
     Host::new(HostOptions {
         instances_max: 8,
         ..HostOptions::default()

@@ -15,7 +15,7 @@ const ANSWERS_AT: u32 = 4096;
 const HEAP_AT: u32 = 0x20_0000;
 
 /// A module of a world of wit/ as a component.
-pub fn component(world: &str, module: &str) -> Vec<u8> {
+pub(crate) fn component(world: &str, module: &str) -> Vec<u8> {
     let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
     let mut resolve = Resolve::default();
     let (package, _) = resolve.push_path(wit).expect("wit/ parses");
@@ -23,7 +23,7 @@ pub fn component(world: &str, module: &str) -> Vec<u8> {
 }
 
 /// A module of a world of the WIT text as a component.
-pub fn component_of_text(wit: &str, world: &str, module: &str) -> Vec<u8> {
+pub(crate) fn component_of_text(wit: &str, world: &str, module: &str) -> Vec<u8> {
     let mut resolve = Resolve::default();
     let package = resolve.push_str("test.wit", wit).expect("the WIT parses");
     component_of(&resolve, package, world, module)
@@ -49,7 +49,7 @@ fn component_of(
 }
 
 /// A guest whose functions are given one by one.
-pub struct Guest {
+pub(crate) struct Guest {
     kind: &'static str,
     memory: Memory,
     describe: String,
@@ -68,11 +68,11 @@ const SIGNATURES: [(&str, &str); 6] = [
 ];
 
 impl Guest {
-    pub fn transform(said: &Description<'_>) -> Self {
+    pub(crate) fn transform(said: &Description<'_>) -> Self {
         Self::new("transform", &["process"], said)
     }
 
-    pub fn fold(said: &Description<'_>) -> Self {
+    pub(crate) fn fold(said: &Description<'_>) -> Self {
         Self::new(
             "fold",
             &["update", "evaluate", "save", "restore", "release"],
@@ -104,7 +104,7 @@ impl Guest {
     }
 
     /// Gives a function its body, as text.
-    pub fn body(mut self, function: &str, body: &str) -> Self {
+    pub(crate) fn body(mut self, function: &str, body: &str) -> Self {
         match function {
             "describe" => self.describe = body.to_owned(),
             "configure" => self.configure = body.to_owned(),
@@ -120,22 +120,22 @@ impl Guest {
     }
 
     /// Gives a function one answer for ever.
-    pub fn answer(mut self, function: &str, lay: impl FnOnce(&mut Memory) -> u32) -> Self {
+    pub(crate) fn answer(mut self, function: &str, lay: impl FnOnce(&mut Memory) -> u32) -> Self {
         let at = lay(&mut self.memory);
         self.body(function, &constant(at))
     }
 
     /// Adds items to the module.
-    pub fn with(mut self, items: &str) -> Self {
+    pub(crate) fn with(mut self, items: &str) -> Self {
         self.extra.push_str(items);
         self
     }
 
-    pub fn build(&self) -> Vec<u8> {
+    pub(crate) fn build(&self) -> Vec<u8> {
         component(&format!("{}-plugin", self.kind), &self.module())
     }
 
-    pub fn module(&self) -> String {
+    pub(crate) fn module(&self) -> String {
         let mut text = format!(
             "(module (memory (export \"memory\") 64)\n\
              (global $next (mut i32) (i32.const {HEAP_AT}))\n\
@@ -191,7 +191,7 @@ fn export(text: &mut String, interface: &str, name: &str, signature: &str, body:
 }
 
 /// A transform that answers with the columns that it was given: the layout is the same both ways.
-pub fn echo(said: &Description<'_>) -> Guest {
+pub(crate) fn echo(said: &Description<'_>) -> Guest {
     let transformed = "(local $at i32)
         (local.set $at (call $alloc (i32.const 0) (i32.const 0) (i32.const 8) (i32.const 32)))
         (memory.fill (local.get $at) (i32.const 0) (i32.const 32))
@@ -203,7 +203,7 @@ pub fn echo(said: &Description<'_>) -> Guest {
 }
 
 /// A fold that sums `n`, refuses negative numbers, and shows no row where the sum is 0.
-pub fn sums() -> Guest {
+pub(crate) fn sums() -> Guest {
     let said = Description {
         name: "sums",
         inputs: vec![("n", "i64", false)],
@@ -222,3 +222,22 @@ pub fn sums() -> Guest {
     }
     guest
 }
+
+/// A fold that answers whatever bytes were put at [`PUT_AT`] by `restore`, its update with what was put there too.
+pub(crate) fn parrot(said: &Description<'_>) -> Guest {
+    let put =
+        format!("(memory.copy (i32.const {PUT_AT}) (local.get 4) (local.get 5)) (call $done)");
+    let said_at = format!("(i32.const {PUT_AT})");
+    Guest::fold(said)
+        .with(&format!(
+            "(func $done (result i32) (i32.store (i32.const {DONE_AT}) (i32.const 0)) (i32.const {DONE_AT}))"
+        ))
+        .body("restore", &put)
+        .body("update", &said_at)
+        .body("evaluate", &said_at)
+        .body("save", &said_at)
+}
+
+/// Where [`parrot`] keeps what it is to say.
+pub(crate) const PUT_AT: u32 = 0x10_0000;
+const DONE_AT: u32 = 0x0f_0000;

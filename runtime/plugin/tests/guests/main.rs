@@ -1,5 +1,8 @@
 //! The host against guests made on the spot: what a good one sees and gives, and every way to be a bad one.
 
+mod bad_calls;
+mod bad_files;
 mod good;
 mod guest;
+mod laws;
 mod memory;

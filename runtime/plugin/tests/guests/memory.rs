@@ -1,29 +1,29 @@
 //! Answers of a guest as the canonical ABI lays them out in its memory, right or wrong as the test likes.
 
 /// The bytes of a data segment that starts at `base`.
-pub struct Memory {
+pub(crate) struct Memory {
     base: u32,
-    pub bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// A field of a description: name, type, nullable.
-pub type FieldSpec<'a> = (&'a str, &'a str, bool);
+pub(crate) type FieldSpec<'a> = (&'a str, &'a str, bool);
 /// A setting of a description: name, type, default.
-pub type SettingSpec<'a> = (&'a str, &'a str, Option<&'a str>);
+pub(crate) type SettingSpec<'a> = (&'a str, &'a str, Option<&'a str>);
 
 /// A description, before it is laid out.
 #[derive(Clone)]
-pub struct Description<'a> {
-    pub name: &'a str,
-    pub inputs: Vec<FieldSpec<'a>>,
-    pub outputs: Vec<FieldSpec<'a>>,
-    pub wants_keys: bool,
-    pub settings: Vec<SettingSpec<'a>>,
+pub(crate) struct Description<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) inputs: Vec<FieldSpec<'a>>,
+    pub(crate) outputs: Vec<FieldSpec<'a>>,
+    pub(crate) wants_keys: bool,
+    pub(crate) settings: Vec<SettingSpec<'a>>,
 }
 
 /// Values of a column, before they are laid out.
 #[derive(Clone, Debug)]
-pub enum Values {
+pub(crate) enum Values {
     Bools(Vec<bool>),
     Ints(Vec<i64>),
     Floats(Vec<f64>),
@@ -32,9 +32,9 @@ pub enum Values {
 
 /// A column, before it is laid out.
 #[derive(Clone, Debug)]
-pub struct Column {
-    pub values: Values,
-    pub valid: Vec<u8>,
+pub(crate) struct Column {
+    pub(crate) values: Values,
+    pub(crate) valid: Vec<u8>,
 }
 
 impl From<Values> for Column {
@@ -48,9 +48,9 @@ impl From<Values> for Column {
 
 /// Rows, before they are laid out.
 #[derive(Clone, Debug)]
-pub struct Rows {
-    pub count: u32,
-    pub columns: Vec<Column>,
+pub(crate) struct Rows {
+    pub(crate) count: u32,
+    pub(crate) columns: Vec<Column>,
 }
 
 fn words(words: &[u32]) -> Vec<u8> {
@@ -58,7 +58,7 @@ fn words(words: &[u32]) -> Vec<u8> {
 }
 
 impl Memory {
-    pub fn at(base: u32) -> Self {
+    pub(crate) fn at(base: u32) -> Self {
         Self {
             base,
             bytes: vec![],
@@ -66,7 +66,7 @@ impl Memory {
     }
 
     /// Puts bytes somewhere, aligned to 8, and gives their address.
-    pub fn put(&mut self, bytes: &[u8]) -> u32 {
+    pub(crate) fn put(&mut self, bytes: &[u8]) -> u32 {
         self.bytes.resize(self.bytes.len().next_multiple_of(8), 0);
         let at = self.base + self.bytes.len() as u32;
         self.bytes.extend_from_slice(bytes);
@@ -78,7 +78,7 @@ impl Memory {
         words(&[at, len as u32])
     }
 
-    pub fn text(&mut self, text: &[u8]) -> Vec<u8> {
+    pub(crate) fn text(&mut self, text: &[u8]) -> Vec<u8> {
         self.list(text.len(), text)
     }
 
@@ -138,43 +138,48 @@ impl Memory {
     }
 
     /// `result<_, failure>` or any other result, as an error.
-    pub fn fatal(&mut self, text: &str) -> u32 {
+    pub(crate) fn fatal(&mut self, text: &str) -> u32 {
         let text = self.text(text.as_bytes());
         self.put(&[words(&[1, 0]), text, vec![0; 32]].concat())
     }
 
     /// `result<_, _>`, done.
-    pub fn done(&mut self) -> u32 {
+    pub(crate) fn done(&mut self) -> u32 {
         self.ok(vec![])
     }
 
     /// `result<_, string>`, refused.
-    pub fn refused(&mut self, text: &str) -> u32 {
+    pub(crate) fn refused(&mut self, text: &str) -> u32 {
         let text = self.text(text.as_bytes());
         self.put(&[words(&[1]), text].concat())
     }
 
-    pub fn transformed(&mut self, rows: &Rows, origins: &[u32], rejects: &[(u32, &[u8])]) -> u32 {
+    pub(crate) fn transformed(
+        &mut self,
+        rows: &Rows,
+        origins: &[u32],
+        rejects: &[(u32, &[u8])],
+    ) -> u32 {
         let answer = [self.rows(rows), self.u32s(origins), self.rejects(rejects)].concat();
         self.ok(answer)
     }
 
-    pub fn updated(&mut self, rejects: &[(u32, &[u8])]) -> u32 {
+    pub(crate) fn updated(&mut self, rejects: &[(u32, &[u8])]) -> u32 {
         let answer = self.rejects(rejects);
         self.ok(answer)
     }
 
-    pub fn evaluated(&mut self, rows: &Rows, present: &[u8]) -> u32 {
+    pub(crate) fn evaluated(&mut self, rows: &Rows, present: &[u8]) -> u32 {
         let answer = [self.rows(rows), self.text(present)].concat();
         self.ok(answer)
     }
 
-    pub fn saved(&mut self, ends: &[u32], bytes: &[u8]) -> u32 {
+    pub(crate) fn saved(&mut self, ends: &[u32], bytes: &[u8]) -> u32 {
         let answer = self.spans(ends, bytes);
         self.ok(answer)
     }
 
-    pub fn description(&mut self, said: &Description<'_>) -> u32 {
+    pub(crate) fn description(&mut self, said: &Description<'_>) -> u32 {
         let head = [said.name, "0.0.1", "for tests"].map(|text| self.text(text.as_bytes()));
         let inputs = self.fields(&said.inputs);
         let outputs = self.fields(&said.outputs);
