@@ -2,6 +2,13 @@
 //! is one reject with line, bytes and reason; it never takes its neighbours with it.
 
 pub mod base64;
+mod column;
+mod csv;
+mod jsonl;
+mod lines;
+mod parquet;
+#[cfg(test)]
+mod tests;
 pub mod time;
 pub mod value;
 
@@ -49,6 +56,8 @@ pub struct Decoded {
     pub undecoded: Vec<Undecoded>,
     /// Bytes of input consumed so far, for a progress bar.
     pub bytes_read: u64,
+    /// What the user should know about the input as a whole, each told once: columns that are left out.
+    pub notes: Vec<String>,
 }
 
 /// A source of decoded rows.
@@ -82,19 +91,60 @@ pub struct DecodeOptions {
 }
 
 /// Opens a decoder over a stream (JSON lines, CSV).
+///
+/// # Errors
+/// Parquet, which needs a file; a stream that cannot be read; a header without a field of the schema.
 pub fn decode_stream(
-    _format: Format,
-    _reader: Box<dyn Read + Send>,
-    _options: DecodeOptions,
+    format: Format,
+    reader: Box<dyn Read + Send>,
+    options: DecodeOptions,
 ) -> Result<Box<dyn Decoder>, IngestError> {
-    todo!()
+    let input = options.input.clone();
+    let lines = || {
+        lines::Lines::new(reader).map_err(|e| IngestError {
+            input: input.clone(),
+            what: format!("cannot be read: {e}"),
+        })
+    };
+    match format {
+        Format::Csv => Ok(Box::new(csv::Csv::new(lines()?, &options)?)),
+        Format::Jsonl => Ok(Box::new(jsonl::Jsonl::new(lines()?, &options))),
+        Format::Parquet => Err(IngestError {
+            input,
+            what: "Parquet is read from its end, so it cannot come through a pipe; give a file"
+                .into(),
+        }),
+    }
 }
 
 /// Opens a decoder over a file of any format.
+///
+/// # Errors
+/// A file that cannot be opened or is not of the format; columns that do not fit the schema.
+#[expect(clippy::disallowed_methods, reason = "a user's own file is read")]
 pub fn decode_file(
-    _format: Format,
-    _path: &Path,
-    _options: DecodeOptions,
+    format: Format,
+    path: &Path,
+    options: DecodeOptions,
 ) -> Result<Box<dyn Decoder>, IngestError> {
-    todo!()
+    if format == Format::Parquet {
+        return Ok(Box::new(parquet::Parquet::open(path, options)?));
+    }
+    let file = std::fs::File::open(path).map_err(|e| IngestError {
+        input: options.input.clone(),
+        what: format!("cannot be opened: {e}"),
+    })?;
+    decode_stream(format, Box::new(file), options)
+}
+
+impl Format {
+    /// The format that a file's name says.
+    pub fn of(path: &Path) -> Option<Format> {
+        match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
+            "jsonl" | "ndjson" | "json" => Some(Format::Jsonl),
+            "csv" => Some(Format::Csv),
+            "parquet" => Some(Format::Parquet),
+            _ => None,
+        }
+    }
 }
