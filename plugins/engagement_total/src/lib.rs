@@ -77,8 +77,13 @@ mod tests {
             .row(event("like", 0))
             .row(event("complete", 30))
             .row(event("share", 40));
-        let expected =
-            Engagement { views: 2, likes: 1, completes: 1, watch_ms: 100, completion_rate: 0.5 };
+        let expected = Engagement {
+            views: 2,
+            likes: 1,
+            completes: 1,
+            watch_ms: 100,
+            completion_rate: 0.5,
+        };
         assert_eq!(totals.output(), Some(expected));
     }
 

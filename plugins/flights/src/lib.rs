@@ -77,7 +77,11 @@ mod tests {
 
     #[test]
     fn counts_sums_and_averages() {
-        let delays = flights().row(flight(16, 100)).row(flight(15, 200)).row(flight(-10, 300)).output();
+        let delays = flights()
+            .row(flight(16, 100))
+            .row(flight(15, 200))
+            .row(flight(-10, 300))
+            .output();
         let expected = Delays {
             flights: 3,
             delayed: 1,

@@ -44,12 +44,21 @@ mod tests {
     use super::*;
 
     fn event(kind: &str) -> Event<'_> {
-        Event { event_time: Timestamp(1), content_id: 2, user_id: 3, kind }
+        Event {
+            event_time: Timestamp(1),
+            content_id: 2,
+            user_id: 3,
+            kind,
+        }
     }
 
     #[test]
     fn keeps_a_view() {
-        let view = View { event_time: Timestamp(1), content_id: 2, user_id: 3 };
+        let view = View {
+            event_time: Timestamp(1),
+            content_id: 2,
+            user_id: 3,
+        };
         TestTransform::new(ViewsOnly).row(event("view"), |rows| assert_eq!(rows, Ok(vec![view])));
     }
 

@@ -3,6 +3,7 @@
 
 pub mod about;
 mod answer;
+pub mod build;
 mod compiled;
 pub mod contract;
 pub mod fault;

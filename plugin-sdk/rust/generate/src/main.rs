@@ -16,8 +16,16 @@ type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 const TYPES: &str = "crate::bindings::fold_plugin::refrain::plugin::types";
 
 fn main() -> ExitCode {
-    let check = std::env::args().nth(1).is_some_and(|word| word == "--check");
-    match generate().and_then(|files| if check { compare(&files) } else { write(&files) }) {
+    let check = std::env::args()
+        .nth(1)
+        .is_some_and(|word| word == "--check");
+    match generate().and_then(|files| {
+        if check {
+            compare(&files)
+        } else {
+            write(&files)
+        }
+    }) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             eprintln!("{why}");
@@ -60,7 +68,9 @@ fn rust(
     options.generate_all = true;
     if share_types {
         let name = resolve.id_of_name(package, "types");
-        options.with.push((name, WithOption::Path(TYPES.to_string())));
+        options
+            .with
+            .push((name, WithOption::Path(TYPES.to_string())));
     }
     run(&mut options.build(), resolve, package, world, folder)
 }
@@ -68,7 +78,10 @@ fn rust(
 /// Both worlds export `about`, and a crate has one name space of macros.
 fn rename_macro((path, bytes): (PathBuf, Vec<u8>)) -> (PathBuf, Vec<u8>) {
     let text = String::from_utf8_lossy(&bytes);
-    let text = text.replace("__export_refrain_plugin_about_", "__export_transform_about_");
+    let text = text.replace(
+        "__export_refrain_plugin_about_",
+        "__export_transform_about_",
+    );
     (path, text.into_bytes())
 }
 

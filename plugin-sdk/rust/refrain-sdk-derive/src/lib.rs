@@ -27,5 +27,7 @@ pub fn state(_: TokenStream, item: TokenStream) -> TokenStream {
 }
 
 fn finish(expanded: syn::Result<proc_macro2::TokenStream>) -> TokenStream {
-    expanded.unwrap_or_else(|why| why.into_compile_error()).into()
+    expanded
+        .unwrap_or_else(|why| why.into_compile_error())
+        .into()
 }

@@ -3,7 +3,9 @@
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{Attribute, Data, DeriveInput, Error, Expr, ExprLit, Field, Fields, Lit, LitInt, Meta, Result};
+use syn::{
+    Attribute, Data, DeriveInput, Error, Expr, ExprLit, Field, Fields, Lit, LitInt, Meta, Result,
+};
 
 pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     let fields = fields(input)?;
@@ -91,7 +93,9 @@ fn state_version(attributes: &[Attribute]) -> Result<u32> {
     for attribute in attributes.iter().filter(|a| a.path().is_ident("plugin")) {
         attribute.parse_nested_meta(|meta| {
             if !meta.path.is_ident("state_version") {
-                return Err(meta.error("the only thing to say here is #[plugin(state_version = ..)]"));
+                return Err(
+                    meta.error("the only thing to say here is #[plugin(state_version = ..)]")
+                );
             }
             version = meta.value()?.parse::<LitInt>()?.base10_parse()?;
             Ok(())
@@ -107,11 +111,14 @@ fn doc(attributes: &[Attribute]) -> String {
 }
 
 fn doc_line(attribute: &Attribute) -> Option<String> {
-    let Meta::NameValue(pair) = &attribute.meta else { return None };
+    let Meta::NameValue(pair) = &attribute.meta else {
+        return None;
+    };
     match &pair.value {
-        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) if pair.path.is_ident("doc") => {
-            Some(text.value().trim().to_string())
-        }
+        Expr::Lit(ExprLit {
+            lit: Lit::Str(text),
+            ..
+        }) if pair.path.is_ident("doc") => Some(text.value().trim().to_string()),
         _ => None,
     }
 }

@@ -22,7 +22,10 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
 
 fn cells(input: &DeriveInput) -> Result<Vec<Cell<'_>>> {
     let Data::Struct(data) = &input.data else {
-        return Err(Error::new(input.ident.span(), "a row is a struct with named fields"));
+        return Err(Error::new(
+            input.ident.span(),
+            "a row is a struct with named fields",
+        ));
     };
     match &data.fields {
         Fields::Named(fields) => fields.named.iter().map(cell).collect(),
@@ -42,10 +45,17 @@ fn cell(field: &Field) -> Result<Cell<'_>> {
     };
     if let Some(instead) = instead(&field.ty) {
         let kind = &field.ty;
-        let text = format!("field `{name}`: `{}` {instead} {TYPES}", show(&quote!(#kind)));
+        let text = format!(
+            "field `{name}`: `{}` {instead} {TYPES}",
+            show(&quote!(#kind))
+        );
         return Err(Error::new(field.ty.span(), text));
     }
-    Ok(Cell { member, name, kind: &field.ty })
+    Ok(Cell {
+        member,
+        name,
+        kind: &field.ty,
+    })
 }
 
 fn renamed(field: &Field) -> Result<Option<String>> {
@@ -68,12 +78,13 @@ fn instead(kind: &Type) -> Option<&'static str> {
         Type::Path(path) => {
             let last = path.path.segments.last()?;
             match last.ident.to_string().as_str() {
-                "i8" | "i16" | "i32" | "i128" | "isize" | "u8" | "u16" | "u32" | "u64" | "u128" | "usize" => {
-                    Some("has no column, use i64.")
-                }
+                "i8" | "i16" | "i32" | "i128" | "isize" | "u8" | "u16" | "u32" | "u64" | "u128"
+                | "usize" => Some("has no column, use i64."),
                 "f32" => Some("has no column, use f64."),
                 "char" => Some("has no column, use &'a str."),
-                "SystemTime" | "Instant" | "Duration" => Some("has no column, use Timestamp or i64."),
+                "SystemTime" | "Instant" | "Duration" => {
+                    Some("has no column, use Timestamp or i64.")
+                }
                 "Option" => instead(inner(last)?),
                 _ => None,
             }
@@ -87,7 +98,9 @@ fn instead(kind: &Type) -> Option<&'static str> {
 }
 
 fn inner(segment: &syn::PathSegment) -> Option<&Type> {
-    let syn::PathArguments::AngleBracketed(arguments) = &segment.arguments else { return None };
+    let syn::PathArguments::AngleBracketed(arguments) = &segment.arguments else {
+        return None;
+    };
     match arguments.args.first()? {
         syn::GenericArgument::Type(kind) => Some(kind),
         _ => None,
@@ -95,18 +108,29 @@ fn inner(segment: &syn::PathSegment) -> Option<&Type> {
 }
 
 fn show(tokens: &TokenStream) -> String {
-    tokens.to_string().replace("& ", "&").replace(" <", "<").replace("< ", "<").replace(" >", ">")
+    tokens
+        .to_string()
+        .replace("& ", "&")
+        .replace(" <", "<")
+        .replace("< ", "<")
+        .replace(" >", ">")
 }
 
 /// The lifetime that the row borrows its batch for.
 fn lifetime(input: &DeriveInput, cells: &[Cell<'_>]) -> Result<Lifetime> {
     if let Some(parameter) = input.generics.type_params().next() {
-        return Err(Error::new(parameter.span(), "a row has no type parameters: its fields are a schema"));
+        return Err(Error::new(
+            parameter.span(),
+            "a row has no type parameters: its fields are a schema",
+        ));
     }
     let mut lifetimes = input.generics.lifetimes();
     let first = lifetimes.next().map(|parameter| parameter.lifetime.clone());
     if let Some(second) = lifetimes.next() {
-        return Err(Error::new(second.span(), "a row has one lifetime: all its fields borrow from one batch"));
+        return Err(Error::new(
+            second.span(),
+            "a row has one lifetime: all its fields borrow from one batch",
+        ));
     }
     let is_static = cells.iter().any(|cell| {
         let kind = cell.kind;

@@ -11,7 +11,10 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
         return Err(Error::new(span, text));
     }
     if let Some(parameter) = input.generics.params.first() {
-        return Err(Error::new_spanned(parameter, "a state owns what it keeps: it has no parameters"));
+        return Err(Error::new_spanned(
+            parameter,
+            "a state owns what it keeps: it has no parameters",
+        ));
     }
     let state = &input.ident;
     Ok(quote! {

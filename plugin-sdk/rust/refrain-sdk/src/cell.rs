@@ -94,7 +94,11 @@ impl<V> Builder<V> {
     pub fn finish<'a, C: Cell<'a, Builder = V>>(self) -> Column {
         Column {
             values: C::finish(self.values),
-            valid: if self.nulls { bitmap(&self.valid) } else { Vec::new() },
+            valid: if self.nulls {
+                bitmap(&self.valid)
+            } else {
+                Vec::new()
+            },
         }
     }
 }
@@ -103,7 +107,11 @@ impl<V> Builder<V> {
 pub(crate) fn bitmap(flags: &[bool]) -> Vec<u8> {
     flags
         .chunks(8)
-        .map(|eight| (0..).zip(eight).fold(0, |byte, (bit, flag)| byte | u8::from(*flag) << bit))
+        .map(|eight| {
+            (0..)
+                .zip(eight)
+                .fold(0, |byte, (bit, flag)| byte | u8::from(*flag) << bit)
+        })
         .collect()
 }
 
@@ -158,7 +166,15 @@ macro_rules! plain {
 plain!(bool, Bool, Bools, bool, |raw| raw, |value| value, false);
 plain!(i64, I64, Ints, i64, |raw| raw, |value| value, 0);
 plain!(f64, F64, Floats, f64, |raw| raw, |value| value, 0.0);
-plain!(Timestamp, Timestamp, Ints, i64, Timestamp, |value: Timestamp| value.0, 0);
+plain!(
+    Timestamp,
+    Timestamp,
+    Ints,
+    i64,
+    Timestamp,
+    |value: Timestamp| value.0,
+    0
+);
 
 /// Values of different lengths, as they are read.
 #[derive(Clone, Copy)]
@@ -178,14 +194,21 @@ impl<'a> SpanColumn<'a> {
     #[inline(always)]
     fn bytes(&self, row: usize) -> &'a [u8] {
         let end = self.ends[row] as usize;
-        let start = if row == 0 { 0 } else { self.ends[row - 1] as usize };
+        let start = if row == 0 {
+            0
+        } else {
+            self.ends[row - 1] as usize
+        };
         &self.bytes[start..end]
     }
 
     /// The one place that believes the host instead of checking: a column that the contract calls text is UTF-8, which
     /// the host has checked once for the whole column.
     #[inline(always)]
-    #[expect(unsafe_code, reason = "a check for each value would cost more than most updates")]
+    #[expect(
+        unsafe_code,
+        reason = "a check for each value would cost more than most updates"
+    )]
     fn text(&self, row: usize) -> &'a str {
         // SAFETY: the contract (wit/types.wit) says that the values of a `text` column are UTF-8, and the host, which
         // could read and write all memory of this component anyway, vouches for it. In native tests the columns are
@@ -205,7 +228,8 @@ impl SpanBuilder {
     #[inline]
     fn push(&mut self, value: &[u8]) {
         self.bytes.extend_from_slice(value);
-        self.ends.push(u32::try_from(self.bytes.len()).expect("a Wasm memory has at most 4 GiB"));
+        self.ends
+            .push(u32::try_from(self.bytes.len()).expect("a Wasm memory has at most 4 GiB"));
     }
 }
 
@@ -240,20 +264,36 @@ macro_rules! span {
 
             fn truncate(builder: &mut Self::Builder, count: usize) {
                 builder.ends.truncate(count);
-                builder.bytes.truncate(builder.ends.last().map_or(0, |end| *end as usize));
+                builder
+                    .bytes
+                    .truncate(builder.ends.last().map_or(0, |end| *end as usize));
             }
 
             fn finish(builder: Self::Builder) -> Values {
-                Values::Spans(Spans { ends: builder.ends, bytes: builder.bytes })
+                Values::Spans(Spans {
+                    ends: builder.ends,
+                    bytes: builder.bytes,
+                })
             }
         }
     };
 }
 
-span!(&'a str, Text, SpanColumn::text, |value: &'a str| value.as_bytes());
+span!(&'a str, Text, SpanColumn::text, |value: &'a str| value
+    .as_bytes());
 span!(&'a [u8], Bytes, SpanColumn::bytes, |value: &'a [u8]| value);
-span!(String, Text, |column: &SpanColumn<'a>, row| column.text(row).to_string(), String::as_bytes);
-span!(Vec<u8>, Bytes, |column: &SpanColumn<'a>, row| column.bytes(row).to_vec(), Vec::as_slice);
+span!(
+    String,
+    Text,
+    |column: &SpanColumn<'a>, row| column.text(row).to_string(),
+    String::as_bytes
+);
+span!(
+    Vec<u8>,
+    Bytes,
+    |column: &SpanColumn<'a>, row| column.bytes(row).to_vec(),
+    Vec::as_slice
+);
 
 impl<'a, C: Cell<'a>> Cell<'a> for Option<C> {
     const KIND: Kind = C::KIND;
@@ -262,7 +302,12 @@ impl<'a, C: Cell<'a>> Cell<'a> for Option<C> {
     type Builder = C::Builder;
 
     fn bind(column: &'a Column) -> Option<Self::Column> {
-        const { assert!(!C::NULLABLE, "an Option of an Option cannot be a field of a row") };
+        const {
+            assert!(
+                !C::NULLABLE,
+                "an Option of an Option cannot be a field of a row"
+            )
+        };
         Some((C::bind(column)?, &column.valid))
     }
 

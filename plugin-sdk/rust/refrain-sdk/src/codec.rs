@@ -21,7 +21,11 @@ pub fn decode<S: DeserializeOwned>(bytes: &[u8]) -> Result<S, String> {
     };
     match bincode::serde::decode_from_slice(rest, bincode::config::standard()) {
         Ok((state, used)) if used == rest.len() => Ok(state),
-        Ok(_) => Err("a saved state is longer than this plugin's state: raise state_version".into()),
-        Err(why) => Err(format!("a saved state cannot be read ({why}): raise state_version")),
+        Ok(_) => {
+            Err("a saved state is longer than this plugin's state: raise state_version".into())
+        }
+        Err(why) => Err(format!(
+            "a saved state cannot be read ({why}): raise state_version"
+        )),
     }
 }

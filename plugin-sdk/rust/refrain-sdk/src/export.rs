@@ -19,9 +19,15 @@ pub struct FoldInstance<F: Fold> {
 }
 
 impl<F: Fold> FoldInstance<F> {
-    #[expect(clippy::new_without_default, reason = "only the export macro makes one")]
+    #[expect(
+        clippy::new_without_default,
+        reason = "only the export macro makes one"
+    )]
     pub fn new() -> Self {
-        Self { plugin: None, slots: Slots::new() }
+        Self {
+            plugin: None,
+            slots: Slots::new(),
+        }
     }
 
     pub fn configure(&mut self, options: Vec<(String, String)>) -> Result<(), String> {
@@ -31,7 +37,9 @@ impl<F: Fold> FoldInstance<F> {
 
     pub fn update(&mut self, input: &Rows, rows: &[u32], slots: &[u32]) -> Answer<Vec<Reject>> {
         let plugin = configured(&self.plugin)?;
-        self.slots.update(plugin, input, rows, slots).map_err(Failure::Fatal)
+        self.slots
+            .update(plugin, input, rows, slots)
+            .map_err(Failure::Fatal)
     }
 
     pub fn evaluate(&mut self, slots: &[u32]) -> Answer<(Rows, Vec<u8>)> {
@@ -57,7 +65,10 @@ pub struct TransformInstance<T> {
 }
 
 impl<T: Transform> TransformInstance<T> {
-    #[expect(clippy::new_without_default, reason = "only the export macro makes one")]
+    #[expect(
+        clippy::new_without_default,
+        reason = "only the export macro makes one"
+    )]
     pub fn new() -> Self {
         Self { plugin: None }
     }
@@ -69,7 +80,8 @@ impl<T: Transform> TransformInstance<T> {
 
     #[expect(clippy::type_complexity, reason = "the parts of the generated record")]
     pub fn process(&mut self, input: &Rows) -> Answer<(Rows, Vec<u32>, Vec<Reject>)> {
-        let answer = transform::process(configured(&self.plugin)?, input).map_err(Failure::Fatal)?;
+        let answer =
+            transform::process(configured(&self.plugin)?, input).map_err(Failure::Fatal)?;
         Ok((answer.rows, answer.origins, answer.rejects))
     }
 }

@@ -144,7 +144,9 @@ impl<F: Fold> Slots<F> {
 
     #[inline(always)]
     fn check_all(&mut self, fold: &F, row: &F::Input<'_>, slots: &[u32]) -> Result<(), Reject> {
-        slots.iter().try_for_each(|slot| fold.check(self.state(*slot), row))
+        slots
+            .iter()
+            .try_for_each(|slot| fold.check(self.state(*slot), row))
     }
 
     /// One output row a slot, and the bitmap of those that are there.
@@ -159,12 +161,19 @@ impl<F: Fold> Slots<F> {
                 None => writer.push_nothing(),
             }
         }
-        let present = if present.contains(&false) { bitmap(&present) } else { Vec::new() };
+        let present = if present.contains(&false) {
+            bitmap(&present)
+        } else {
+            Vec::new()
+        };
         (writer.finish(), present)
     }
 
     pub(crate) fn save(&mut self, slots: &[u32]) -> Result<Spans, String> {
-        let mut spans = Spans { ends: Vec::with_capacity(slots.len()), bytes: Vec::new() };
+        let mut spans = Spans {
+            ends: Vec::with_capacity(slots.len()),
+            bytes: Vec::new(),
+        };
         for slot in slots {
             codec::encode(self.state(*slot), &mut spans.bytes)?;
             let end = u32::try_from(spans.bytes.len()).expect("a Wasm memory has at most 4 GiB");
@@ -203,5 +212,8 @@ impl<F: Fold> Slots<F> {
 #[cold]
 #[inline(never)]
 fn push(rejects: &mut Rejects, row: u32, reject: Reject) {
-    rejects.push(bindings::Reject { row, reason: reject.reason });
+    rejects.push(bindings::Reject {
+        row,
+        reason: reject.reason,
+    });
 }

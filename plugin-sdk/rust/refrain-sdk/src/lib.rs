@@ -77,6 +77,8 @@ pub use serde;
 
 /// All that a plugin needs.
 pub mod prelude {
-    pub use crate::{Fold, Out, Plugin, Reject, Row, TestFold, TestTransform, Timestamp, Transform};
+    pub use crate::{
+        Fold, Out, Plugin, Reject, Row, TestFold, TestTransform, Timestamp, Transform,
+    };
     pub use crate::{export_fold, export_transform, state};
 }

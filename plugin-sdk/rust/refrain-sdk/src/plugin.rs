@@ -109,8 +109,7 @@ impl Options {
             .iter()
             .find(|(given, _)| given == name)
             .ok_or_else(|| format!("option `{name}` is missing"))?;
-        V::parse(text)
-            .ok_or_else(|| format!("option `{name}`: `{text}` is not {}", V::KIND.name()))
+        V::parse(text).ok_or_else(|| format!("option `{name}`: `{text}` is not {}", V::KIND.name()))
     }
 }
 
@@ -123,7 +122,9 @@ pub struct Reject {
 impl Reject {
     /// With the reason that its reader will see.
     pub fn new(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into() }
+        Self {
+            reason: reason.into(),
+        }
     }
 
     /// The reason.

@@ -52,15 +52,24 @@ pub fn bind_cell<'a, C: Cell<'a>>(
     field: &Field,
 ) -> Result<C::Column, String> {
     let wrong = |what: &str| format!("input field `{}`: {what}", field.name);
-    let column = rows.columns.get(place).ok_or_else(|| wrong("the host sent no column for it"))?;
+    let column = rows
+        .columns
+        .get(place)
+        .ok_or_else(|| wrong("the host sent no column for it"))?;
     if !C::NULLABLE && has_nulls(column, rows.count as usize) {
         return Err(wrong("the host sent a null, and the plugin declares none"));
     }
-    let bound = C::bind(column)
-        .ok_or_else(|| wrong(&format!("the host sent a column that is not {}", field.kind.name())))?;
+    let bound = C::bind(column).ok_or_else(|| {
+        wrong(&format!(
+            "the host sent a column that is not {}",
+            field.kind.name()
+        ))
+    })?;
     match C::count(&bound) == rows.count as usize {
         true => Ok(bound),
-        false => Err(wrong("the host sent a column of another length than the batch")),
+        false => Err(wrong(
+            "the host sent a column of another length than the batch",
+        )),
     }
 }
 
@@ -76,7 +85,10 @@ pub(crate) struct Writer<'a, R: Row<'a>> {
 
 impl<'a, R: Row<'a>> Writer<'a, R> {
     pub(crate) fn new() -> Self {
-        Self { builders: R::Builders::default(), count: 0 }
+        Self {
+            builders: R::Builders::default(),
+            count: 0,
+        }
     }
 
     pub(crate) fn count(&self) -> u32 {
@@ -101,7 +113,10 @@ impl<'a, R: Row<'a>> Writer<'a, R> {
     }
 
     pub(crate) fn finish(self) -> Rows {
-        Rows { count: self.count, columns: R::finish(self.builders) }
+        Rows {
+            count: self.count,
+            columns: R::finish(self.builders),
+        }
     }
 }
 

@@ -21,7 +21,12 @@ impl<F: Fold> TestFold<F> {
     pub fn new(fold: F) -> Self {
         let mut slots = Slots::<F>::new();
         let saved = slots.save(&[0]).expect("the initial state is saved");
-        Self { fold, saved, state: F::State::default(), rejects: Vec::new() }
+        Self {
+            fold,
+            saved,
+            state: F::State::default(),
+            rejects: Vec::new(),
+        }
     }
 
     /// Takes a row. A row that the plugin refuses changes nothing and is kept in [`rejects`](Self::rejects).
@@ -37,13 +42,23 @@ impl<F: Fold> TestFold<F> {
 
     fn take(&mut self, rows: &Rows) {
         let mut slots = Slots::<F>::new();
-        slots.restore(&[0], &self.saved).expect("a saved state can be read");
+        slots
+            .restore(&[0], &self.saved)
+            .expect("a saved state can be read");
         let again = slots.save(&[0]).expect("a restored state is saved");
-        assert_eq!(again.bytes, self.saved.bytes, "a state saves as other bytes once restored");
-        let rejects = slots.update(&self.fold, rows, &[], &[0]).expect("columns made from the row fit it");
-        self.rejects.extend(rejects.into_iter().map(|reject| reject.reason));
+        assert_eq!(
+            again.bytes, self.saved.bytes,
+            "a state saves as other bytes once restored"
+        );
+        let rejects = slots
+            .update(&self.fold, rows, &[], &[0])
+            .expect("columns made from the row fit it");
+        self.rejects
+            .extend(rejects.into_iter().map(|reject| reject.reason));
         self.saved = slots.save(&[0]).expect("the state is saved");
-        slots.restore(&[0], &self.saved).expect("a saved state can be read");
+        slots
+            .restore(&[0], &self.saved)
+            .expect("a saved state can be read");
         self.state = slots.into_first();
     }
 

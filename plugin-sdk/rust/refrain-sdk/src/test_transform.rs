@@ -32,6 +32,8 @@ impl<T: Transform> TestTransform<T> {
             return look(Err(reject.reason));
         }
         let columns = T::Output::bind(&answer.rows).expect("columns made from the output fit it");
-        look(Ok((0..answer.rows.count as usize).map(|row| T::Output::read(&columns, row)).collect()))
+        look(Ok((0..answer.rows.count as usize)
+            .map(|row| T::Output::read(&columns, row))
+            .collect()))
     }
 }

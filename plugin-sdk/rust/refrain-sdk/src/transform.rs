@@ -54,20 +54,31 @@ pub(crate) struct Answer {
 
 pub(crate) fn process<T: Transform>(transform: &T, input: &Rows) -> Result<Answer, String> {
     let columns = T::Input::bind(input)?;
-    let mut out = Out::<T::Output<'_>> { writer: Writer::new(), origins: Vec::new(), row: 0 };
+    let mut out = Out::<T::Output<'_>> {
+        writer: Writer::new(),
+        origins: Vec::new(),
+        row: 0,
+    };
     let mut rejects = Vec::new();
     for row in 0..input.count {
         let before = out.writer.count();
         out.row = row;
         if let Err(reject) = transform.process(T::Input::read(&columns, row as usize), &mut out) {
             out.truncate(before);
-            rejects.push(bindings::Reject { row, reason: reject.reason });
+            rejects.push(bindings::Reject {
+                row,
+                reason: reject.reason,
+            });
         }
     }
     if is_identity(&out.origins, input.count) {
         out.origins.clear();
     }
-    Ok(Answer { rows: out.writer.finish(), origins: out.origins, rejects })
+    Ok(Answer {
+        rows: out.writer.finish(),
+        origins: out.origins,
+        rejects,
+    })
 }
 
 /// Whether each row gave exactly one row, which the contract says with no origins at all.

@@ -3,7 +3,9 @@
 use std::cell::RefCell;
 
 use refrain_sdk::bindings::fold_plugin::exports::refrain::plugin::about::{self, Description};
-use refrain_sdk::bindings::fold_plugin::exports::refrain::plugin::fold::{self, Entries, Evaluated};
+use refrain_sdk::bindings::fold_plugin::exports::refrain::plugin::fold::{
+    self, Entries, Evaluated,
+};
 use refrain_sdk::bindings::{Failure, Reject, Rows, Spans};
 
 use crate::{MAGIC, harm, ints, is, rejects, spoil, texts, values};
@@ -46,7 +48,9 @@ impl fold::Guest for Component {
             let row = entries.rows.get(i).copied().unwrap_or(i as u32);
             if rejects.iter().all(|reject| reject.row != row) {
                 let value = values[row as usize];
-                with(*slot, |state| *state = [state[0] + 1, state[1].wrapping_add(value)]);
+                with(*slot, |state| {
+                    *state = [state[0] + 1, state[1].wrapping_add(value)]
+                });
                 harm::row(value);
             }
         }
@@ -54,16 +58,26 @@ impl fold::Guest for Component {
     }
 
     fn evaluate(slots: Vec<u32>, _keys: Rows) -> Result<Evaluated, Failure> {
-        let states: Vec<[i64; 2]> = slots.iter().map(|slot| with(*slot, |state| *state)).collect();
+        let states: Vec<[i64; 2]> = slots
+            .iter()
+            .map(|slot| with(*slot, |state| *state))
+            .collect();
         if is("fatal-evaluate") {
             return Err(Failure::Fatal("no answer".to_string()));
         }
         if is("trap-evaluate") && states.iter().any(|state| state[1] == MAGIC) {
             panic!("thirteen");
         }
-        let hidden = if is("hidden") { i64::from(harm::calls()) } else { 0 };
+        let hidden = if is("hidden") {
+            i64::from(harm::calls())
+        } else {
+            0
+        };
         let names: Vec<Vec<u8>> = states.iter().map(name).collect();
-        let means = states.iter().map(|state| state[1] as f64 / state[0].max(1) as f64).collect();
+        let means = states
+            .iter()
+            .map(|state| state[1] as f64 / state[0].max(1) as f64)
+            .collect();
         let mut rows = Rows {
             count: slots.len() as u32,
             columns: vec![
@@ -85,10 +99,15 @@ impl fold::Guest for Component {
     }
 
     fn save(slots: Vec<u32>) -> Result<Spans, Failure> {
-        let mut spans = Spans { ends: Vec::new(), bytes: Vec::new() };
+        let mut spans = Spans {
+            ends: Vec::new(),
+            bytes: Vec::new(),
+        };
         for slot in slots {
             let state = with(slot, |state| *state);
-            spans.bytes.extend(state.iter().flat_map(|number| number.to_le_bytes()));
+            spans
+                .bytes
+                .extend(state.iter().flat_map(|number| number.to_le_bytes()));
             spans.ends.push(spans.bytes.len() as u32);
         }
         if is("save-short") {
@@ -112,7 +131,8 @@ impl fold::Guest for Component {
             return Err(Failure::Fatal("no such state".to_string()));
         }
         for (slot, bytes) in slots.iter().zip(states.bytes.chunks_exact(16)) {
-            let number = |at: usize| i64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
+            let number =
+                |at: usize| i64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
             with(*slot, |state| *state = [number(0), number(8)]);
         }
         Ok(())

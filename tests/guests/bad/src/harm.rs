@@ -38,7 +38,9 @@ pub(crate) fn row(value: i64) {
     }
     if is("access") {
         // SAFETY: none; the sandbox is what is tested
-        std::hint::black_box(unsafe { std::ptr::read_volatile((u32::MAX - 64) as usize as *const u8) });
+        std::hint::black_box(unsafe {
+            std::ptr::read_volatile((u32::MAX - 64) as usize as *const u8)
+        });
     }
     if is("loop") {
         endless();

@@ -47,16 +47,25 @@ fn values(input: &Rows) -> &[i64] {
 }
 
 fn ints(values: Vec<i64>) -> Column {
-    Column { values: Values::Ints(values), valid: Vec::new() }
+    Column {
+        values: Values::Ints(values),
+        valid: Vec::new(),
+    }
 }
 
 fn texts(values: &[Vec<u8>]) -> Column {
-    let mut spans = Spans { ends: Vec::new(), bytes: Vec::new() };
+    let mut spans = Spans {
+        ends: Vec::new(),
+        bytes: Vec::new(),
+    };
     for value in values {
         spans.bytes.extend_from_slice(value);
         spans.ends.push(spans.bytes.len() as u32);
     }
-    Column { values: Values::Spans(spans), valid: Vec::new() }
+    Column {
+        values: Values::Spans(spans),
+        valid: Vec::new(),
+    }
 }
 
 /// Makes the columns (`count`, `sum`, `mean`, `name`) wrong in the way that was asked for.
@@ -124,14 +133,23 @@ fn spoil_spans(spans: &mut Spans) {
 
 /// Rows with the magic value, refused in the way that was asked for.
 fn rejects(values: &[i64]) -> Vec<Reject> {
-    let reject = |row: usize| Reject { row: row as u32, reason: "thirteen".to_string() };
+    let reject = |row: usize| Reject {
+        row: row as u32,
+        reason: "thirteen".to_string(),
+    };
     let wanted = ["reject", "rejects-twice", "rejects-falling", "rejects-kept"];
     let mut rejects: Vec<Reject> = match wanted.into_iter().any(is) {
-        true => (0..values.len()).filter(|row| values[*row] == MAGIC).map(reject).collect(),
+        true => (0..values.len())
+            .filter(|row| values[*row] == MAGIC)
+            .map(reject)
+            .collect(),
         false => Vec::new(),
     };
     if is("rejects-twice") {
-        rejects = rejects.into_iter().flat_map(|reject| [reject.clone(), reject]).collect();
+        rejects = rejects
+            .into_iter()
+            .flat_map(|reject| [reject.clone(), reject])
+            .collect();
     }
     if is("rejects-falling") {
         rejects.reverse();
@@ -140,7 +158,10 @@ fn rejects(values: &[i64]) -> Vec<Reject> {
         rejects.push(reject(values.len()));
     }
     if is("rejects-huge") {
-        rejects.push(Reject { row: 0, reason: "x".repeat(100 << 20) });
+        rejects.push(Reject {
+            row: 0,
+            reason: "x".repeat(100 << 20),
+        });
     }
     rejects
 }

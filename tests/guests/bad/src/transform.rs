@@ -1,7 +1,9 @@
 //! The transform: each row gives one with `count` 1 and `sum` its value.
 
 use refrain_sdk::bindings::transform_plugin::exports::refrain::plugin::about::{self, Description};
-use refrain_sdk::bindings::transform_plugin::exports::refrain::plugin::transform::{self, Transformed};
+use refrain_sdk::bindings::transform_plugin::exports::refrain::plugin::transform::{
+    self, Transformed,
+};
 use refrain_sdk::bindings::{Column, Failure, Rows, Values};
 
 use crate::{MAGIC, harm, ints, is, rejects, spoil, texts, values};
@@ -27,7 +29,8 @@ impl transform::Guest for Component {
         }
         values.iter().for_each(|value| harm::row(*value));
         let rejects = rejects(values);
-        let kept = |row: &u32| rejects.iter().all(|reject| reject.row != *row) || is("rejects-kept");
+        let kept =
+            |row: &u32| rejects.iter().all(|reject| reject.row != *row) || is("rejects-kept");
         let mut origins: Vec<u32> = (0..input.count).filter(kept).collect();
         let value = |row: &u32| values[*row as usize];
         let mut rows = Rows {
@@ -39,12 +42,21 @@ impl transform::Guest for Component {
                     values: Values::Floats(origins.iter().map(|row| value(row) as f64).collect()),
                     valid: Vec::new(),
                 },
-                texts(&origins.iter().map(|row| name(value(row))).collect::<Vec<_>>()),
+                texts(
+                    &origins
+                        .iter()
+                        .map(|row| name(value(row)))
+                        .collect::<Vec<_>>(),
+                ),
             ],
         };
         spoil(&mut rows);
         spoil_origins(&mut origins);
-        Ok(Transformed { rows, origins, rejects })
+        Ok(Transformed {
+            rows,
+            origins,
+            rejects,
+        })
     }
 }
 

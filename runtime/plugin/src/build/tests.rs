@@ -1,0 +1,145 @@
+//! Decisions of the build, and builds of real plugins (slow ones are ignored unless asked for).
+
+use std::path::Path;
+
+use super::*;
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn quiet() -> impl FnMut(&str) {
+    |line: &str| println!("{line}")
+}
+
+#[test]
+fn the_module_is_that_of_the_package_not_of_its_dependencies() {
+    let messages = r#"{"reason":"compiler-artifact","manifest_path":"/p/dep/Cargo.toml","filenames":["/t/dep.wasm"]}
+not json
+{"reason":"compiler-artifact","manifest_path":"/p/a/Cargo.toml","filenames":["/t/liba.rlib","/t/a.wasm"]}
+{"reason":"build-finished","success":true}"#;
+    assert_eq!(
+        module_of(messages, Path::new("/p/a")),
+        Some(PathBuf::from("/t/a.wasm"))
+    );
+    assert_eq!(module_of(messages, Path::new("/p/b")), None);
+}
+
+#[test]
+fn plugins_of_one_name_in_two_places_do_not_meet() {
+    let folder = |place: &str| target_folder(Path::new(place), Path::new("/cache"));
+    assert_ne!(folder("/a/plugins/x"), folder("/b/plugins/x"));
+    assert_eq!(folder("/a/plugins/x"), folder("/a/plugins/y"));
+}
+
+#[test]
+fn the_embedded_sdk_is_the_whole_sdk() {
+    let sdk = repository().join("plugin-sdk/rust");
+    let mut there = Vec::new();
+    for package in ["refrain-sdk", "refrain-sdk-derive"] {
+        there.push(format!("{package}/Cargo.toml"));
+        list(&sdk, &format!("{package}/src"), &mut there);
+    }
+    there.sort();
+    let mut embedded: Vec<String> = sdk::FILES
+        .iter()
+        .map(|(path, _)| path.to_string())
+        .collect();
+    embedded.sort();
+    assert_eq!(
+        embedded, there,
+        "name every source file of the SDK in build/sdk.rs"
+    );
+}
+
+fn list(root: &Path, folder: &str, into: &mut Vec<String>) {
+    for entry in std::fs::read_dir(root.join(folder)).unwrap() {
+        let name = format!("{folder}/{}", entry.unwrap().file_name().to_string_lossy());
+        match root.join(&name).is_dir() {
+            true => list(root, &name, into),
+            false => into.push(name),
+        }
+    }
+}
+
+#[test]
+fn a_new_plugin_is_named_and_finds_its_sdk() {
+    let folder = tempfile::tempdir().unwrap();
+    let plugin = create_plugin(folder.path(), "clicks", TemplateKind::Fold).unwrap();
+    let manifest = std::fs::read_to_string(plugin.join("Cargo.toml")).unwrap();
+    assert!(manifest.contains("name = \"clicks\""));
+    assert!(plugin.join("../.sdk/refrain-sdk/Cargo.toml").is_file());
+    let again = create_plugin(folder.path(), "clicks", TemplateKind::Fold);
+    assert!(matches!(again, Err(BuildError::Exists(_))));
+}
+
+#[test]
+fn names_that_cargo_refuses_are_refused_first() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["", "Clicks", "1st", "a b", "../x", "test", "ä"] {
+        let made = create_plugin(folder.path(), name, TemplateKind::Transform);
+        assert!(matches!(made, Err(BuildError::BadName(_))), "{name}");
+    }
+}
+
+#[test]
+fn a_folder_without_a_package_is_no_plugin() {
+    let folder = tempfile::tempdir().unwrap();
+    let built = build_plugin(
+        folder.path(),
+        &folder.path().join("x.wasm"),
+        folder.path(),
+        &mut quiet(),
+    );
+    assert!(matches!(built, Err(BuildError::NotAPackage(_))));
+}
+
+#[test]
+fn text_is_no_component() {
+    let module = wat::parse_str("(module)").unwrap();
+    // makes an empty component, which the host refuses when it loads it
+    assert!(component::encode(Path::new("x"), &module).is_ok());
+    assert!(matches!(
+        component::encode(Path::new("x"), b"text"),
+        Err(BuildError::NoComponent { .. })
+    ));
+}
+
+#[test]
+#[ignore = "compiles guests: half a minute the first time"]
+fn the_plugins_of_the_repository_build() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["flights", "engagement", "engagement_total", "views_only"] {
+        let out = folder.path().join(format!("{name}.wasm"));
+        let package = repository().join("plugins").join(name);
+        build_plugin(&package, &out, &default_cache(), &mut quiet()).unwrap();
+        assert!(out.metadata().unwrap().len() > 1000);
+    }
+}
+
+#[test]
+#[ignore = "compiles guests: half a minute the first time"]
+fn new_plugins_build_anywhere() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, kind) in [
+        ("fold-1", TemplateKind::Fold),
+        ("transform_1", TemplateKind::Transform),
+    ] {
+        let package = create_plugin(folder.path(), name, kind).unwrap();
+        let out = package.join(format!("{name}.wasm"));
+        build_plugin(&package, &out, &default_cache(), &mut quiet()).unwrap();
+    }
+}
+
+#[test]
+#[ignore = "compiles std with Debian's compiler: two minutes the first time"]
+fn debians_compiler_builds_a_plugin() {
+    let cache = default_cache();
+    let Some(toolchain) = toolchain::debian_of_this_machine(&cache, &mut quiet()) else {
+        return println!("rustc-web and rust-web-src are not installed here");
+    };
+    let package = repository().join("plugins/flights").canonicalize().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let module = compile(&package, &toolchain, folder.path(), &mut quiet()).unwrap();
+    component::encode(&package, &read(&module).unwrap()).unwrap();
+}

@@ -1,0 +1,201 @@
+//! Which compiler can make a guest on this machine: the installed one when it has the target, one to which rustup adds
+//! it, or Debian's with a standard library built from Debian's sources.
+
+use std::path::{Path, PathBuf};
+
+use super::command::Command;
+use super::{BuildError, sysroot};
+
+/// What guests are compiled for.
+pub(super) const TARGET: &str = "wasm32-unknown-unknown";
+
+/// What to install when nothing works.
+pub(super) const ADVICE: &str =
+    "  * with rustup (https://rustup.rs):  rustup target add wasm32-unknown-unknown
+  * on Debian, as root:               apt-get install rustc-web rust-web-src
+    (and cargo and rust-lld from a rustup toolchain, or apt-get install cargo lld)";
+
+/// A compiler that can make guests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Toolchain {
+    /// Cargo's own compiler has the target.
+    Installed,
+    /// Another compiler, a standard library that was built for it, and a linker.
+    Debian {
+        rustc: PathBuf,
+        sysroot: PathBuf,
+        linker: PathBuf,
+    },
+}
+
+impl Toolchain {
+    /// Makes cargo use it.
+    pub(super) fn apply(&self, cargo: &mut Command) {
+        if let Toolchain::Debian {
+            rustc,
+            sysroot,
+            linker,
+        } = self
+        {
+            let flags = format!(
+                "--sysroot={}\x1f-Clinker={}",
+                sysroot.display(),
+                linker.display()
+            );
+            cargo
+                .env("RUSTC", rustc)
+                .env("CARGO_ENCODED_RUSTFLAGS", flags);
+        }
+    }
+}
+
+/// What cargo's own compiler is.
+struct Compiler {
+    sysroot: PathBuf,
+    host: String,
+}
+
+impl Compiler {
+    fn find(package: &Path) -> Option<Self> {
+        let sysroot = Command::new("rustc", package)
+            .clean()
+            .args(["--print", "sysroot"])
+            .ask()?;
+        let version = Command::new("rustc", package).clean().args(["-vV"]).ask()?;
+        let host = version
+            .lines()
+            .find_map(|line| line.strip_prefix("host: "))?
+            .to_string();
+        Some(Self {
+            sysroot: PathBuf::from(sysroot),
+            host,
+        })
+    }
+
+    fn has_target(&self) -> bool {
+        has_std(&self.sysroot)
+    }
+
+    /// The linker that every rustup toolchain ships.
+    fn linker(&self) -> Option<PathBuf> {
+        let place = self
+            .sysroot
+            .join("lib/rustlib")
+            .join(&self.host)
+            .join("bin/rust-lld");
+        place.is_file().then_some(place)
+    }
+}
+
+/// Whether a sysroot has the standard library of the target.
+fn has_std(sysroot: &Path) -> bool {
+    let folder = sysroot.join("lib/rustlib").join(TARGET).join("lib");
+    let is_std =
+        |entry: std::fs::DirEntry| entry.file_name().to_string_lossy().starts_with("libstd-");
+    std::fs::read_dir(folder).is_ok_and(|mut entries| entries.any(|entry| entry.is_ok_and(is_std)))
+}
+
+/// Finds a toolchain, or makes one: what is there already first, then what rustup can add, then what Debian has.
+pub(super) fn find(
+    package: &Path,
+    cache: &Path,
+    say: &mut dyn FnMut(&str),
+) -> Result<Toolchain, BuildError> {
+    let mut tried = Vec::new();
+    let compiler = Compiler::find(package);
+    match &compiler {
+        Some(compiler) if compiler.has_target() => return Ok(Toolchain::Installed),
+        Some(compiler) => tried.push(format!(
+            "{} has no std for {TARGET}",
+            compiler.sysroot.display()
+        )),
+        None => tried.push("no rustc in the PATH".to_string()),
+    }
+    let linker = compiler
+        .as_ref()
+        .and_then(Compiler::linker)
+        .or_else(system_linker);
+    if let Some(ready) = debian_ready(cache, &linker) {
+        return Ok(ready);
+    }
+    match add_target(package, say) {
+        Ok(()) => return Ok(Toolchain::Installed),
+        Err(why) => tried.push(why),
+    }
+    match debian(cache, linker, say) {
+        Ok(toolchain) => Ok(toolchain),
+        Err(why) => {
+            tried.push(why);
+            let tried = tried
+                .iter()
+                .map(|line| format!("  * {line}"))
+                .collect::<Vec<_>>()
+                .join("\n");
+            Err(BuildError::NoToolchain { tried })
+        }
+    }
+}
+
+/// Asks rustup for the target, and believes only what is there afterwards.
+fn add_target(package: &Path, say: &mut dyn FnMut(&str)) -> Result<(), String> {
+    if Command::new("rustup", package)
+        .args(["--version"])
+        .ask()
+        .is_none()
+    {
+        return Err("no rustup in the PATH".to_string());
+    }
+    say(&format!("rustup target add {TARGET}"));
+    let added = Command::new("rustup", package)
+        .args(["target", "add", TARGET])
+        .talk(say);
+    let there = Compiler::find(package).is_some_and(|compiler| compiler.has_target());
+    match (added, there) {
+        (Ok(_), true) => Ok(()),
+        _ => Err(format!("`rustup target add {TARGET}` failed")),
+    }
+}
+
+/// What an earlier build left.
+fn debian_ready(cache: &Path, linker: &Option<PathBuf>) -> Option<Toolchain> {
+    let rustc = sysroot::Rustc::find()?;
+    let sysroot = rustc.sysroot(cache);
+    sysroot::is_done(&sysroot).then_some(())?;
+    Some(Toolchain::Debian {
+        rustc: rustc.path,
+        sysroot,
+        linker: linker.clone()?,
+    })
+}
+
+fn debian(
+    cache: &Path,
+    linker: Option<PathBuf>,
+    say: &mut dyn FnMut(&str),
+) -> Result<Toolchain, String> {
+    let rustc = sysroot::install(say)?;
+    let linker = linker.or_else(system_linker).ok_or(
+        "no linker for Wasm: neither rust-lld in a rustup toolchain nor wasm-ld in the PATH",
+    )?;
+    let sysroot = sysroot::build(&rustc, cache, say)?;
+    Ok(Toolchain::Debian {
+        rustc: rustc.path,
+        sysroot,
+        linker,
+    })
+}
+
+/// `wasm-ld` of a system package.
+fn system_linker() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .map(|folder| folder.join("wasm-ld"))
+        .find(|place| place.is_file())
+}
+
+#[cfg(test)]
+pub(super) fn debian_of_this_machine(cache: &Path, say: &mut dyn FnMut(&str)) -> Option<Toolchain> {
+    let linker = Compiler::find(cache).and_then(|compiler| compiler.linker())?;
+    sysroot::Rustc::find()?;
+    debian(cache, Some(linker), say).ok()
+}
