@@ -164,10 +164,6 @@ fn answers(fold: &mut Instance) {
 }
 
 /// CPU time of this thread. The kernel brings it up to date when the thread yields.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the kernel's clock of this thread is a file"
-)]
 fn cpu_ns() -> u64 {
     std::thread::yield_now();
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux tells it");

@@ -254,14 +254,17 @@ fn refuse_nulls(
     }
 }
 
-fn array(values: Values, field: &Field, nulls: Option<NullBuffer>) -> Result<ArrayRef, Cause> {
+fn array(mut values: Values, field: &Field, nulls: Option<NullBuffer>) -> Result<ArrayRef, Cause> {
+    if let Some(nulls) = &nulls {
+        blank(&mut values, nulls);
+    }
     Ok(match (field.kind, values) {
         (Kind::Bool, Values::Bools(values)) => Arc::new(BooleanArray::new(values.into(), nulls)),
         (Kind::I64, Values::Ints(values)) => Arc::new(Int64Array::new(values.into(), nulls)),
         (Kind::F64, Values::Floats(values)) => {
             Arc::new(Float64Array::new(one_nan(values).into(), nulls))
         }
-        (Kind::Timestamp, Values::Ints(values)) => timestamps(values, field, nulls)?,
+        (Kind::Timestamp, Values::Ints(values)) => times(values, field, nulls)?,
         (Kind::Text, Values::Spans(spans)) => text(spans, field, nulls)?,
         (Kind::Bytes, Values::Spans(spans)) => {
             let (offsets, bytes) = offsets(spans, &field.name)?;
@@ -276,6 +279,41 @@ fn array(values: Values, field: &Field, nulls: Option<NullBuffer>) -> Result<Arr
             ));
         }
     })
+}
+
+/// Puts false, 0 or an empty span where a null is, as the contract has it, so that equal rows have equal bytes.
+fn blank(values: &mut Values, nulls: &NullBuffer) {
+    let missing = !nulls.inner();
+    match values {
+        Values::Bools(values) => missing.set_indices().for_each(|i| values[i] = false),
+        Values::Ints(values) => missing.set_indices().for_each(|i| values[i] = 0),
+        Values::Floats(values) => missing.set_indices().for_each(|i| values[i] = 0.0),
+        Values::Spans(spans) => blank_spans(spans, nulls),
+    }
+}
+
+/// Takes out the bytes of nulls, if any has some. Ends that make no sense are left for [`check_ends`].
+fn blank_spans(spans: &mut wire::Spans, nulls: &NullBuffer) {
+    let ends = &spans.ends;
+    let start = |i: usize| if i == 0 { 0 } else { ends[i - 1] };
+    let empty = |i: usize| ends[i] == start(i);
+    let missing = !nulls.inner();
+    if missing.set_indices().all(empty) || check_ends(spans, "").is_err() {
+        return;
+    }
+    let mut kept = wire::Spans {
+        ends: Vec::with_capacity(ends.len()),
+        bytes: Vec::with_capacity(spans.bytes.len()),
+    };
+    for (i, &end) in ends.iter().enumerate() {
+        if nulls.is_valid(i) {
+            kept.bytes
+                .extend_from_slice(&spans.bytes[start(i) as usize..end as usize]);
+        }
+        // It was at most as long before.
+        kept.ends.push(kept.bytes.len() as u32);
+    }
+    *spans = kept;
 }
 
 fn case(values: &Values) -> &'static str {
@@ -295,17 +333,9 @@ fn one_nan(mut values: Vec<f64>) -> Vec<f64> {
     values
 }
 
-fn timestamps(
-    values: Vec<i64>,
-    field: &Field,
-    nulls: Option<NullBuffer>,
-) -> Result<ArrayRef, Cause> {
+fn times(values: Vec<i64>, field: &Field, nulls: Option<NullBuffer>) -> Result<ArrayRef, Cause> {
     let fits = |value: &i64| (TIME_MIN..=TIME_MAX).contains(value);
-    let all = match &nulls {
-        None => values.iter().fold(true, |all, value| all & fits(value)),
-        Some(nulls) => nulls.valid_indices().all(|i| fits(&values[i])),
-    };
-    if !all {
+    if !values.iter().fold(true, |all, value| all & fits(value)) {
         return malformed(format!(
             "gave a time outside the years 1 to 9999 in `{}`: times are microseconds since 1970",
             field.name
@@ -316,12 +346,12 @@ fn timestamps(
 }
 
 fn text(spans: wire::Spans, field: &Field, nulls: Option<NullBuffer>) -> Result<ArrayRef, Cause> {
-    let (offsets, bytes) = offsets(spans, &field.name)?;
+    let name = &field.name;
+    let (offsets, bytes) = offsets(spans, name)?;
     match StringArray::try_new(offsets, bytes, nulls) {
         Ok(text) => Ok(Arc::new(text)),
         Err(_) => malformed(format!(
-            "gave text in `{}` that is not UTF-8: declare the field as bytes, or give UTF-8",
-            field.name
+            "gave text in `{name}` that is not UTF-8: declare the field as bytes, or give UTF-8"
         )),
     }
 }
@@ -358,4 +388,61 @@ fn check_ends(spans: &wire::Spans, what: &str) -> Result<(), Cause> {
 
 fn malformed<T>(what: impl Into<String>) -> Result<T, Cause> {
     Err(Cause::malformed(what))
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow_array::Array;
+
+    use super::*;
+
+    #[test]
+    fn what_lies_under_a_null_does_not_show() {
+        let column = |values, kind| {
+            let said = wire::Column {
+                values,
+                valid: vec![0b101],
+            };
+            let field = Field::new("out", kind).nullable();
+            checked(said, &field, 3, None)
+                .unwrap()
+                .to_data()
+                .buffers()
+                .to_vec()
+        };
+        let spans = |ends: [u32; 3], bytes: &[u8]| {
+            Values::Spans(wire::Spans {
+                ends: ends.to_vec(),
+                bytes: bytes.to_vec(),
+            })
+        };
+        assert_eq!(
+            column(spans([1, 3, 4], b"a\xff\xffb"), Kind::Text),
+            column(spans([1, 1, 2], b"ab"), Kind::Text)
+        );
+        assert_eq!(
+            column(Values::Ints(vec![1, i64::MAX, 3]), Kind::Timestamp),
+            column(Values::Ints(vec![1, 0, 3]), Kind::Timestamp)
+        );
+        assert_eq!(
+            column(Values::Bools(vec![true; 3]), Kind::Bool),
+            column(Values::Bools(vec![true, false, true]), Kind::Bool)
+        );
+        assert_eq!(
+            column(Values::Floats(vec![1.0; 3]), Kind::F64),
+            column(Values::Floats(vec![1.0, 0.0, 1.0]), Kind::F64)
+        );
+    }
+
+    #[test]
+    fn a_reason_is_cut_between_characters() {
+        assert_eq!(cut("short".into()), "short");
+        let whole = "x".repeat(REASON_BYTES_MAX);
+        assert_eq!(cut(whole.clone()), whole);
+        for char in ["x", "é", "€", "😀"] {
+            let long = cut(char.repeat(REASON_BYTES_MAX + 1));
+            assert!(long.len() <= REASON_BYTES_MAX && long.len() > REASON_BYTES_MAX - 8);
+            assert!(long.ends_with('…'));
+        }
+    }
 }

@@ -80,6 +80,17 @@ impl Cause {
         Self::lift(&error.root_cause().to_string(), limits)
     }
 
+    /// What a failed start of an instance means.
+    pub(crate) fn of_start(error: &wasmtime::Error, limits: &Limits) -> Self {
+        let known = error.is::<MemoryDenied>()
+            || error.is::<Trap>()
+            || error.is::<PoolConcurrencyLimitError>();
+        match known {
+            true => Self::of(error, limits),
+            false => Self::malformed(format!("cannot be started: {}", error.root_cause())),
+        }
+    }
+
     fn memory(denied: &MemoryDenied) -> Self {
         let what = format!(
             "asked for {} of memory where {} are allowed: keep less state in one task (more partitions) or allow more",

@@ -1,6 +1,7 @@
 //! One running copy of a plugin, and the calls it takes. Columns in, columns out.
 
-use arrow_array::ArrayRef;
+use arrow_array::{Array, ArrayRef};
+use refrain_log::schema::Field;
 use wasmtime::Store;
 use wasmtime::component::{
     ComponentExportIndex, ComponentNamedList, InstancePre, Lift, Lower, TypedFunc,
@@ -19,7 +20,8 @@ use crate::limits::Guard;
 pub use crate::limits::Limits;
 use crate::wire::{Description, EntriesIn, Failure, SpansIn};
 
-/// Rows for one call: `count` rows of each column, from row `start` on.
+/// Rows for one call: `count` rows of each column, from row `start` on. Other columns than the plugin declares are a
+/// fault of the caller, and calls panic on them.
 #[derive(Clone, Copy, Debug)]
 pub struct Input<'a> {
     /// In the order of [`crate::About::inputs`], with the Arrow types of their kinds. Empty when none is declared.
@@ -78,6 +80,31 @@ pub struct States {
     pub ends: Vec<u32>,
     /// All of them.
     pub bytes: Vec<u8>,
+}
+
+impl Input<'_> {
+    fn assert_fits(&self, fields: &[Field]) {
+        let fits = |(column, field): (&ArrayRef, &Field)| *column.data_type() == field.kind.arrow();
+        assert!(
+            self.columns.len() == fields.len() && self.columns.iter().zip(fields).all(fits),
+            "the host gives a plugin the columns that it declares: {fields:?}"
+        );
+    }
+}
+
+impl Entries<'_> {
+    fn assert_fit(&self, rows: usize) {
+        let wanted = if self.rows.is_empty() {
+            rows
+        } else {
+            self.rows.len()
+        };
+        assert!(
+            self.slots.len() == wanted,
+            "the host gives each entry a slot: {} for {wanted}",
+            self.slots.len()
+        );
+    }
 }
 
 impl States {
@@ -145,6 +172,7 @@ impl Instance {
         let Calls::Transform(process) = self.calls else {
             return Err(self.not_a(F, PluginKind::Transform));
         };
+        input.assert_fits(&self.plugin.about().inputs);
         self.stage.fill(&input);
         let columns = self.stage.columns(&input);
         let rows = given::rows(input.count, &columns);
@@ -165,6 +193,8 @@ impl Instance {
     pub fn update(&mut self, input: Input<'_>, entries: Entries<'_>) -> Result<Vec<Reject>, Fault> {
         const F: &str = "fold.update";
         let update = self.fold(F)?.update;
+        input.assert_fits(&self.plugin.about().inputs);
+        entries.assert_fit(input.count);
         self.stage.fill(&input);
         let columns = self.stage.columns(&input);
         let rows = given::rows(input.count, &columns);
@@ -361,7 +391,7 @@ impl<'a> Starting<'a> {
         store.set_epoch_deadline(limits.call_ticks());
         let instance = pre
             .instantiate(&mut store)
-            .map_err(|error| Cause::of(&error, &limits))?;
+            .map_err(|error| Cause::of_start(&error, &limits))?;
         Ok(Self {
             exports,
             store,

@@ -9,7 +9,7 @@ use arrow_array::{
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
-use refrain_plugin::{Entries, Host, Input, Instance, Limits, Plugin, States};
+use refrain_plugin::{Entries, Input, Instance, Limits, Plugin, States};
 
 use crate::good::host;
 use crate::guest::{self, PUT_AT};
@@ -64,8 +64,17 @@ fn arrays(rows: &[Row]) -> Vec<ArrayRef> {
     ]
 }
 
-fn instance(host: &Host, plugin: &Plugin) -> Instance {
-    let _ = host;
+/// So many cases, or as many more as PROPTEST_CASES asks for.
+fn cases(least: u32) -> ProptestConfig {
+    let asked = ProptestConfig::default();
+    ProptestConfig {
+        cases: asked.cases.max(least),
+        failure_persistence: None,
+        ..asked
+    }
+}
+
+fn instance(plugin: &Plugin) -> Instance {
     plugin.instantiate(&[], Limits::default()).unwrap()
 }
 
@@ -73,8 +82,8 @@ fn instance(host: &Host, plugin: &Plugin) -> Instance {
 fn rows_come_back_as_they_went_in() {
     let host = host();
     let plugin = host.load("echo", &guest::echo(&said()).build()).unwrap();
-    let echo = std::cell::RefCell::new(instance(&host, &plugin));
-    proptest!(ProptestConfig::with_cases(300), |(rows in vec(row(), 0..40), from: u8, to: u8)| {
+    let echo = std::cell::RefCell::new(instance(&plugin));
+    proptest!(cases(300), |(rows in vec(row(), 0..40), from: u8, to: u8)| {
         let (from, to) = (usize::from(from) % (rows.len() + 1), usize::from(to) % (rows.len() + 1));
         let (start, end) = (from.min(to), from.max(to));
         let columns = arrays(&rows);
@@ -136,7 +145,7 @@ fn the_unharmed_answer_is_good() {
     let plugin = host
         .load("parrot", &guest::parrot(&said()).build())
         .unwrap();
-    let mut parrot = instance(&host, &plugin);
+    let mut parrot = instance(&plugin);
     say(&mut parrot, &good_answer().0);
     let shown = parrot.evaluate(&[0, 1, 2, 3], four(&[])).unwrap();
     assert_eq!(shown.columns.len(), 6);
@@ -153,12 +162,12 @@ fn no_answer_brings_the_host_down() {
     let row: Row = (None, None, None, None, None, None);
     let columns = arrays(&vec![row; 4]);
     let harm = vec((0..len, any::<u8>()), 1..6);
-    proptest!(ProptestConfig::with_cases(1500), |(harm in harm, small: bool, call in 0..3u8)| {
+    proptest!(cases(1500), |(harm in harm, small: bool, call in 0..3u8)| {
         let mut bytes = good.clone();
         for (at, byte) in harm {
             bytes[at] = if small { byte % 8 } else { byte };
         }
-        let mut parrot = instance(&host, &plugin);
+        let mut parrot = instance(&plugin);
         say(&mut parrot, &bytes);
         // Right or wrong, it is an answer or a fault.
         let outcome = match call {
