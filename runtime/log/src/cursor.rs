@@ -1,30 +1,217 @@
 //! Reading one partition, frame by frame, in order.
 
-use crate::Result;
-use crate::frame::Frame;
-use crate::ids::{Offset, Sequence};
+use std::sync::Arc;
+
+use crate::frame::header::RawHeader;
+use crate::frame::{Frame, FrameKind};
+use crate::ids::{Offset, Position, Sequence, Timestamp};
+use crate::limits::SEGMENT_HEADER_BYTES;
+use crate::segment::{Gap, Run, Segment};
+use crate::{Error, Result};
+
+const START: Position = Position(SEGMENT_HEADER_BYTES);
 
 /// A place in a partition. Holds its segment's map open; cheap to keep.
 #[derive(Debug)]
 pub struct Cursor {
-    _private: (),
+    run: Arc<Run>,
+    segment: Option<Arc<Segment>>,
+    position: Position,
+    offset: Offset,
+    /// The frame at `position`, read already.
+    ahead: Option<Frame>,
 }
 
 impl Cursor {
     /// The next published frame whose sequence is at most `limit` and move past it; `None` when there is none now.
     /// Marks are passed over; ticks are returned. A frame is returned whole even if the cursor was opened in its
-    /// middle: the caller skips rows before its offset.
-    pub fn next(&mut self, _limit: Sequence) -> Result<Option<Frame>> {
-        todo!()
+    /// middle: the caller skips rows before its offset. Damage is an error, and stays one: a cursor opened behind the
+    /// damaged rows reads on.
+    pub fn next(&mut self, limit: Sequence) -> Result<Option<Frame>> {
+        self.look_ahead()?;
+        let Some(frame) = self.ahead.take_if(|f| f.header().sequence <= limit) else {
+            return Ok(None);
+        };
+        self.pass(&frame);
+        Ok(Some(frame))
     }
 
     /// Sequence of the frame that [`Cursor::next`] would return with no limit, without moving.
     pub fn peek(&mut self) -> Result<Option<Sequence>> {
-        todo!()
+        self.look_ahead()?;
+        Ok(self.ahead.as_ref().map(|f| f.header().sequence))
     }
 
     /// Offset of the next row.
     pub fn offset(&self) -> Offset {
-        todo!()
+        self.offset
     }
+
+    /// Stands on the first frame that ends after `from`, or is without rows at or after it.
+    pub(crate) fn at_offset(run: Arc<Run>, from: Offset) -> Result<Cursor> {
+        let mut cursor = Cursor::new(run);
+        cursor.enter(|s| s.base <= from, |s| s.index().floor(|b| b.offset < from));
+        let before = |raw: &RawHeader| {
+            raw.end_offset() < from || raw.end_offset() == from && raw.header.rows > 0
+        };
+        cursor.skip(|frame| before(frame.raw()), |gap, _| gap.next <= from)?;
+        Ok(cursor)
+    }
+
+    /// Stands on the first frame with a sequence greater than `after`.
+    pub(crate) fn after_sequence(run: Arc<Run>, after: Sequence) -> Result<Cursor> {
+        let mut cursor = Cursor::new(run.clone());
+        let begins = |s: &Arc<Segment>| first_sequence(s).is_none_or(|first| first <= after);
+        cursor.enter(begins, |s| s.index().floor(|b| b.sequence <= after));
+        let before = |frame: &Frame| frame.header().sequence <= after;
+        cursor.skip(before, |_, next| next.is_some_and(before))?;
+        Ok(cursor)
+    }
+
+    /// Stands on the first frame that may hold event times from `time` on.
+    pub(crate) fn at_time(run: Arc<Run>, time: Timestamp) -> Result<Cursor> {
+        let mut cursor = Cursor::new(run.clone());
+        let segments = run.segments().clone();
+        for segment in &segments {
+            cursor.segment = Some(segment.clone());
+            cursor.offset = segment.end_offset();
+            cursor.position = segment.end();
+            if let Some(position) = segment.index().seek_time(time) {
+                cursor.stand(segment, position);
+                break;
+            }
+        }
+        let before = |frame: &Frame| frame.header().times.is_none_or(|(_, max)| max < time);
+        cursor.skip(before, |_, _| false)?;
+        Ok(cursor)
+    }
+
+    fn new(run: Arc<Run>) -> Cursor {
+        Cursor {
+            offset: run.start(),
+            run,
+            segment: None,
+            position: START,
+            ahead: None,
+        }
+    }
+
+    /// Goes to the last segment that `begins` says is early enough, and into it by its index.
+    fn enter(
+        &mut self,
+        begins: impl Fn(&Arc<Segment>) -> bool,
+        floor: impl Fn(&Segment) -> Option<Position>,
+    ) {
+        let segments = self.run.segments().clone();
+        let after = segments.iter().take_while(|s| begins(s)).count();
+        let Some(segment) = segments.get(after.saturating_sub(1)) else {
+            return;
+        };
+        let position = floor(segment).unwrap_or(START);
+        self.stand(segment, position);
+    }
+
+    /// Stands at `position`, where a block of the index begins.
+    fn stand(&mut self, segment: &Arc<Segment>, position: Position) {
+        self.segment = Some(segment.clone());
+        self.position = position;
+        self.offset = match segment.index().block_at(position) {
+            Some(block) if position > START => block.offset,
+            _ => segment.base,
+        };
+        if position == START || segment.index().block_at(position).is_none() {
+            self.position = START;
+        }
+    }
+
+    /// Passes frames while `skips` says so, and damage where `passes` does. Other damage is told when it is read into,
+    /// not when something behind it is looked for.
+    fn skip(
+        &mut self,
+        skips: impl Fn(&Frame) -> bool,
+        passes: impl Fn(&Gap, Option<&Frame>) -> bool,
+    ) -> Result<()> {
+        loop {
+            match self.look_ahead() {
+                Ok(()) => {}
+                Err(Error::Damaged { .. }) if self.pass_gap(&passes) => continue,
+                Err(Error::Damaged { .. }) => return Ok(()),
+                Err(e) => return Err(e),
+            }
+            let Some(frame) = self.ahead.take_if(|f| skips(f)) else {
+                return Ok(());
+            };
+            self.pass(&frame);
+        }
+    }
+
+    /// Passes over damage that lies wholly before what is looked for.
+    fn pass_gap(&mut self, passes: &impl Fn(&Gap, Option<&Frame>) -> bool) -> bool {
+        let gap = self
+            .segment
+            .as_ref()
+            .and_then(|s| Some((s.clone(), s.gap_at(self.position)?)));
+        let Some((segment, gap)) = gap.filter(|(_, gap)| gap.to > gap.from) else {
+            return false;
+        };
+        let after = self.run.frame_at(&segment, gap.to, gap.next).ok().flatten();
+        let passed = passes(&gap, after.as_ref());
+        if passed {
+            self.position = gap.to;
+            self.offset = gap.next;
+        }
+        passed
+    }
+
+    fn pass(&mut self, frame: &Frame) {
+        self.position = frame.raw().end();
+        self.offset = frame.raw().end_offset();
+    }
+
+    /// Reads the next frame that is no mark into `ahead`.
+    fn look_ahead(&mut self) -> Result<()> {
+        while self.ahead.is_none() {
+            let Some(frame) = self.read()? else {
+                return Ok(());
+            };
+            if frame.header().kind == FrameKind::Mark {
+                self.pass(&frame);
+            } else {
+                self.ahead = Some(frame);
+            }
+        }
+        Ok(())
+    }
+
+    /// The frame at `position`, in this segment or the next.
+    fn read(&mut self) -> Result<Option<Frame>> {
+        loop {
+            let Some(segment) = self.segment.clone() else {
+                let first = self.run.segments().first().cloned();
+                let Some(first) = first else {
+                    return Ok(None);
+                };
+                self.stand(&first, START);
+                continue;
+            };
+            let next = self
+                .run
+                .segments()
+                .iter()
+                .find(|s| s.base > segment.base)
+                .cloned();
+            if let Some(frame) = self.run.frame_at(&segment, self.position, self.offset)? {
+                return Ok(Some(frame));
+            }
+            // The next segment was seen before this one was found to end: this one grows no more.
+            let Some(next) = next else {
+                return Ok(None);
+            };
+            self.stand(&next, START);
+        }
+    }
+}
+
+fn first_sequence(segment: &Segment) -> Option<Sequence> {
+    segment.index().first_sequence()
 }

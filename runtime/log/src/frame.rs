@@ -1,24 +1,34 @@
 //! One frame: a 128-byte header, a column directory, columns. Drawn in docs/formats.md.
 
+pub(crate) mod header;
+pub(crate) mod origins;
+
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use arrow_array::{ArrayRef, RecordBatch};
+use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow_buffer::Buffer;
 
-use crate::Result;
+use crate::checksum::crc32c;
+use crate::columns::{self, Entry};
+use crate::frame::header::RawHeader;
 use crate::ids::{Offset, Sequence, Timestamp};
+use crate::limits::FRAME_HEADER_BYTES;
 use crate::schema::Schema;
+use crate::segment::RunName;
+use crate::{Error, Result};
 
 /// What a frame holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameKind {
     /// Rows.
-    Rows,
+    Rows = 0,
     /// No rows: says that time went on.
-    Tick,
+    Tick = 1,
     /// No rows: says how much is durable.
-    Mark,
+    Mark = 2,
     /// A record of the commit log that closes a commit.
-    Close,
+    Close = 3,
 }
 
 /// The header of a frame, decoded.
@@ -71,35 +81,138 @@ pub struct OriginRun {
     pub watermark: Timestamp,
 }
 
-/// One published frame, read through the map: columns are checked when they are asked for.
+/// One published frame, read through the map: columns are checked when they are asked for. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Frame {
-    _private: (),
+pub struct Frame(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    raw: RawHeader,
+    schema: Arc<Schema>,
+    run: Arc<RunName>,
+    segment: Arc<str>,
+    entries: Vec<Entry>,
+    columns: Buffer,
+    /// One for each region: its checksum was verified.
+    verified: Vec<AtomicBool>,
 }
 
 impl Frame {
+    /// A frame whose header and directory were verified; `bytes` are the whole frame.
+    pub(crate) fn new(
+        raw: RawHeader,
+        bytes: Buffer,
+        schema: Arc<Schema>,
+        run: Arc<RunName>,
+        segment: Arc<str>,
+    ) -> Frame {
+        let head = raw.head_bytes() as usize;
+        let directory = &bytes[FRAME_HEADER_BYTES as usize..head];
+        Frame(Arc::new(Inner {
+            entries: columns::read_directory(directory, raw.regions),
+            columns: bytes.slice(head),
+            verified: (0..raw.regions).map(|_| AtomicBool::new(false)).collect(),
+            raw,
+            schema,
+            run,
+            segment,
+        }))
+    }
+
     /// Its header.
     pub fn header(&self) -> &FrameHeader {
-        todo!()
+        &self.0.raw.header
     }
 
     /// The schema of its columns.
     pub fn schema(&self) -> &Arc<Schema> {
-        todo!()
+        &self.0.schema
+    }
+
+    /// Bytes that it takes in its segment.
+    pub fn bytes(&self) -> u64 {
+        FRAME_HEADER_BYTES + self.0.raw.payload_bytes
     }
 
     /// One column, by its place in the schema; its checksum is verified, its bytes are not copied.
-    pub fn column(&self, _field: usize) -> Result<ArrayRef> {
-        todo!()
+    pub fn column(&self, field: usize) -> Result<ArrayRef> {
+        let declared = self.0.schema.fields().get(field).ok_or_else(|| {
+            Error::Invalid(format!("a frame of {} has no field {field}", self.0.run))
+        })?;
+        let (region, entry) = self.region(field)?;
+        columns::decode_column(region, &entry, declared, self.rows())
+            .map_err(|what| self.damaged(&format!("field {}: {what}", declared.name)))
     }
 
     /// Several columns as a batch, in the order asked for.
-    pub fn batch(&self, _fields: &[usize]) -> Result<RecordBatch> {
-        todo!()
+    pub fn batch(&self, fields: &[usize]) -> Result<RecordBatch> {
+        let arrays = fields
+            .iter()
+            .map(|&field| self.column(field))
+            .collect::<Result<Vec<_>>>()?;
+        let schema = self
+            .0
+            .schema
+            .arrow()
+            .project(fields)
+            .map_err(|e| Error::Invalid(e.to_string()))?;
+        let options = RecordBatchOptions::new().with_row_count(Some(self.rows()));
+        RecordBatch::try_new_with_options(Arc::new(schema), arrays, &options)
+            .map_err(|e| self.damaged(&e.to_string()))
     }
 
     /// The origins of its rows; `None` in a source topic.
     pub fn origins(&self) -> Result<Option<Origins>> {
-        todo!()
+        if !self.0.raw.origins {
+            return Ok(None);
+        }
+        let first = self.0.schema.fields().len();
+        let (runs, _) = self.region(first)?;
+        let (rows, _) = self.region(first + 1)?;
+        let (spans, _) = self.region(first + 2)?;
+        origins::read([&runs, &rows, &spans], self.rows())
+            .map(Some)
+            .map_err(|what| self.damaged(what))
+    }
+
+    pub(crate) fn raw(&self) -> &RawHeader {
+        &self.0.raw
+    }
+
+    fn rows(&self) -> usize {
+        self.0.raw.header.rows as usize
+    }
+
+    /// The bytes of a region, verified once.
+    fn region(&self, index: usize) -> Result<(Buffer, Entry)> {
+        let entry = *self
+            .0
+            .entries
+            .get(index)
+            .filter(|entry| entry.fits(self.0.columns.len() as u64))
+            .ok_or_else(|| self.damaged("a column is missing in the directory"))?;
+        let region = self
+            .0
+            .columns
+            .slice_with_length(entry.offset as usize, entry.length as usize);
+        if !self.0.verified[index].load(Ordering::Relaxed) {
+            if crc32c(&region) != entry.check {
+                return Err(self.damaged("the checksum of a column does not match"));
+            }
+            self.0.verified[index].store(true, Ordering::Relaxed);
+        }
+        Ok((region, entry))
+    }
+
+    fn damaged(&self, what: &str) -> Error {
+        let first = self.0.raw.header.base_offset;
+        Error::Damaged {
+            topic: self.0.run.topic.clone(),
+            partition: self.0.run.partition,
+            first,
+            last: Offset(self.0.raw.end_offset().0.saturating_sub(1).max(first.0)),
+            segment: self.0.segment.to_string(),
+            what: what.to_owned(),
+        }
     }
 }

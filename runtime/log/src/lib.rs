@@ -3,16 +3,29 @@
 //! Ground state of the whole host. This crate knows nothing of plugins, nodes or views; it knows
 //! bytes, rows, offsets, sequences, and what a disk may do to them.
 
+mod checksum;
 pub mod clock;
+pub mod codec;
 pub mod columns;
 pub mod cursor;
+mod derived;
 pub mod error;
 pub mod frame;
 pub mod ids;
+mod index;
+mod limits;
 pub mod log;
+mod map;
+mod open;
+mod prepare;
+mod recovery;
+mod scan;
 pub mod schema;
+mod segment;
 pub mod segments;
 pub mod storage;
+mod tail;
 pub mod topic;
+mod writer;
 
 pub use error::{Error, Result};

@@ -6,12 +6,16 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 
 use crate::Result;
+use crate::columns::{self, Payload};
 use crate::cursor::Cursor;
-use crate::frame::FrameKind;
+use crate::frame::{FrameHeader, FrameKind};
 use crate::ids::{Offset, Sequence, Timestamp};
 use crate::log::Finding;
+use crate::open::{Opening, open};
 use crate::schema::Schema;
+use crate::segment::{Run, RunName, footer_name};
 use crate::storage::Storage;
+use crate::tail::{Built, Tail, TailOptions};
 
 /// How a run of segments is kept.
 #[derive(Clone, Debug)]
@@ -39,57 +43,151 @@ pub struct Draft {
     pub rows: Option<RecordBatch>,
 }
 
-/// An append-only run of segment files. One writer; readers through [`Segments::cursor`].
+/// An append-only run of segment files. One writer; readers through [`Segments::cursor`]. Dropped, it leaves a mark of
+/// what is durable.
 #[derive(Debug)]
 pub struct Segments {
-    _private: (),
+    run: Arc<Run>,
+    tail: Tail,
 }
 
 impl Segments {
     /// Opens and recovers the run in `folder`. `durable` is an end offset known from elsewhere to have been durable
-    /// (damage before it is damage to acknowledged data).
+    /// (damage before it is damage to acknowledged data). Bytes that recovery takes out go to `quarantine` in it.
     pub fn open(
-        _storage: Arc<dyn Storage>,
-        _folder: PathBuf,
-        _options: SegmentOptions,
-        _schema: Arc<Schema>,
-        _durable: Option<Offset>,
+        storage: Arc<dyn Storage>,
+        folder: PathBuf,
+        options: SegmentOptions,
+        schema: Arc<Schema>,
+        durable: Option<Offset>,
     ) -> Result<(Segments, Vec<Finding>)> {
-        todo!()
+        let (run, tail, findings) = open(Opening {
+            name: RunName {
+                topic: options.name,
+                partition: options.partition,
+            },
+            storage,
+            quarantine: folder.join("quarantine"),
+            folder,
+            schema,
+            options: TailOptions {
+                segment_bytes: options.segment_bytes,
+                spare: options.spare,
+            },
+            durable,
+            cut: None,
+        })?;
+        Ok((Segments { run, tail }, findings))
     }
 
-    /// Appends frames with one write (per segment touched). Not durable, not seen by readers yet.
-    pub fn append(&mut self, _frames: &[Draft]) -> Result<()> {
-        todo!()
+    /// Appends frames with one write (all into one segment, which grows past its size if they are larger). Not durable,
+    /// not seen by readers yet. After [`crate::Error::NoSpace`] nothing of it is kept, and it may be tried again.
+    pub fn append(&mut self, frames: &[Draft]) -> Result<()> {
+        let built = frames.iter().map(|draft| self.build(draft));
+        let built = built.collect::<Result<Vec<_>>>()?;
+        if built.is_empty() {
+            return Ok(());
+        }
+        self.tail.append(built)
+    }
+
+    fn build(&self, draft: &Draft) -> Result<Built> {
+        let payload = match &draft.rows {
+            Some(rows) => columns::encode(rows, &self.run.schema)?,
+            None => Payload::empty(),
+        };
+        Ok(Built {
+            header: FrameHeader {
+                kind: draft.kind,
+                schema_version: 1,
+                rows: payload.rows(),
+                base_offset: Offset(0),
+                sequence: draft.sequence,
+                append_time: draft.append_time,
+                times: None,
+                producer: 0,
+                producer_row: 0,
+            },
+            payload,
+            origins: false,
+        })
     }
 
     /// Makes all that was appended durable and seen by readers; the end offset.
     pub fn sync(&mut self) -> Result<Offset> {
-        todo!()
+        self.tail.sync()?;
+        self.tail.publish();
+        Ok(self.tail.end())
+    }
+
+    /// Takes back all that was appended since the last sync, as if it had never been.
+    pub fn rollback(&mut self) -> Result<()> {
+        self.tail.rollback()
+    }
+
+    /// Opens it again after [`crate::Error::Failed`], at what was synced.
+    pub fn reopen(&mut self) -> Result<()> {
+        self.tail.reopen()
+    }
+
+    /// Writes a durable mark of what is durable, so that damage to it is told from a torn write. For idle times.
+    pub fn mark(&mut self) -> Result<()> {
+        self.tail.mark()
     }
 
     /// Offset after the last appended row.
     pub fn end(&self) -> Offset {
-        todo!()
+        self.tail.end()
+    }
+
+    /// First offset that is there.
+    pub fn start(&self) -> Offset {
+        self.run.start()
     }
 
     /// Bytes in frames, over all segments.
     pub fn bytes(&self) -> u64 {
-        todo!()
+        self.run.bytes()
     }
 
     /// A cursor over the frames from this offset on.
-    pub fn cursor(&self, _from: Offset) -> Result<Cursor> {
-        todo!()
+    pub fn cursor(&self, from: Offset) -> Result<Cursor> {
+        Cursor::at_offset(self.run.clone(), from)
     }
 
-    /// Starts a new segment, so that everything before it can be dropped as a whole later.
+    /// Starts a new segment, so that everything before it can be dropped as a whole later. What was appended is synced.
+    /// The offset with which the new segment begins.
     pub fn roll(&mut self) -> Result<Offset> {
-        todo!()
+        self.tail.seal()
     }
 
     /// Removes all segments that end at or before this offset.
-    pub fn drop_before(&mut self, _offset: Offset) -> Result<()> {
-        todo!()
+    pub fn drop_before(&mut self, offset: Offset) -> Result<()> {
+        let dropped = {
+            let mut segments = self.run.segments_mut();
+            let kept = segments.len().saturating_sub(1);
+            let count = segments[..kept]
+                .iter()
+                .take_while(|s| s.end_offset() <= offset)
+                .count();
+            segments.drain(..count).collect::<Vec<_>>()
+        };
+        for segment in dropped {
+            let path = self.run.path(&segment.name);
+            let removed = self.run.storage.remove(&path);
+            removed.map_err(|e| self.run.io("remove", &path, e))?;
+            let _ = self
+                .run
+                .storage
+                .remove(&self.run.path(&footer_name(segment.base)));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Segments {
+    fn drop(&mut self) {
+        // A mark only helps the next recovery: without it nothing is lost.
+        let _ = self.tail.mark();
     }
 }

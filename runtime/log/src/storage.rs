@@ -6,6 +6,12 @@ use std::sync::Arc;
 
 use arrow_buffer::Buffer;
 
+mod disk;
+mod memory;
+
+pub use disk::DiskStorage;
+pub use memory::{Fault, MemoryStorage};
+
 /// A place for files. Every path is used as given.
 pub trait Storage: Send + Sync + std::fmt::Debug {
     /// Makes the folder and its parents, durably.

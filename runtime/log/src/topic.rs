@@ -1,13 +1,17 @@
 //! A named log: its declaration, its partitions, and which partition a row belongs to.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use serde::{Deserialize, Serialize};
 
-use crate::Result;
 use crate::cursor::Cursor;
 use crate::ids::{Offset, Sequence, Timestamp};
-use crate::schema::Schema;
+use crate::limits::{PARTITIONS_MAX, SEGMENT_BYTES_MIN, TOPIC_NAME_BYTES_MAX};
+use crate::schema::{Kind, Schema};
+use crate::segment::Run;
+use crate::tail::Tail;
+use crate::{Error, Result};
 
 /// Who appends to a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,55 +45,168 @@ pub struct TopicSpec {
     pub segment_bytes: u64,
 }
 
+impl TopicSpec {
+    /// Checks everything that can be checked without looking at a disk.
+    pub(crate) fn check(&self) -> Result<()> {
+        let invalid = |what: String| Err(Error::Invalid(format!("topic {}: {what}", self.name)));
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        if self.name.is_empty()
+            || self.name.len() > TOPIC_NAME_BYTES_MAX
+            || self.name.starts_with('.')
+            || !self.name.chars().all(plain)
+        {
+            return invalid(format!(
+                "a name has 1 to {TOPIC_NAME_BYTES_MAX} letters, digits, `-`, `_` and `.`, and does not begin with `.`"
+            ));
+        }
+        if self.partitions == 0 || self.partitions > PARTITIONS_MAX {
+            return invalid(format!("it has 1 to {PARTITIONS_MAX} partitions"));
+        }
+        if self.segment_bytes < SEGMENT_BYTES_MIN {
+            return invalid(format!(
+                "a segment takes at least {SEGMENT_BYTES_MIN} bytes"
+            ));
+        }
+        for name in &self.key {
+            match self.schema.field(name) {
+                None => return invalid(format!("the key field {name} is not in its schema")),
+                Some(f) if f.kind == Kind::F64 => {
+                    return invalid(format!("{name} is f64, which cannot be a key"));
+                }
+                Some(_) => {}
+            }
+        }
+        match self
+            .time
+            .as_ref()
+            .map(|name| (name, self.schema.field(name)))
+        {
+            Some((name, None)) => invalid(format!("the time field {name} is not in its schema")),
+            Some((name, Some(f))) if f.kind != Kind::Timestamp => invalid(format!(
+                "the time field {name} is {}, not timestamp",
+                f.kind.name()
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether it is the same topic, up to what may change.
+    pub(crate) fn agrees(&self, other: &TopicSpec) -> bool {
+        let fixed = |spec: &TopicSpec| TopicSpec {
+            ahead_us: 0,
+            idle_us: None,
+            segment_bytes: 0,
+            ..spec.clone()
+        };
+        fixed(self) == fixed(other)
+    }
+}
+
 /// One topic of an open log.
 #[derive(Debug)]
 pub struct Topic {
-    _private: (),
+    spec: TopicSpec,
+    schema: Arc<Schema>,
+    pub(crate) partitions: Arc<Vec<Partition>>,
+    /// Rows without key and producer so far: decides their partition.
+    pub(crate) keyless_rows: Arc<AtomicU64>,
+}
+
+/// One partition: readers go through its run, its writer holds its tail.
+#[derive(Debug)]
+pub(crate) struct Partition {
+    pub(crate) run: Arc<Run>,
+    /// `None`: a derived topic that was not cut to its last commit yet.
+    pub(crate) tail: Arc<Mutex<Option<Tail>>>,
+    /// When it was opened: a partition that never had rows becomes idle, too.
+    pub(crate) opened: Timestamp,
+    /// A writer of a derived topic has it.
+    pub(crate) taken: Arc<AtomicBool>,
+}
+
+impl Partition {
+    pub(crate) fn tail(&self) -> MutexGuard<'_, Option<Tail>> {
+        self.tail.lock().expect("no holder of this lock panics")
+    }
 }
 
 impl Topic {
+    pub(crate) fn new(spec: TopicSpec, partitions: Arc<Vec<Partition>>) -> Topic {
+        let rows: u64 = partitions.iter().map(|p| p.run.end().0).sum();
+        Topic {
+            schema: Arc::new(spec.schema.clone()),
+            spec,
+            partitions,
+            keyless_rows: Arc::new(rows.into()),
+        }
+    }
+
+    /// The same topic under a declaration that agrees with its own.
+    pub(crate) fn redeclared(&self, spec: TopicSpec) -> Topic {
+        Topic {
+            spec,
+            schema: self.schema.clone(),
+            partitions: self.partitions.clone(),
+            keyless_rows: self.keyless_rows.clone(),
+        }
+    }
+
     /// Its declaration.
     pub fn spec(&self) -> &TopicSpec {
-        todo!()
+        &self.spec
     }
 
     /// Its schema.
     pub fn schema(&self) -> &Arc<Schema> {
-        todo!()
+        &self.schema
     }
 
-    /// First offset that is there.
-    pub fn start(&self, _partition: u32) -> Offset {
-        todo!()
+    /// First offset that is there. Panics if there is no such partition.
+    pub fn start(&self, partition: u32) -> Offset {
+        self.partitions[partition as usize].run.start()
     }
 
-    /// Offset after the last published row.
-    pub fn end(&self, _partition: u32) -> Offset {
-        todo!()
+    /// Offset after the last published row. Panics if there is no such partition.
+    pub fn end(&self, partition: u32) -> Offset {
+        self.partitions[partition as usize].run.end()
     }
 
     /// Bytes of its published frames.
     pub fn bytes(&self) -> u64 {
-        todo!()
+        self.partitions.iter().map(|p| p.run.bytes()).sum()
     }
 
     /// Largest event time of the published rows.
     pub fn time_max(&self) -> Option<Timestamp> {
-        todo!()
+        let max = |p: &Partition| p.tail().as_ref().and_then(|tail| tail.past.time_max);
+        self.partitions.iter().filter_map(max).max()
     }
 
     /// A cursor that stands on the frame with this offset, or at the end.
-    pub fn cursor(&self, _partition: u32, _from: Offset) -> Result<Cursor> {
-        todo!()
+    pub fn cursor(&self, partition: u32, from: Offset) -> Result<Cursor> {
+        Cursor::at_offset(self.run(partition)?, from)
     }
 
     /// A cursor that stands on the first frame with a sequence greater than `after`.
-    pub fn cursor_after(&self, _partition: u32, _after: Sequence) -> Result<Cursor> {
-        todo!()
+    pub fn cursor_after(&self, partition: u32, after: Sequence) -> Result<Cursor> {
+        Cursor::after_sequence(self.run(partition)?, after)
     }
 
     /// Offset of the first row of the first frame that may hold event times ≥ `time`, by the sparse index.
-    pub fn seek_time(&self, _partition: u32, _time: Timestamp) -> Result<Offset> {
-        todo!()
+    pub fn seek_time(&self, partition: u32, time: Timestamp) -> Result<Offset> {
+        Ok(Cursor::at_time(self.run(partition)?, time)?.offset())
+    }
+
+    fn run(&self, partition: u32) -> Result<Arc<Run>> {
+        Ok(self.partition(partition)?.run.clone())
+    }
+
+    pub(crate) fn partition(&self, partition: u32) -> Result<&Partition> {
+        self.partitions.get(partition as usize).ok_or_else(|| {
+            Error::Invalid(format!(
+                "topic {} has {} partitions, no partition {partition}",
+                self.spec.name, self.spec.partitions
+            ))
+        })
     }
 }

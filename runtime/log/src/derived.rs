@@ -1,0 +1,97 @@
+//! Appends to one partition of a derived topic. What it appends is seen by readers when it is published.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use arrow_array::RecordBatch;
+
+use crate::frame::{FrameHeader, FrameKind, Origins, origins};
+use crate::ids::Offset;
+use crate::prepare;
+use crate::tail::{Built, Tail};
+use crate::topic::Topic;
+use crate::{Error, Result, columns};
+
+/// Appends to one partition of a derived topic. What it appends is seen by readers when it is published.
+#[derive(Debug)]
+pub struct DerivedWriter {
+    topic: Arc<Topic>,
+    partition: u32,
+}
+
+impl DerivedWriter {
+    pub(crate) fn new(topic: Arc<Topic>, partition: u32) -> Result<DerivedWriter> {
+        let name = &topic.spec().name;
+        let place = topic.partition(partition)?;
+        if place.tail().is_none() {
+            return Err(Error::Invalid(format!(
+                "{name}/{partition} was not cut to its last commit yet"
+            )));
+        }
+        if place.taken.swap(true, Ordering::AcqRel) {
+            return Err(Error::Invalid(format!(
+                "{name}/{partition} has a writer already"
+            )));
+        }
+        Ok(DerivedWriter { topic, partition })
+    }
+
+    /// Appends one frame. `rows` in the topic's schema; `origins` has one entry of `rows` for each row.
+    pub fn append(&mut self, rows: &RecordBatch, origins: &Origins) -> Result<()> {
+        origins::check(origins, rows.num_rows())?;
+        let mut builder = columns::build(rows, self.topic.schema())?;
+        origins::write(origins, &mut builder)?;
+        let last = origins.runs.last().expect("checked: at least one run");
+        let built = Built {
+            header: FrameHeader {
+                kind: FrameKind::Rows,
+                schema_version: 1,
+                rows: rows.num_rows() as u32,
+                base_offset: Offset(0),
+                sequence: last.sequence,
+                append_time: last.append_time,
+                times: prepare::times(self.topic.spec(), rows),
+                producer: 0,
+                producer_row: 0,
+            },
+            payload: builder.finish(rows.num_rows()),
+            origins: true,
+        };
+        self.with_tail(|tail| tail.append(vec![built]))
+    }
+
+    /// Makes all that was appended durable; the end offset for the commit record.
+    pub fn sync(&mut self) -> Result<Offset> {
+        self.with_tail(|tail| tail.sync().map(|()| tail.end()))
+    }
+
+    /// Readers see everything that was synced from now on: the commit that names `end` is durable.
+    pub fn publish(&mut self, end: Offset) {
+        let published = self.with_tail(|tail| {
+            debug_assert_eq!(tail.end(), end, "a commit names the end that was synced");
+            tail.publish();
+            Ok(())
+        });
+        debug_assert!(published.is_ok(), "publishing does not fail");
+    }
+
+    /// Forgets all that was appended since the last publish: the node's attempt failed.
+    pub fn rollback(&mut self) -> Result<()> {
+        self.with_tail(Tail::rollback)
+    }
+
+    fn with_tail<T>(&self, act: impl FnOnce(&mut Tail) -> Result<T>) -> Result<T> {
+        let mut tail = self.topic.partition(self.partition)?.tail();
+        act(tail
+            .as_mut()
+            .expect("a writer is made of an open partition"))
+    }
+}
+
+impl Drop for DerivedWriter {
+    fn drop(&mut self) {
+        if let Ok(partition) = self.topic.partition(self.partition) {
+            partition.taken.store(false, Ordering::Release);
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! The one room of this crate with `unsafe`: a file mapped into memory, and Arrow buffers over it.
+//!
+//! The contract. A page of the map may be read only when (1) blocks are allocated behind it, since a read past the end
+//! of the file is a SIGBUS, and (2) its bytes will never be written again, since Rust and Arrow take them for constant.
+//! Published frames satisfy both: a segment is allocated before it is written, its published prefix is never rewritten,
+//! and no file is truncated, recycled or punched below that prefix while the log has it open. The map itself may reach
+//! past the end of the file; those pages are not touched. Another process that writes to the file breaks the contract;
+//! the folder's lock keeps it out.
+
+use std::fs::File;
+use std::io;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use arrow_buffer::Buffer;
+use memmap2::{Mmap, MmapOptions};
+
+/// A read-only map over the first `len` bytes of a file, whether they exist yet or not.
+#[derive(Clone, Debug)]
+pub(crate) struct Map(Arc<Mmap>);
+
+impl Map {
+    /// Maps `len` bytes.
+    #[expect(unsafe_code, reason = "the room of the map")]
+    pub(crate) fn new(file: &File, len: usize) -> io::Result<Map> {
+        // SAFETY: only `view` reads through the map, and its callers keep the contract above.
+        let map = unsafe { MmapOptions::new().len(len).map(file)? };
+        Ok(Map(Arc::new(map)))
+    }
+
+    /// How many bytes are mapped.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// A buffer over `len` bytes from `position`, which keeps the map alive. The caller has seen to it that they are
+    /// published.
+    #[expect(unsafe_code, reason = "the room of the map")]
+    pub(crate) fn view(&self, position: usize, len: usize) -> Buffer {
+        assert!(
+            position
+                .checked_add(len)
+                .is_some_and(|end| end <= self.0.len()),
+            "a view lies inside its map"
+        );
+        // `as_ptr` makes no reference to bytes that may not exist yet.
+        let start = self.0.as_ptr().wrapping_add(position).cast_mut();
+        let start = NonNull::new(start).expect("a map never lies at address 0");
+        // SAFETY: start..start + len lies inside the map (asserted), which the buffer owns a share of; the bytes exist
+        // and are constant by the contract of this module.
+        unsafe { Buffer::from_custom_allocation(start, len, self.0.clone()) }
+    }
+}

@@ -1,0 +1,403 @@
+//! Opening a run: find its segments, scan the last, let recovery decide, do what it decided.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::codec;
+use crate::ids::{Offset, Position, Sequence};
+use crate::index::{Footer, Past};
+use crate::limits::SEGMENT_HEADER_BYTES;
+use crate::log::Finding;
+use crate::recovery::{self, Known, Verdict};
+use crate::scan::{Fact, Reader, Scan, scan};
+use crate::schema::Schema;
+use crate::segment::{Gap, Run, RunName, Segment, base_of, footer_name, segment_name};
+use crate::storage::{File, Storage};
+use crate::tail::{Active, Tail, TailOptions, VOID, Void, zero};
+use crate::{Error, Result};
+
+/// What to open.
+#[derive(Clone, Debug)]
+pub(crate) struct Opening {
+    pub(crate) name: RunName,
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) folder: PathBuf,
+    pub(crate) quarantine: PathBuf,
+    pub(crate) schema: Arc<Schema>,
+    pub(crate) options: TailOptions,
+    /// Rows below this are known to have been durable.
+    pub(crate) durable: Option<Offset>,
+    /// Frames after this are taken away (a derived topic, after its last commit).
+    pub(crate) cut: Option<Sequence>,
+}
+
+/// A run, open.
+pub(crate) type Opened = (Arc<Run>, Tail, Vec<Finding>);
+
+/// Opens and recovers a run, making its folder when absent. Everything kept is durable and published.
+pub(crate) fn open(opening: Opening) -> Result<Opened> {
+    let run = Run::new(
+        opening.name.clone(),
+        opening.storage.clone(),
+        opening.folder.clone(),
+        opening.quarantine.clone(),
+        opening.schema.clone(),
+    );
+    recover(Arc::new(run), &opening)
+}
+
+/// The same for a run that readers know already.
+pub(crate) fn recover(run: Arc<Run>, opening: &Opening) -> Result<Opened> {
+    let mut recovery = Recovery {
+        run,
+        opening,
+        findings: Vec::new(),
+        past: Past::default(),
+        segments: Vec::new(),
+    };
+    let storage = &opening.storage;
+    storage
+        .create_dir_all(&opening.folder)
+        .map_err(|e| recovery.run.io("create", &opening.folder, e))?;
+    let tail = recovery.open()?;
+    Ok((recovery.run, tail, recovery.findings))
+}
+
+struct Recovery<'a> {
+    run: Arc<Run>,
+    opening: &'a Opening,
+    findings: Vec<Finding>,
+    past: Past,
+    segments: Vec<Arc<Segment>>,
+}
+
+impl Recovery<'_> {
+    fn open(&mut self) -> Result<Tail> {
+        let mut bases = self.bases()?;
+        let void = self.void(&mut bases)?;
+        let mut last = self.last(&mut bases, void)?;
+        self.cut(&mut bases, &mut last)?;
+        let sealed = bases.len().saturating_sub(usize::from(last.is_some()));
+        for (i, &base) in bases[..sealed].iter().enumerate() {
+            self.open_sealed(base, bases.get(i + 1).copied())?;
+        }
+        let active = match last {
+            Some((file, scan)) => self.open_last(bases[sealed], file, scan, void)?,
+            None => None,
+        };
+        let next = self.segments.last().map_or(Offset(0), |s| s.end_offset());
+        let floor = self.opening.durable.unwrap_or_default();
+        if void.is_some() {
+            let removed = self.run.storage.remove(&self.run.path(VOID));
+            self.done("remove", VOID, removed)?;
+        }
+        *self.run.segments_mut() = std::mem::take(&mut self.segments);
+        let next = if active.is_none() {
+            next.max(floor)
+        } else {
+            next
+        };
+        Ok(Tail::new(
+            self.run.clone(),
+            self.opening.options,
+            std::mem::take(&mut self.past),
+            active,
+            next,
+        ))
+    }
+
+    fn done<T>(&self, action: &'static str, name: &str, result: std::io::Result<T>) -> Result<T> {
+        result.map_err(|e| self.run.io(action, &self.run.path(name), e))
+    }
+
+    fn bases(&self) -> Result<Vec<Offset>> {
+        let names = self.done("list", "", self.run.storage.list(&self.run.folder))?;
+        Ok(names.iter().filter_map(|name| base_of(name)).collect())
+    }
+
+    /// What a failed write left to be voided. Segments after it go.
+    fn void(&mut self, bases: &mut Vec<Offset>) -> Result<Option<Void>> {
+        let bytes = match self.run.storage.read(&self.run.path(VOID)) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            bytes => self.done("read", VOID, bytes)?,
+        };
+        let void: Void = codec::decode(&bytes)?;
+        while let Some(base) = bases.pop_if(|base| *base > void.base) {
+            self.remove_segment(base, "a write that was reported as failed")?;
+        }
+        Ok(Some(void))
+    }
+
+    /// The last segment with anything in it, scanned. Empty ones behind it were never begun.
+    fn last(
+        &mut self,
+        bases: &mut Vec<Offset>,
+        void: Option<Void>,
+    ) -> Result<Option<(Arc<dyn File>, Scan)>> {
+        while let Some(&base) = bases.last() {
+            let name = segment_name(base);
+            let file = self.done("open", &name, self.run.storage.open(&self.run.path(&name)))?;
+            let scan = self.done("read", &name, scan(&*file, base))?;
+            let voided =
+                void.is_some_and(|v| v.base == base && v.position.0 <= SEGMENT_HEADER_BYTES);
+            let begun = scan.header.is_some() || scan.frames().next().is_some();
+            if begun && !voided {
+                let footer = self.run.path(&footer_name(base));
+                match self.run.storage.remove(&footer) {
+                    Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                        return Err(self.run.io("remove", &footer, e));
+                    }
+                    _ => return Ok(Some((file, scan))),
+                }
+            }
+            bases.pop();
+            self.remove_segment(base, "a segment that was never begun")?;
+        }
+        Ok(None)
+    }
+
+    /// Removes whole segments after the cut of a derived topic.
+    fn cut(
+        &mut self,
+        bases: &mut Vec<Offset>,
+        last: &mut Option<(Arc<dyn File>, Scan)>,
+    ) -> Result<()> {
+        let Some(cut) = self.opening.cut else {
+            return Ok(());
+        };
+        let beyond = |scan: &Scan| {
+            scan.frames()
+                .next()
+                .is_none_or(|raw| raw.header.sequence > cut)
+        };
+        while last.as_ref().is_some_and(|(_, scan)| beyond(scan)) {
+            if let Some(base) = bases.pop() {
+                let name = segment_name(base);
+                let removed = self.run.storage.remove(&self.run.path(&name));
+                self.done("remove", &name, removed)?;
+            }
+            *last = self.last(bases, None)?;
+        }
+        if let Some((file, scan)) = last {
+            let from = scan.frames().find(|raw| raw.header.sequence > cut);
+            let (from, to) = match (from, scan.facts.last()) {
+                (Some(raw), Some(fact)) => (raw.place.position, end_of(fact)),
+                _ => return Ok(()),
+            };
+            let name = segment_name(*bases.last().expect("the last segment has a base"));
+            let cleared = zero(&**file, from, to).and_then(|()| file.sync());
+            self.done("cut", &name, cleared)?;
+            scan.facts.retain(|fact| end_of(fact) <= from);
+        }
+        Ok(())
+    }
+
+    fn remove_segment(&mut self, base: Offset, what: &str) -> Result<()> {
+        let name = segment_name(base);
+        let path = self.run.path(&name);
+        let file = self.done("open", &name, self.run.storage.open(&path))?;
+        let len = self.done("read", &name, file.len())?;
+        let mut reader = Reader::new(&*file, len);
+        let end = self.done("read", &name, reader.find_end(Position(0)))?;
+        if end.0 > SEGMENT_HEADER_BYTES {
+            self.quarantine(&*file, base, Position(0), end)?;
+            self.findings.push(self.finding(
+                false,
+                None,
+                format!("{name}: {what}, moved to quarantine"),
+            ));
+        }
+        let removed = self.run.storage.remove(&path);
+        self.done("remove", &name, removed)
+    }
+
+    fn finding(
+        &self,
+        acknowledged: bool,
+        offsets: Option<(Offset, Offset)>,
+        what: String,
+    ) -> Finding {
+        Finding {
+            topic: self.run.name.topic.clone(),
+            partition: self.run.name.partition,
+            acknowledged,
+            offsets,
+            what,
+        }
+    }
+
+    /// A segment that has a successor: by its footer, or by a scan when that is missing or damaged.
+    fn open_sealed(&mut self, base: Offset, next: Option<Offset>) -> Result<()> {
+        let name = segment_name(base);
+        let file = self.done("open", &name, self.run.storage.open(&self.run.path(&name)))?;
+        let footer = self.run.storage.read(&self.run.path(&footer_name(base)));
+        let footer = footer
+            .ok()
+            .and_then(|bytes| codec::decode::<Footer>(&bytes).ok());
+        let whole = |f: &Footer| Some(f.end_offset) == next || next.is_none();
+        if let Some(footer) = footer.filter(whole) {
+            let segment = Segment::new(base, footer.epoch, file);
+            segment.publish(footer.end, footer.end_offset);
+            *segment.index_mut() = footer.index;
+            self.past = footer.past;
+            self.segments.push(Arc::new(segment));
+            return Ok(());
+        }
+        let scan = self.done("read", &name, scan(&*file, base))?;
+        let known = Known {
+            durable_offset: next,
+            sealed: true,
+            void: None,
+        };
+        let verdict = recovery::decide(&scan.facts, Position(SEGMENT_HEADER_BYTES), base, known);
+        let segment = self.segment(base, file, &scan, &verdict)?;
+        let footer = Footer {
+            epoch: segment.epoch,
+            end: segment.end(),
+            end_offset: segment.end_offset(),
+            past: self.past.clone(),
+            index: segment.index().clone(),
+        };
+        if verdict.gaps.is_empty() {
+            let path = self.run.path(&footer_name(base));
+            let _ = self.run.storage.replace(&path, &codec::encode(&footer));
+        }
+        self.segments.push(Arc::new(segment));
+        Ok(())
+    }
+
+    /// A segment as a scan found it, with its damage reported.
+    fn segment(
+        &mut self,
+        base: Offset,
+        file: Arc<dyn File>,
+        scan: &Scan,
+        verdict: &Verdict,
+    ) -> Result<Segment> {
+        let segment = Segment::new(base, scan.epoch, file.clone());
+        for fact in &scan.facts[..verdict.keep] {
+            if let Fact::Frame(raw) = fact {
+                segment.index_mut().note(raw);
+                self.past.note(raw);
+            }
+        }
+        if scan.header.is_none() && verdict.keep > 0 {
+            let what = format!(
+                "{}: the header of the segment is damaged; its frames are served",
+                segment.name
+            );
+            self.findings.push(self.finding(true, None, what));
+        }
+        for gap in &verdict.gaps {
+            self.report(&segment, gap)?;
+            self.quarantine(&*file, base, gap.from, gap.to)?;
+            segment.add_gap(gap.clone());
+        }
+        segment.publish(verdict.end, verdict.end_offset);
+        Ok(segment)
+    }
+
+    fn report(&mut self, segment: &Segment, gap: &Gap) -> Result<()> {
+        let offsets = (gap.next > gap.first).then(|| (gap.first, Offset(gap.next.0 - 1)));
+        let what = match offsets {
+            Some(_) => self.run.damaged(segment, gap).to_string(),
+            None => format!(
+                "{}: bytes {} to {} are damaged ({}); no row was in them",
+                segment.name, gap.from, gap.to, gap.what
+            ),
+        };
+        self.findings.push(self.finding(true, offsets, what));
+        Ok(())
+    }
+
+    /// The segment that takes appends.
+    fn open_last(
+        &mut self,
+        base: Offset,
+        file: Arc<dyn File>,
+        scan: Scan,
+        void: Option<Void>,
+    ) -> Result<Option<Active>> {
+        let name = segment_name(base);
+        let known = Known {
+            durable_offset: self.opening.durable,
+            sealed: false,
+            void: void.filter(|v| v.base == base).map(|v| v.position),
+        };
+        let start = Position(SEGMENT_HEADER_BYTES);
+        let verdict = recovery::decide(&scan.facts, start, base, known);
+        if let Some((from, to, what)) = verdict.torn {
+            self.quarantine(&*file, base, from, to)?;
+            let cleared = zero(&*file, from, to);
+            self.done("cut", &name, cleared)?;
+            let what = format!(
+                "{name}: {} bytes after row {} were never acknowledged ({what}); they were moved to quarantine",
+                to.0 - from.0,
+                verdict.end_offset
+            );
+            self.findings.push(self.finding(false, None, what));
+        }
+        self.done("sync", &name, file.sync())?;
+        let allocated = self.done("read", &name, file.len())?;
+        let segment = Arc::new(self.segment(base, file.clone(), &scan, &verdict)?);
+        self.segments.push(segment.clone());
+        if verdict.tail_lost || scan.header.is_none() && verdict.keep == 0 {
+            return Ok(None);
+        }
+        let last = scan.facts[..verdict.keep].last();
+        let (check, marked) = match last {
+            Some(Fact::Frame(raw)) => (
+                raw.check,
+                raw.header.kind == crate::frame::FrameKind::Mark
+                    && raw.place.durable == raw.place.position,
+            ),
+            _ => (scan.check.unwrap_or_default(), false),
+        };
+        Ok(Some(Active {
+            segment,
+            file,
+            allocated,
+            end: verdict.end,
+            end_offset: verdict.end_offset,
+            check,
+            durable: verdict.end,
+            marked,
+        }))
+    }
+
+    /// Copies bytes to where an operator finds them.
+    fn quarantine(
+        &self,
+        file: &dyn File,
+        base: Offset,
+        from: Position,
+        to: Position,
+    ) -> Result<()> {
+        if to <= from {
+            return Ok(());
+        }
+        let partition = self.run.name.partition;
+        let path = self
+            .run
+            .quarantine
+            .join(format!("{partition}-{:020}-{from}", base.0));
+        let mut bytes = vec![0; (to.0 - from.0) as usize];
+        let kept = file.read_at(from.0, &mut bytes).and_then(|read| {
+            bytes.truncate(read);
+            self.run.storage.create_dir_all(&self.run.quarantine)?;
+            self.run.storage.replace(&path, &bytes)
+        });
+        kept.map_err(|e| Error::Io {
+            action: "write",
+            path: path.display().to_string(),
+            source: e,
+        })
+    }
+}
+
+fn end_of(fact: &Fact) -> Position {
+    match fact {
+        Fact::Frame(raw) => raw.end(),
+        Fact::Bad { to, .. } => *to,
+    }
+}

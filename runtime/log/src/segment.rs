@@ -1,0 +1,287 @@
+//! What readers see of a run of segments: its files in order, each up to its published end.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use arrow_buffer::Buffer;
+
+use crate::frame::Frame;
+use crate::frame::header::{self, RawHeader};
+use crate::ids::{Offset, Position};
+use crate::index::Index;
+use crate::limits::{FRAME_HEADER_BYTES, SEGMENT_HEADER_BYTES};
+use crate::scan::Reader;
+use crate::schema::Schema;
+use crate::storage::{File, Storage};
+use crate::{Error, Result};
+
+/// Which run it is, for messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RunName {
+    pub(crate) topic: String,
+    pub(crate) partition: u32,
+}
+
+impl std::fmt::Display for RunName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.topic, self.partition)
+    }
+}
+
+/// A run of segments, shared by its writer and its readers.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) name: Arc<RunName>,
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) folder: PathBuf,
+    /// Where bytes go that recovery takes out.
+    pub(crate) quarantine: PathBuf,
+    pub(crate) schema: Arc<Schema>,
+    segments: RwLock<Vec<Arc<Segment>>>,
+}
+
+/// Bytes that were acknowledged and cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Gap {
+    pub(crate) from: Position,
+    pub(crate) to: Position,
+    /// First row concerned.
+    pub(crate) first: Offset,
+    /// First row after it.
+    pub(crate) next: Offset,
+    pub(crate) what: String,
+}
+
+/// One segment file.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    /// File name.
+    pub(crate) name: Arc<str>,
+    pub(crate) base: Offset,
+    pub(crate) epoch: u64,
+    pub(crate) file: Arc<dyn File>,
+    end: AtomicU64,
+    end_offset: AtomicU64,
+    index: RwLock<Index>,
+    gaps: RwLock<Vec<Gap>>,
+}
+
+/// File name of the segment that begins with this offset.
+pub(crate) fn segment_name(base: Offset) -> String {
+    format!("{:020}.segment", base.0)
+}
+
+/// File name of its footer.
+pub(crate) fn footer_name(base: Offset) -> String {
+    format!("{:020}.footer", base.0)
+}
+
+/// The inverse of [`segment_name`].
+pub(crate) fn base_of(name: &str) -> Option<Offset> {
+    let digits = name.strip_suffix(".segment")?;
+    let base = Offset(digits.parse().ok()?);
+    (segment_name(base) == name).then_some(base)
+}
+
+impl Run {
+    pub(crate) fn new(
+        name: RunName,
+        storage: Arc<dyn Storage>,
+        folder: PathBuf,
+        quarantine: PathBuf,
+        schema: Arc<Schema>,
+    ) -> Run {
+        Run {
+            name: Arc::new(name),
+            storage,
+            folder,
+            quarantine,
+            schema,
+            segments: RwLock::default(),
+        }
+    }
+
+    /// The segments, in order.
+    pub(crate) fn segments(&self) -> RwLockReadGuard<'_, Vec<Arc<Segment>>> {
+        self.segments.read().expect("no holder of this lock panics")
+    }
+
+    pub(crate) fn segments_mut(&self) -> RwLockWriteGuard<'_, Vec<Arc<Segment>>> {
+        self.segments
+            .write()
+            .expect("no holder of this lock panics")
+    }
+
+    /// First offset that is there.
+    pub(crate) fn start(&self) -> Offset {
+        self.segments().first().map_or(Offset(0), |s| s.base)
+    }
+
+    /// Offset after the last published row.
+    pub(crate) fn end(&self) -> Offset {
+        self.segments().last().map_or(Offset(0), |s| s.end_offset())
+    }
+
+    /// Bytes of published frames.
+    pub(crate) fn bytes(&self) -> u64 {
+        let bytes = |s: &Arc<Segment>| s.end().0.saturating_sub(SEGMENT_HEADER_BYTES);
+        self.segments().iter().map(bytes).sum()
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// An error of the storage, on a file of this run.
+    pub(crate) fn io(&self, action: &'static str, path: &Path, source: std::io::Error) -> Error {
+        Error::Io {
+            action,
+            path: path.display().to_string(),
+            source,
+        }
+    }
+
+    pub(crate) fn damaged(&self, segment: &Segment, gap: &Gap) -> Error {
+        Error::Damaged {
+            topic: self.name.topic.clone(),
+            partition: self.name.partition,
+            first: gap.first,
+            last: Offset(gap.next.0.saturating_sub(1).max(gap.first.0)),
+            segment: segment.name.to_string(),
+            what: gap.what.clone(),
+        }
+    }
+
+    /// The published frame at `position`; `None` at the published end. Damage is an error, found anew or known.
+    pub(crate) fn frame_at(
+        &self,
+        segment: &Arc<Segment>,
+        position: Position,
+        expected: Offset,
+    ) -> Result<Option<Frame>> {
+        if let Some(gap) = segment.gap_at(position) {
+            return Err(self.damaged(segment, &gap));
+        }
+        let end = segment.end();
+        if position >= end {
+            return Ok(None);
+        }
+        match segment.read(position, end, expected) {
+            Ok(Ok((raw, bytes))) => Ok(Some(Frame::new(
+                raw,
+                bytes,
+                self.schema.clone(),
+                self.name.clone(),
+                segment.name.clone(),
+            ))),
+            Ok(Err(what)) => {
+                let gap = segment.find_gap(position, end, expected, what);
+                Err(self.damaged(segment, &gap))
+            }
+            Err(e) => Err(self.io("read", &self.path(&segment.name), e)),
+        }
+    }
+}
+
+impl Segment {
+    pub(crate) fn new(base: Offset, epoch: u64, file: Arc<dyn File>) -> Segment {
+        Segment {
+            name: segment_name(base).into(),
+            base,
+            epoch,
+            file,
+            end: SEGMENT_HEADER_BYTES.into(),
+            end_offset: base.0.into(),
+            index: RwLock::default(),
+            gaps: RwLock::default(),
+        }
+    }
+
+    /// Where the published frames end.
+    pub(crate) fn end(&self) -> Position {
+        Position(self.end.load(Ordering::Acquire))
+    }
+
+    /// Offset after the last published row.
+    pub(crate) fn end_offset(&self) -> Offset {
+        Offset(self.end_offset.load(Ordering::Acquire))
+    }
+
+    /// Readers see everything up to here from now on.
+    pub(crate) fn publish(&self, end: Position, end_offset: Offset) {
+        self.end_offset.store(end_offset.0, Ordering::Release);
+        self.end.store(end.0, Ordering::Release);
+    }
+
+    pub(crate) fn index(&self) -> RwLockReadGuard<'_, Index> {
+        self.index.read().expect("no holder of this lock panics")
+    }
+
+    pub(crate) fn index_mut(&self) -> RwLockWriteGuard<'_, Index> {
+        self.index.write().expect("no holder of this lock panics")
+    }
+
+    pub(crate) fn add_gap(&self, gap: Gap) {
+        let mut gaps = self.gaps.write().expect("no holder of this lock panics");
+        if !gaps.contains(&gap) {
+            gaps.push(gap);
+        }
+    }
+
+    pub(crate) fn gap_at(&self, position: Position) -> Option<Gap> {
+        let gaps = self.gaps.read().expect("no holder of this lock panics");
+        gaps.iter().find(|g| g.from == position).cloned()
+    }
+
+    /// Header and bytes of the frame at `position`, which lies below the published end.
+    fn read(
+        &self,
+        position: Position,
+        end: Position,
+        expected: Offset,
+    ) -> std::io::Result<Result<(RawHeader, Buffer), &'static str>> {
+        if position.0 + FRAME_HEADER_BYTES > end.0 {
+            return Ok(Err("a frame is cut off"));
+        }
+        let head = self.file.view(position.0, FRAME_HEADER_BYTES as usize)?;
+        let raw = match head
+            .first_chunk()
+            .map_or(Err("a frame is cut off"), header::read)
+        {
+            Ok(raw) => raw,
+            Err(what) => return Ok(Err(what)),
+        };
+        let frame_end = position.0 + FRAME_HEADER_BYTES + raw.payload_bytes;
+        if frame_end > end.0 {
+            return Ok(Err("a frame is longer than its segment"));
+        }
+        let bytes = self
+            .file
+            .view(position.0, (frame_end - position.0) as usize)?;
+        let head = &bytes[..raw.head_bytes() as usize];
+        Ok(match header::verify(&raw, head, self.epoch, position) {
+            Ok(()) if raw.header.base_offset != expected => {
+                Err("frames are missing before this one")
+            }
+            Ok(()) => Ok((raw, bytes)),
+            Err(what) => Err(what),
+        })
+    }
+
+    /// How far the damage that begins at `position` goes.
+    fn find_gap(&self, position: Position, end: Position, first: Offset, what: &str) -> Gap {
+        let mut reader = Reader::new(&*self.file, end.0);
+        let after = Position(position.0 + crate::limits::ALIGN_BYTES);
+        let found = reader.find_frame(after, self.epoch).ok().flatten();
+        let gap = Gap {
+            from: position,
+            to: found.as_ref().map_or(end, |raw| raw.place.position),
+            first,
+            next: found.map_or(self.end_offset(), |raw| raw.header.base_offset),
+            what: what.to_owned(),
+        };
+        self.add_gap(gap.clone());
+        gap
+    }
+}

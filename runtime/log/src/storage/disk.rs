@@ -1,0 +1,241 @@
+//! Files on the real disk.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, IoSlice, Read, Seek, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use arrow_buffer::Buffer;
+use rustix::fs::FallocateFlags;
+use rustix::io::Errno;
+
+use super::{File, Storage};
+use crate::map::Map;
+
+/// A map covers at least this much, so that a growing segment is mapped once.
+const MAP_BYTES_MIN: usize = 64 << 20;
+/// Parts handed to one `pwritev`; the system's limit is 1024.
+const PARTS_MAX: usize = 512;
+/// Zeros written at a time where the file system cannot allocate.
+const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+
+/// The operating system's files.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DiskStorage;
+
+#[derive(Debug)]
+struct DiskFile {
+    file: fs::File,
+    map: Mutex<Option<Map>>,
+}
+
+impl DiskFile {
+    #[expect(clippy::disallowed_methods, reason = "the room of files")]
+    fn open(path: &Path, create: bool) -> io::Result<Arc<dyn File>> {
+        let mut options = OpenOptions::new();
+        options
+            .read(true)
+            .write(true)
+            .create_new(create)
+            .mode(0o644);
+        Ok(Arc::new(DiskFile {
+            file: options.open(path)?,
+            map: Mutex::new(None),
+        }))
+    }
+
+    /// The map, made or made larger so that it reaches `end`.
+    fn map(&self, end: usize) -> io::Result<Map> {
+        let mut map = self.map.lock().expect("no holder of this lock panics");
+        if let Some(map) = map.as_ref().filter(|m| m.len() >= end) {
+            return Ok(map.clone());
+        }
+        let made = Map::new(&self.file, end.max(MAP_BYTES_MIN).next_power_of_two())?;
+        *map = Some(made.clone());
+        Ok(made)
+    }
+
+    fn write_zeros(&self, from: u64, to: u64) -> io::Result<()> {
+        let mut position = from;
+        while position < to {
+            let part = ZEROS.len().min((to - position) as usize);
+            self.file.write_all_at(&ZEROS[..part], position)?;
+            position += part as u64;
+        }
+        Ok(())
+    }
+}
+
+impl Storage for DiskStorage {
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        if path.is_dir() {
+            return Ok(());
+        }
+        let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
+        if let Some(parent) = parent {
+            self.create_dir_all(parent)?;
+        }
+        match fs::create_dir(path) {
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
+            _ => {}
+        }
+        self.sync_dir(parent.unwrap_or(Path::new(".")))
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<String>> {
+        let entries = match fs::read_dir(path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let mut names = entries
+            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+            .collect::<io::Result<Vec<_>>>()?;
+        names.sort();
+        Ok(names)
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        DiskFile::open(path, true)
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        DiskFile::open(path, false)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the room of files")]
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        fs::read(path)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the room of files")]
+    fn replace(&self, path: &Path, content: &[u8]) -> io::Result<()> {
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let mut name = path.file_name().unwrap_or_default().to_os_string();
+        name.push(".new");
+        let new = folder.join(name);
+        let mut file = fs::File::create(&new)?;
+        let written = file.write_all(content).and_then(|()| file.sync_all());
+        if let Err(e) = written {
+            let _ = fs::remove_file(&new);
+            return Err(e);
+        }
+        fs::rename(&new, path)?;
+        self.sync_dir(folder)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the room of files")]
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the room of files")]
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
+        match fs::remove_dir_all(path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            result => result,
+        }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the room of files")]
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        fs::File::open(path)?.sync_all()
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the room of files")]
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        let mut file = options.open(path)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(fs::TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                let _ = file.read_to_string(&mut holder);
+                let holder = holder.trim().to_owned();
+                return Err(io::Error::new(io::ErrorKind::WouldBlock, holder));
+            }
+            Err(fs::TryLockError::Error(e)) => return Err(e),
+        }
+        file.set_len(0)?;
+        file.rewind()?;
+        write!(file, "{}", std::process::id())?;
+        Ok(Box::new(file))
+    }
+}
+
+impl File for DiskFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        let before = self.len()?;
+        if before >= len {
+            return Ok(());
+        }
+        let grown = match rustix::fs::fallocate(
+            &self.file,
+            FallocateFlags::empty(),
+            before,
+            len - before,
+        ) {
+            Err(Errno::OPNOTSUPP) => self.write_zeros(before, len),
+            answer => answer.map_err(io::Error::from),
+        };
+        if grown.is_err() {
+            // Gives back what was taken. Nothing past `before` was ever published.
+            let _ = self.file.set_len(before);
+        }
+        grown
+    }
+
+    fn write_at(&self, mut position: u64, parts: &[&[u8]]) -> io::Result<()> {
+        for parts in parts.chunks(PARTS_MAX) {
+            let mut slices: Vec<IoSlice<'_>> = parts.iter().map(|p| IoSlice::new(p)).collect();
+            let mut rest = &mut slices[..];
+            IoSlice::advance_slices(&mut rest, 0);
+            while !rest.is_empty() {
+                let written = match rustix::io::pwritev(&self.file, rest, position) {
+                    Err(Errno::INTR) => continue,
+                    answer => answer?,
+                };
+                if written == 0 {
+                    return Err(io::ErrorKind::WriteZero.into());
+                }
+                position += written as u64;
+                IoSlice::advance_slices(&mut rest, written);
+            }
+        }
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn read_at(&self, position: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut done = 0;
+        while done < buffer.len() {
+            match self
+                .file
+                .read_at(&mut buffer[done..], position + done as u64)
+            {
+                Ok(0) => break,
+                Ok(read) => done += read,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(done)
+    }
+
+    fn view(&self, position: u64, len: usize) -> io::Result<Buffer> {
+        let position = position as usize;
+        Ok(self.map(position + len)?.view(position, len))
+    }
+}
