@@ -62,6 +62,40 @@ fn main() {
         );
     }
     answers(&mut plugin);
+    starts(&read(&path));
+}
+
+/// What it costs to begin.
+fn starts(bytes: &[u8]) {
+    let folder = tempfile::tempdir().expect("a folder for compiled code");
+    let mut times = [0; 4];
+    let mut timed = |i: usize, start: u64| times[i] = (cpu_ns() - start) / 1000;
+    for i in 1..3 {
+        let start = cpu_ns();
+        let options = HostOptions {
+            cache: Some(folder.path().to_owned()),
+            ..HostOptions::default()
+        };
+        let host = Host::new(options).expect("the host starts");
+        timed(0, start);
+        let start = cpu_ns();
+        let plugin = host.load("engagement", bytes).expect("the plugin loads");
+        timed(i, start);
+        let start = cpu_ns();
+        for _ in 0..100 {
+            plugin
+                .instantiate(&[], Limits::default())
+                .expect("the plugin starts");
+        }
+        timed(3, start);
+    }
+    println!(
+        "host {} us, load {} us in this thread when compiled, {} us from the cache, instance {:.1} us",
+        times[0],
+        times[1],
+        times[2],
+        times[3] as f64 / 100.0
+    );
 }
 
 fn instance(host: &Host, name: &str, bytes: &[u8]) -> Instance {
