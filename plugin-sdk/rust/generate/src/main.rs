@@ -127,3 +127,9 @@ fn compare(files: &[(PathBuf, Vec<u8>)]) -> Outcome<()> {
     }
     Ok(())
 }
+
+#[test]
+fn the_committed_bindings_are_those_of_wit() {
+    let files = generate().expect("wit/ parses");
+    compare(&files).expect("the bindings are up to date");
+}

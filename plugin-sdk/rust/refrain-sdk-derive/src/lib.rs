@@ -31,3 +31,6 @@ fn finish(expanded: syn::Result<proc_macro2::TokenStream>) -> TokenStream {
         .unwrap_or_else(|why| why.into_compile_error())
         .into()
 }
+
+#[cfg(test)]
+mod tests;

@@ -44,6 +44,14 @@ impl Kind {
 /// | `&str`, or `String` where a copy is wanted | `text` |
 /// | `&[u8]`, or `Vec<u8>` where a copy is wanted | `bytes` |
 /// | `Option` of one of these | nullable |
+///
+/// ```compile_fail
+/// # use refrain_sdk::prelude::*;
+/// #[derive(Row)]
+/// struct Flight {
+///     delay: std::net::IpAddr, // `IpAddr` cannot be a field of a row
+/// }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a field of a row",
     label = "no column has this type",

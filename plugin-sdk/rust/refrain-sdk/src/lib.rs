@@ -35,9 +35,10 @@
 //!
 //! export_fold!(DelaysPlugin);
 //!
+//! # fn main() {
 //! let delays = TestFold::new(DelaysPlugin).row(Flight { delay: 3 }).row(Flight { delay: 6 }).output();
 //! assert_eq!(delays, Some(Delays { flights: 2, delay_mean: 4.5 }));
-//! # fn main() {}
+//! # }
 //! ```
 //!
 //! The host groups rows by key and window and gives each group a slot; a plugin sees a state and a row, and knows
@@ -82,3 +83,6 @@ pub mod prelude {
     };
     pub use crate::{export_fold, export_transform, state};
 }
+
+#[cfg(test)]
+mod tests;
