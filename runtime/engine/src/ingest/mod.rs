@@ -137,6 +137,11 @@ pub fn decode_file(
     decode_stream(format, Box::new(file), options)
 }
 
+/// A time written by hand: ISO 8601, in microseconds since the Unix epoch.
+pub fn parse_timestamp(text: &str) -> Option<i64> {
+    time::parse(text.as_bytes(), None).ok()
+}
+
 impl Format {
     /// The format that a file's name says.
     pub fn of(path: &Path) -> Option<Format> {

@@ -36,30 +36,49 @@ pub fn check(
     load: &mut dyn FnMut(&str) -> Result<About, String>,
 ) -> Result<Plan, Diagnostics> {
     let mut findings = Findings::default();
-    let mut feeds: BTreeMap<String, Feed> = BTreeMap::new();
-    let mut topics = Vec::new();
-    for topic in &declaration.topics {
-        let source = source_topic(topic, &mut findings);
-        feeds.insert(source.spec.name.clone(), feed(&source));
-        topics.push(source);
-    }
+    let topics = sources(declaration, &mut findings);
+    let feeds = topics
+        .iter()
+        .map(|t| (t.spec.name.clone(), feed(t)))
+        .collect();
     check_writers(declaration, &mut findings);
     check_inputs(declaration, &mut findings);
     check_cycles(declaration, &mut findings);
     check_consumers(declaration, &mut findings);
     let abouts = load_all(declaration, load, &mut findings);
     let nodes = plan_nodes(declaration, &abouts, feeds, &mut findings);
-    if findings.failed() {
-        return Err(Diagnostics {
-            file: declaration.file.clone(),
-            text: declaration.text.clone(),
-            list: findings.placed(&declaration.text),
-        });
-    }
+    accepted(declaration, findings)?;
     Ok(Plan {
         topics,
         nodes,
         commit_interval_us: declaration.commit_interval_us,
+    })
+}
+
+/// The source topics alone, checked: what an append needs, without a plugin.
+///
+/// # Errors
+/// Everything that is wrong with a topic.
+pub fn source_topics(declaration: &Declaration) -> Result<Vec<SourceTopic>, Diagnostics> {
+    let mut findings = Findings::default();
+    let topics = sources(declaration, &mut findings);
+    accepted(declaration, findings)?;
+    Ok(topics)
+}
+
+fn sources(declaration: &Declaration, findings: &mut Findings) -> Vec<SourceTopic> {
+    let topics = declaration.topics.iter();
+    topics.map(|topic| source_topic(topic, findings)).collect()
+}
+
+fn accepted(declaration: &Declaration, findings: Findings) -> Result<(), Diagnostics> {
+    if !findings.failed() {
+        return Ok(());
+    }
+    Err(Diagnostics {
+        file: declaration.file.clone(),
+        text: declaration.text.clone(),
+        list: findings.placed(&declaration.text),
     })
 }
 

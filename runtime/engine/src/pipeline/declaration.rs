@@ -31,6 +31,22 @@ pub struct Declaration {
     pub warnings: Vec<Diagnostic>,
 }
 
+impl Declaration {
+    /// Names of the nodes, in the order of the file.
+    pub fn node_names(&self) -> Vec<String> {
+        self.nodes
+            .iter()
+            .map(|n| n.name.get_ref().clone())
+            .collect()
+    }
+
+    /// The topic that the node of that name reads.
+    pub fn node_input(&self, node: &str) -> Option<String> {
+        let node = self.nodes.iter().find(|n| n.name.get_ref() == node);
+        node.map(|n| n.input.get_ref().clone())
+    }
+}
+
 /// `[topic.X]`
 #[derive(Clone, Debug)]
 pub struct TopicDeclaration {

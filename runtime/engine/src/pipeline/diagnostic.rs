@@ -45,6 +45,15 @@ pub struct Diagnostics {
     pub list: Vec<Diagnostic>,
 }
 
+impl Diagnostics {
+    /// How many errors there are.
+    #[expect(clippy::len_without_is_empty, reason = "there is always one")]
+    pub fn len(&self) -> usize {
+        let errors = |d: &&Diagnostic| d.severity == Severity::Error;
+        self.list.iter().filter(errors).count()
+    }
+}
+
 impl std::fmt::Display for Diagnostics {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for (i, d) in self.list.iter().enumerate() {

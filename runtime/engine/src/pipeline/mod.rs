@@ -19,7 +19,7 @@ use refrain_log::topic::TopicSpec;
 use refrain_plugin::{About, Limits};
 use serde::{Deserialize, Serialize};
 
-pub use check::check;
+pub use check::{check, source_topics};
 pub use declaration::Declaration;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use node::dead_letter_schema;
@@ -68,7 +68,7 @@ pub enum Output {
 }
 
 /// A source topic as planned.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SourceTopic {
     /// Its declaration for the log.
     pub spec: TopicSpec,
@@ -79,7 +79,7 @@ pub struct SourceTopic {
 }
 
 /// A node as planned: everything resolved and checked.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PlannedNode {
     /// Its name.
     pub name: String,
@@ -135,7 +135,7 @@ pub struct PlannedNode {
 }
 
 /// A checked pipeline: nodes in an order in which each comes after what it reads.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Plan {
     /// Source topics.
     pub topics: Vec<SourceTopic>,
