@@ -11,11 +11,32 @@ pub enum Error {
     #[error(transparent)]
     Log(#[from] refrain_log::Error),
     /// A commit record does not decode though its checks hold: written by another version, or a bug.
-    #[error("commit record at offset {offset}: {what}")]
+    #[error(
+        "record {offset} of the commit log cannot be used: {what}; open it with the version that wrote it, or move its folder away and run again to rebuild states and views from the topics"
+    )]
     Record {
         /// Offset in the commit log.
         offset: refrain_log::ids::Offset,
         /// What is wrong.
+        what: String,
+    },
+    /// Reopen: a write or a sync of the commit log failed earlier. The last commit holds; nothing after it does for sure.
+    #[error(
+        "the commit log takes no commits until it is opened again ({what}); the last commit holds; restart the host, or reopen its state"
+    )]
+    Closed {
+        /// What failed.
+        what: String,
+    },
+    /// Rebuild: acknowledged records of the commit log are damaged. Views and states stand at the last commit before the
+    /// damage and can be read; no commit is taken.
+    #[error(
+        "the commit log in {folder} is damaged ({what}); nothing after the damage is served and no commit is taken; the topics have everything: stop the host, move {folder} away, and run again to rebuild states and views"
+    )]
+    Damaged {
+        /// Folder of the commit log.
+        folder: String,
+        /// What is damaged.
         what: String,
     },
     /// A request that does not fit, with what to do.

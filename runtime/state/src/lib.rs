@@ -1,10 +1,14 @@
 //! Keyed state, views and the one commit: the commit log, the stores read from it, and digests.
 //! Knows the log; knows no plugin, window or pipeline file. Keys and states are bytes to it, view rows are typed.
 
+mod base;
 mod cells;
 pub mod commit;
 pub mod digest;
 pub mod error;
+mod held;
+mod record;
+mod recover;
 pub mod store;
 pub mod view;
 

@@ -147,18 +147,25 @@ impl View {
     /// Checks changes and makes them ready, without a look at the rows there are.
     pub(crate) fn prepare(&self, changes: &ViewChanges) -> Result<Prepared> {
         let rows = columns::canonical(&changes.rows, &self.schema)?;
-        let deletes = changes
-            .deletes
-            .as_ref()
-            .map(|keys| columns::canonical(keys, &self.key_schema));
-        let (key_fields, deletes) = (self.key_schema.fields().len(), deletes.transpose()?);
-        Prepared::new(
-            &self.schema,
-            key_fields,
-            rows,
-            changes.finals.clone(),
-            deletes.as_ref(),
-        )
+        let deletes = changes.deletes.as_ref().map(|keys| columns::canonical(keys, &self.key_schema));
+        self.prepare_canonical(rows, changes.finals.clone(), deletes.transpose()?)
+    }
+
+    /// Makes changes ready that are canonical.
+    pub(crate) fn prepare_canonical(
+        &self,
+        rows: RecordBatch,
+        finals: BooleanBuffer,
+        deletes: Option<RecordBatch>,
+    ) -> Result<Prepared> {
+        let key_fields = self.key_schema.fields().len();
+        Prepared::new(&self.schema, key_fields, rows, finals, deletes.as_ref())
+    }
+
+    /// Makes the deletion of keys ready.
+    pub(crate) fn prepare_keys(&self, keys: RecordBatch) -> Result<Prepared> {
+        let none = RecordBatch::new_empty(self.arrow.clone());
+        self.prepare_canonical(none, BooleanBuffer::new_unset(0), Some(keys))
     }
 
     /// One commit: all changes and what they stand for, at once. `state` says nothing of rows yet.

@@ -101,6 +101,18 @@ impl Prepared {
     }
 }
 
+impl Prepared {
+    /// Rows put.
+    pub(crate) fn rows(&self) -> &RecordBatch {
+        &self.rows.batch
+    }
+
+    /// Which of them are final.
+    pub(crate) fn finals(&self) -> &BooleanBuffer {
+        &self.rows.finals
+    }
+}
+
 impl Table {
     pub(crate) fn new(schema: Arc<Schema>, key_fields: usize) -> Table {
         Table {

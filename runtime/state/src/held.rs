@@ -1,0 +1,190 @@
+//! What commits have made, in memory: nodes with their states, and views. Live commits and recovery change it through
+//! the same door.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::commit::{DerivedEnd, NodeState, SourceEnd};
+use crate::record::{ClosedNode, Closing};
+use crate::store::{MemoryStore, StateChanges, Store};
+use crate::view::{Prepared, View, ViewSpec, ViewState};
+use crate::{Error, Result};
+
+/// Everything as of the last commit.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    pub(crate) nodes: BTreeMap<String, Node>,
+    pub(crate) views: BTreeMap<String, Arc<View>>,
+}
+
+/// A node as of its last commit.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) last: NodeState,
+    pub(crate) stores: BTreeMap<u32, Box<dyn Store>>,
+}
+
+/// What a commit changes of one node.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    pub(crate) states: Vec<(u32, StateChanges)>,
+    pub(crate) rows: Vec<Prepared>,
+}
+
+/// Changes of views, to be applied after everything else.
+pub(crate) type ViewWork = Vec<(Arc<View>, Vec<Prepared>, ViewState)>;
+
+impl Held {
+    /// The view that a node keeps.
+    pub(crate) fn view_of(&self, node: &str) -> Option<&Arc<View>> {
+        self.views.values().find(|view| view.spec().node == node)
+    }
+
+    /// Forgets a node and its view.
+    pub(crate) fn forget(&mut self, node: &str) {
+        self.nodes.remove(node);
+        self.views.retain(|_, view| {
+            let keep = view.spec().node != node;
+            if !keep {
+                view.clear();
+            }
+            keep
+        });
+    }
+
+    /// Takes over what was read anew. Views that readers hold stay the same objects; those declared but not yet
+    /// committed stay.
+    pub(crate) fn replace(&mut self, new: Held, undeclared: &[ViewSpec]) {
+        self.nodes = new.nodes;
+        let old = std::mem::replace(&mut self.views, new.views);
+        for (name, view) in old {
+            if undeclared.contains(view.spec()) {
+                view.clear();
+                self.views.insert(name, view);
+            } else if let Some(new) = self.views.get(&name).filter(|new| new.spec() == view.spec()) {
+                view.take(new);
+                self.views.insert(name, view);
+            }
+        }
+    }
+
+    /// Adds the views that a closing record declares.
+    pub(crate) fn declare(&mut self, closing: &Closing) -> Result<()> {
+        for spec in &closing.declared {
+            if !self.views.contains_key(&spec.name) {
+                self.views.insert(spec.name.clone(), Arc::new(View::new(spec.clone())?));
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings nodes and states to a commit; what remains to be done for the views. Declared and forgotten is before.
+    pub(crate) fn close(&mut self, closing: &Closing, mut changes: BTreeMap<String, Changes>) -> ViewWork {
+        let mut work = ViewWork::new();
+        for closed in &closing.nodes {
+            let changes = changes.remove(&closed.node).unwrap_or_default();
+            self.close_node(closed, changes.states);
+            if let Some(view) = self.view_of(&closed.node) {
+                work.push((view.clone(), changes.rows, view_state(&closed.state)));
+            }
+        }
+        work
+    }
+
+    fn close_node(&mut self, closed: &ClosedNode, states: Vec<(u32, StateChanges)>) {
+        match self.nodes.get_mut(&closed.node) {
+            Some(node) => node.last.advance(&closed.state),
+            None => {
+                let node = Node { last: closed.state.clone(), stores: BTreeMap::new() };
+                self.nodes.insert(closed.node.clone(), node);
+            }
+        }
+        let node = self.nodes.get_mut(&closed.node).expect("just inserted");
+        for (task, changes) in states {
+            let store = node.stores.entry(task).or_insert_with(|| Box::new(MemoryStore::default()));
+            store.apply(&changes);
+        }
+    }
+
+    /// Whether the views are what a closing record says they were before it.
+    pub(crate) fn check(&self, closing: &Closing) -> Result<(), String> {
+        for closed in &closing.nodes {
+            let Some((rows, digest)) = closed.before else { continue };
+            let found = self.view_of(&closed.node).map(|v| v.state()).map(|s| (s.rows, s.digest));
+            if found.is_some_and(|found| found != (rows, digest)) {
+                return Err(format!(
+                    "the view of node `{}` does not come to the digest written with commit {}",
+                    closed.node, closing.commit
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes of states and of views.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.states_bytes() + self.views.values().map(|view| view.state().bytes).sum::<u64>()
+    }
+
+    /// Bytes that a base of it takes, about.
+    pub(crate) fn live_bytes(&self) -> u64 {
+        self.states_bytes() + self.views.values().map(|view| view.live_bytes()).sum::<u64>()
+    }
+
+    fn states_bytes(&self) -> u64 {
+        self.nodes.values().flat_map(|node| node.stores.values()).map(|store| store.bytes()).sum()
+    }
+}
+
+/// Applies what is to be done for the views.
+pub(crate) fn apply_views(work: ViewWork) {
+    work.into_iter().for_each(|(view, changes, state)| view.apply(changes, state));
+}
+
+/// What a view stands for after a node's commit; its rows are counted when they are applied.
+fn view_state(node: &NodeState) -> ViewState {
+    ViewState {
+        cut: node.cut,
+        commit: node.commit,
+        time: node.time,
+        watermark: node.watermark,
+        ..ViewState::EMPTY
+    }
+}
+
+impl NodeState {
+    /// Takes over a later commit, which mentions only the memos and ends that changed.
+    fn advance(&mut self, later: &NodeState) {
+        let NodeState { memos, sources, derived, .. } = std::mem::replace(self, later.clone());
+        let later_memos = std::mem::replace(&mut self.memos, memos);
+        self.memos.extend(later_memos);
+        keep_unmentioned(&mut self.sources, sources, SourceEnd::partition);
+        keep_unmentioned(&mut self.derived, derived, DerivedEnd::partition);
+    }
+}
+
+fn keep_unmentioned<T>(later: &mut Vec<T>, earlier: Vec<T>, partition: impl for<'a> Fn(&'a T) -> (&'a str, u32)) {
+    for end in earlier {
+        if !later.iter().any(|l| partition(l) == partition(&end)) {
+            later.push(end);
+        }
+    }
+    later.sort_by(|a, b| partition(a).cmp(&partition(b)));
+}
+
+impl SourceEnd {
+    fn partition(&self) -> (&str, u32) {
+        (&self.topic, self.partition)
+    }
+}
+
+impl DerivedEnd {
+    fn partition(&self) -> (&str, u32) {
+        (&self.topic, self.partition)
+    }
+}
+
+/// The error of a record that does not fit what came before it.
+pub(crate) fn record_error(offset: refrain_log::ids::Offset, what: impl Into<String>) -> Error {
+    Error::Record { offset, what: what.into() }
+}
