@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::frame::header::RawHeader;
+use crate::frame::header::{self, RawHeader};
 use crate::frame::{Frame, FrameKind};
 use crate::ids::{Offset, Position, Sequence, Timestamp};
 use crate::limits::SEGMENT_HEADER_BYTES;
@@ -20,6 +20,8 @@ pub struct Cursor {
     offset: Offset,
     /// The frame at `position`, read already.
     ahead: Option<Frame>,
+    /// The frame before `position`, when it was read.
+    passed: Option<RawHeader>,
 }
 
 impl Cursor {
@@ -93,6 +95,7 @@ impl Cursor {
             segment: None,
             position: START,
             ahead: None,
+            passed: None,
         }
     }
 
@@ -163,7 +166,27 @@ impl Cursor {
         passed
     }
 
+    /// Whether the damage at `position` is proved to be a mark: then nothing is lost. A mark follows from the frame
+    /// before it, and the frame after it names its check.
+    fn pass_mark(&mut self, segment: &Arc<Segment>) -> bool {
+        let (Some(passed), Some(gap)) = (&self.passed, segment.gap_at(self.position)) else {
+            return false;
+        };
+        let mark = header::mark_after(passed);
+        if gap.from != passed.end() || gap.to != mark.end() || gap.next != gap.first {
+            return false;
+        }
+        let after = self.run.frame_at(segment, gap.to, gap.next).ok().flatten();
+        let proved = after.is_some_and(|frame| frame.raw().place.previous == mark.check);
+        if proved {
+            self.position = gap.to;
+            self.passed = Some(mark);
+        }
+        proved
+    }
+
     fn pass(&mut self, frame: &Frame) {
+        self.passed = Some(frame.raw().clone());
         self.position = frame.raw().end();
         self.offset = frame.raw().end_offset();
     }
@@ -200,8 +223,10 @@ impl Cursor {
                 .iter()
                 .find(|s| s.base > segment.base)
                 .cloned();
-            if let Some(frame) = self.run.frame_at(&segment, self.position, self.offset)? {
-                return Ok(Some(frame));
+            match self.run.frame_at(&segment, self.position, self.offset) {
+                Ok(None) => {}
+                Err(Error::Damaged { .. }) if self.pass_mark(&segment) => continue,
+                result => return result,
             }
             // The next segment was seen before this one was found to end: this one grows no more.
             let Some(next) = next else {

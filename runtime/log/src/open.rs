@@ -90,6 +90,8 @@ impl Recovery<'_> {
         if void.is_some() {
             let removed = self.run.storage.remove(&self.run.path(VOID));
             self.done("remove", VOID, removed)?;
+            // Before anything is appended behind what it voided.
+            self.done("sync", "", self.run.storage.sync_dir(&self.run.folder))?;
         }
         *self.run.segments_mut() = std::mem::take(&mut self.segments);
         let next = if active.is_none() {
@@ -140,7 +142,9 @@ impl Recovery<'_> {
             let scan = self.done("read", &name, scan(&*file, base))?;
             let voided =
                 void.is_some_and(|v| v.base == base && v.position.0 <= SEGMENT_HEADER_BYTES);
-            let begun = scan.header.is_some() || scan.frames().next().is_some();
+            // A damaged header before frames that nobody knows to be durable is part of a torn write.
+            let known = scan.durable() > Position(0) || self.opening.durable > Some(base);
+            let begun = scan.header.is_some() || known && scan.frames().next().is_some();
             if begun && !voided {
                 let footer = self.run.path(&footer_name(base));
                 match self.run.storage.remove(&footer) {

@@ -107,6 +107,37 @@ pub(crate) fn write(
     (out, check)
 }
 
+/// The mark that the writer would put after a frame.
+pub(crate) fn mark_after(last: &RawHeader) -> RawHeader {
+    let header = FrameHeader {
+        kind: FrameKind::Mark,
+        schema_version: 1,
+        rows: 0,
+        base_offset: last.end_offset(),
+        sequence: last.header.sequence,
+        append_time: last.header.append_time,
+        times: None,
+        producer: 0,
+        producer_row: 0,
+    };
+    let place = Place {
+        epoch: last.place.epoch,
+        position: last.end(),
+        durable: last.end(),
+        previous: last.check,
+    };
+    let payload = Payload::empty();
+    let (_, check) = write(&header, &place, &payload, false);
+    RawHeader {
+        header,
+        place,
+        regions: 0,
+        origins: false,
+        payload_bytes: 0,
+        check,
+    }
+}
+
 fn u64_at(bytes: &[u8], at: usize) -> u64 {
     let mut word = [0; 8];
     word.copy_from_slice(&bytes[at..at + 8]);
