@@ -23,14 +23,23 @@ fn load(host: &Host, path: &Path) -> Instance {
 
 /// A small generator; its seed is the batch.
 fn next(seed: &mut u64) -> u64 {
-    *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    *seed = seed
+        .wrapping_mul(6_364_136_223_846_793_005)
+        .wrapping_add(1_442_695_040_888_963_407);
     *seed >> 33
 }
 
 fn columns(seed: &mut u64, count: usize) -> Vec<ArrayRef> {
-    let kinds: Vec<&str> = (0..count).map(|_| KINDS[next(seed) as usize % KINDS.len()]).collect();
-    let watch: Vec<i64> = (0..count).map(|_| next(seed) as i64 % 100_000 - 50_000).collect();
-    vec![Arc::new(StringArray::from(kinds)), Arc::new(Int64Array::from(watch))]
+    let kinds: Vec<&str> = (0..count)
+        .map(|_| KINDS[next(seed) as usize % KINDS.len()])
+        .collect();
+    let watch: Vec<i64> = (0..count)
+        .map(|_| next(seed) as i64 % 100_000 - 50_000)
+        .collect();
+    vec![
+        Arc::new(StringArray::from(kinds)),
+        Arc::new(Int64Array::from(watch)),
+    ]
 }
 
 /// Some rows into one or two slots each, others into none.
@@ -52,17 +61,36 @@ fn feed(instance: &mut Instance) -> Vec<ArrayRef> {
     let mut seed = 7;
     for count in [1, 7, 300, 64] {
         let batch = columns(&mut seed, count);
-        let input = Input { columns: &batch, start: 0, count };
+        let input = Input {
+            columns: &batch,
+            start: 0,
+            count,
+        };
         let (rows, slots) = entries(&mut seed, count);
-        let entries = Entries { rows: &rows, slots: &slots };
+        let entries = Entries {
+            rows: &rows,
+            slots: &slots,
+        };
         assert!(instance.update(input, entries).unwrap().is_empty());
         let each: Vec<u32> = (0..count).map(|_| next(&mut seed) as u32 % SLOTS).collect();
-        instance.update(input, Entries { rows: &[], slots: &each }).unwrap();
+        instance
+            .update(
+                input,
+                Entries {
+                    rows: &[],
+                    slots: &each,
+                },
+            )
+            .unwrap();
         let states = instance.save(&all).unwrap();
         instance.release(&all).unwrap();
         instance.restore(&all, &states).unwrap();
     }
-    let keys = Input { columns: &[], start: 0, count: all.len() };
+    let keys = Input {
+        columns: &[],
+        start: 0,
+        count: all.len(),
+    };
     instance.evaluate(&all, keys).unwrap().columns
 }
 
@@ -92,7 +120,10 @@ fn c_and_rust_agree() {
 #[ignore = "needs tests/guests/javascript/engagement_js.wasm"]
 fn javascript_and_c_agree() {
     let host = Host::new(HostOptions::default()).unwrap();
-    let javascript = feed(&mut load(&host, &guests().join("javascript/engagement_js.wasm")));
+    let javascript = feed(&mut load(
+        &host,
+        &guests().join("javascript/engagement_js.wasm"),
+    ));
     let c = feed(&mut load(&host, &guests().join("c/engagement_c.wasm")));
     expect_equal(&javascript, &c);
 }

@@ -114,3 +114,24 @@ fn empty_calls_are_calls() {
     assert_eq!(fold.save(&[]).unwrap().ends, [0; 0]);
     fold.release(&[]).unwrap();
 }
+
+#[test]
+fn instances_move_between_threads() {
+    let host = host();
+    let plugin = host.load("sums", &guest::sums().build()).unwrap();
+    drop(host);
+    let workers: Vec<_> = (0..4)
+        .map(|i| {
+            let plugin = plugin.clone();
+            std::thread::spawn(move || {
+                let mut fold = plugin.instantiate(&[], Limits::default()).unwrap();
+                update(&mut fold, &[i, 1], &[], &[3, 3]);
+                fold
+            })
+        })
+        .collect();
+    for (i, worker) in workers.into_iter().enumerate() {
+        let mut fold = worker.join().unwrap();
+        assert_eq!(evaluate(&mut fold, &[3]), [Some(i as i64 + 1)]);
+    }
+}
