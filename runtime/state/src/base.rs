@@ -48,22 +48,41 @@ pub(crate) fn write(
     let nodes = held.nodes.iter().map(|(name, node)| ClosedNode {
         node: name.clone(),
         state: node.last.clone(),
-        before: held.view_of(name).map(|view| view.state()).map(|state| (state.rows, state.digest)),
+        before: held
+            .view_of(name)
+            .map(|view| view.state())
+            .map(|state| (state.rows, state.digest)),
     });
     let nodes = nodes.collect();
-    let closing = Closing { commit, time, base: true, first, declared, forgotten: Vec::new(), nodes };
+    let closing = Closing {
+        commit,
+        time,
+        base: true,
+        first,
+        declared,
+        forgotten: Vec::new(),
+        nodes,
+    };
     log.append(&frames.close(&closing))?;
     log.sync()?;
     Ok(first)
 }
 
-fn add_store(log: &mut Segments, frames: &mut Frames, node: &str, task: u32, store: &dyn Store) -> Result<()> {
+fn add_store(
+    log: &mut Segments,
+    frames: &mut Frames,
+    node: &str,
+    task: u32,
+    store: &dyn Store,
+) -> Result<()> {
     let mut changes = StateChanges::default();
     let mut outcome = Ok(());
     store.each(&mut |key, state| {
         changes.put_keys.push(key);
         changes.put_states.push(state);
-        if outcome.is_ok() && changes.put_keys.bytes.len() + changes.put_states.bytes.len() >= RECORD_BYTES {
+        if outcome.is_ok()
+            && changes.put_keys.bytes.len() + changes.put_states.bytes.len() >= RECORD_BYTES
+        {
             frames.add_states(node, task, &std::mem::take(&mut changes));
             outcome = flush(log, frames);
         }

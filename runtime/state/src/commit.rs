@@ -171,7 +171,16 @@ impl State {
         let (committer, held) = Committer::new(log, recovered, &folder)?;
         findings.extend(committer.finding(&folder));
         let (committer, held) = (Mutex::new(committer), RwLock::new(held));
-        Ok((State { committer, held, storage, clock, folder }, findings))
+        Ok((
+            State {
+                committer,
+                held,
+                storage,
+                clock,
+                folder,
+            },
+            findings,
+        ))
     }
 
     /// Opens the commit log again after [`Error::Closed`], as after a restart. A commit that failed may hold or not hold
@@ -184,7 +193,9 @@ impl State {
         let (mut fresh, new) = Committer::new(log, recovered, &self.folder)?;
         findings.extend(fresh.finding(&self.folder));
         fresh.undeclared = committer.undeclared.clone();
-        fresh.undeclared.retain(|spec| !new.views.contains_key(&spec.name));
+        fresh
+            .undeclared
+            .retain(|spec| !new.views.contains_key(&spec.name));
         fresh.time = fresh.time.max(committer.time);
         self.write().replace(new, &fresh.undeclared);
         *committer = fresh;
@@ -197,7 +208,11 @@ impl State {
         let mut committer = self.committer();
         let mut held = self.write();
         if let Some(view) = held.views.get(&spec.name) {
-            return if *view.spec() == spec { Ok(view.clone()) } else { Err(changed(view.spec(), &spec)) };
+            return if *view.spec() == spec {
+                Ok(view.clone())
+            } else {
+                Err(changed(view.spec(), &spec))
+            };
         }
         if let Some(view) = held.view_of(&spec.node) {
             return Err(changed(view.spec(), &spec));
@@ -236,7 +251,12 @@ impl State {
     /// State of one task at its last commit, every key with its state, in key order.
     pub fn task_states(&self, node: &str, task: u32) -> Vec<(Box<[u8]>, Box<[u8]>)> {
         let mut states = Vec::new();
-        if let Some(store) = self.read().nodes.get(node).and_then(|node| node.stores.get(&task)) {
+        if let Some(store) = self
+            .read()
+            .nodes
+            .get(node)
+            .and_then(|node| node.stores.get(&task))
+        {
             store.each(&mut |key, state| states.push((key.into(), state.into())));
         }
         states
@@ -292,7 +312,12 @@ impl State {
     }
 
     /// Everything about a commit that can be known before it is written.
-    fn plan(&self, committer: &Committer, nodes: Vec<NodeCommit>, forgotten: Vec<String>) -> Result<Plan> {
+    fn plan(
+        &self,
+        committer: &Committer,
+        nodes: Vec<NodeCommit>,
+        forgotten: Vec<String>,
+    ) -> Result<Plan> {
         let held = self.read();
         let commit = committer.commit + 1;
         let time = committer.time.max(self.clock.now());
@@ -302,7 +327,10 @@ impl State {
         for node in nodes {
             let view = held.view_of(&node.node);
             if changes.contains_key(&node.node) {
-                return Err(Error::Invalid(format!("node `{}` occurs twice in one commit", node.node)));
+                return Err(Error::Invalid(format!(
+                    "node `{}` occurs twice in one commit",
+                    node.node
+                )));
             }
             let (node, its_changes) = plan_node(node, view, &mut frames, commit, time)?;
             changes.insert(node.node.clone(), its_changes);
@@ -311,13 +339,27 @@ impl State {
         let mut declared = committer.undeclared.clone();
         declared.retain(|spec| !forgotten.contains(&spec.node));
         let first = committer.log.end();
-        let closing = Closing { commit, time, base: false, first, declared, forgotten, nodes: closed };
-        Ok(Plan { frames: frames.close(&closing), closing, changes })
+        let closing = Closing {
+            commit,
+            time,
+            base: false,
+            first,
+            declared,
+            forgotten,
+            nodes: closed,
+        };
+        Ok(Plan {
+            frames: frames.close(&closing),
+            closing,
+            changes,
+        })
     }
 
     /// A durable commit becomes visible.
     fn apply(&self, committer: &mut Committer, plan: Plan) {
-        let Plan { closing, changes, .. } = plan;
+        let Plan {
+            closing, changes, ..
+        } = plan;
         committer.commit = closing.commit;
         committer.time = closing.time;
         committer.undeclared.clear();
@@ -341,7 +383,11 @@ impl State {
 
     fn write_base(&self, committer: &mut Committer) -> Result<()> {
         let held = self.read();
-        let declared = held.views.values().map(|view| view.spec().clone()).collect();
+        let declared = held
+            .views
+            .values()
+            .map(|view| view.spec().clone())
+            .collect();
         let commit = committer.commit + 1;
         let written = base::write(&mut committer.log, &held, commit, committer.time, declared);
         committer.base_bytes = committer.log.bytes();
@@ -354,15 +400,21 @@ impl State {
     }
 
     fn committer(&self) -> MutexGuard<'_, Committer> {
-        self.committer.lock().expect("a commit was half made by a thread that panicked")
+        self.committer
+            .lock()
+            .expect("a commit was half made by a thread that panicked")
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Held> {
-        self.held.read().expect("a commit was half applied by a thread that panicked")
+        self.held
+            .read()
+            .expect("a commit was half applied by a thread that panicked")
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Held> {
-        self.held.write().expect("a commit was half applied by a thread that panicked")
+        self.held
+            .write()
+            .expect("a commit was half applied by a thread that panicked")
     }
 }
 
@@ -371,7 +423,9 @@ impl Committer {
         if let (true, Some(what)) = (recovered.unusable, &recovered.damage) {
             return Err(damaged(folder, what));
         }
-        let base_bytes = recovered.base.map_or(0, |_| recovered.held.live_bytes().min(log.bytes()));
+        let base_bytes = recovered
+            .base
+            .map_or(0, |_| recovered.held.live_bytes().min(log.bytes()));
         let committer = Committer {
             log,
             health: recovered.damage.map_or(Health::Good, Health::Damaged),
@@ -385,7 +439,9 @@ impl Committer {
 
     /// What an operator should know of damage.
     fn finding(&self, folder: &Path) -> Option<Finding> {
-        let Health::Damaged(what) = &self.health else { return None };
+        let Health::Damaged(what) = &self.health else {
+            return None;
+        };
         Some(Finding {
             topic: NAME.into(),
             partition: 0,
@@ -435,7 +491,16 @@ fn plan_node(
     number: u64,
     time: Timestamp,
 ) -> Result<(ClosedNode, Changes)> {
-    let NodeCommit { node, cut, lineage, tasks, sources, derived, watermark, counts } = commit;
+    let NodeCommit {
+        node,
+        cut,
+        lineage,
+        tasks,
+        sources,
+        derived,
+        watermark,
+        counts,
+    } = commit;
     let mut changes = Changes::default();
     let mut memos = BTreeMap::new();
     for task in tasks {
@@ -444,18 +509,51 @@ fn plan_node(
         changes.states.push((task.task, task.state));
         if let Some(rows) = &task.view {
             let view = view.ok_or_else(|| no_view(&node))?;
-            changes.rows.push(plan_rows(&node, task.task, view, rows, frames)?);
+            changes
+                .rows
+                .push(plan_rows(&node, task.task, view, rows, frames)?);
         }
         memos.insert(task.task, task.memo);
     }
-    let state = NodeState { cut, commit: number, time, lineage, memos, sources, derived, watermark, counts };
-    let before = view.map(|view| view.state()).map(|state| (state.rows, state.digest));
-    Ok((ClosedNode { node, state, before }, changes))
+    let state = NodeState {
+        cut,
+        commit: number,
+        time,
+        lineage,
+        memos,
+        sources,
+        derived,
+        watermark,
+        counts,
+    };
+    let before = view
+        .map(|view| view.state())
+        .map(|state| (state.rows, state.digest));
+    Ok((
+        ClosedNode {
+            node,
+            state,
+            before,
+        },
+        changes,
+    ))
 }
 
-fn plan_rows(node: &str, task: u32, view: &View, changes: &ViewChanges, frames: &mut Frames) -> Result<Prepared> {
+fn plan_rows(
+    node: &str,
+    task: u32,
+    view: &View,
+    changes: &ViewChanges,
+    frames: &mut Frames,
+) -> Result<Prepared> {
     let prepared = view.prepare(changes)?;
-    frames.add_rows(node, task, prepared.rows(), prepared.finals(), view.schema())?;
+    frames.add_rows(
+        node,
+        task,
+        prepared.rows(),
+        prepared.finals(),
+        view.schema(),
+    )?;
     if let Some(keys) = &changes.deletes {
         frames.add_keys(node, task, keys, view.key_schema())?;
     }
@@ -467,13 +565,25 @@ fn check_states(node: &str, changes: &StateChanges) -> Result<()> {
     if keys == states {
         return Ok(());
     }
-    Err(Error::Invalid(format!("node `{node}` gave {keys} keys and {states} states")))
+    Err(Error::Invalid(format!(
+        "node `{node}` gave {keys} keys and {states} states"
+    )))
 }
 
 fn open_log(storage: &Arc<dyn Storage>, folder: &Path) -> Result<(Segments, Vec<Finding>)> {
-    let options =
-        SegmentOptions { segment_bytes: SEGMENT_BYTES, spare: true, name: NAME.into(), partition: 0 };
-    let opened = Segments::open(storage.clone(), folder.to_owned(), options, log_schema(), None);
+    let options = SegmentOptions {
+        segment_bytes: SEGMENT_BYTES,
+        spare: true,
+        name: NAME.into(),
+        partition: 0,
+    };
+    let opened = Segments::open(
+        storage.clone(),
+        folder.to_owned(),
+        options,
+        log_schema(),
+        None,
+    );
     opened.map_err(|error| match error {
         refrain_log::Error::Damaged { .. } => damaged(folder, &error.to_string()),
         error => error.into(),
@@ -481,17 +591,33 @@ fn open_log(storage: &Arc<dyn Storage>, folder: &Path) -> Result<(Segments, Vec<
 }
 
 fn damaged(folder: &Path, what: &str) -> Error {
-    Error::Damaged { folder: folder.display().to_string(), what: what.to_owned() }
+    Error::Damaged {
+        folder: folder.display().to_string(),
+        what: what.to_owned(),
+    }
 }
 
 fn no_view(node: &str) -> Error {
-    Error::Invalid(format!("node `{node}` gave rows for a view that it has not declared; declare the view first"))
+    Error::Invalid(format!(
+        "node `{node}` gave rows for a view that it has not declared; declare the view first"
+    ))
 }
 
 fn changed(old: &ViewSpec, new: &ViewSpec) -> Error {
     let fields = |spec: &ViewSpec| {
-        let fields: Vec<String> = spec.schema.fields().iter().map(ToString::to_string).collect();
-        format!("view `{}` of node `{}` ({}; key: the first {})", spec.name, spec.node, fields.join(", "), spec.key_fields)
+        let fields: Vec<String> = spec
+            .schema
+            .fields()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        format!(
+            "view `{}` of node `{}` ({}; key: the first {})",
+            spec.name,
+            spec.node,
+            fields.join(", "),
+            spec.key_fields
+        )
     };
     Error::Invalid(format!(
         "{} is there, {} was asked for: a view is not changed in place; give the node and its view a new name, or \

@@ -61,7 +61,11 @@ impl Held {
             if undeclared.contains(view.spec()) {
                 view.clear();
                 self.views.insert(name, view);
-            } else if let Some(new) = self.views.get(&name).filter(|new| new.spec() == view.spec()) {
+            } else if let Some(new) = self
+                .views
+                .get(&name)
+                .filter(|new| new.spec() == view.spec())
+            {
                 view.take(new);
                 self.views.insert(name, view);
             }
@@ -72,14 +76,19 @@ impl Held {
     pub(crate) fn declare(&mut self, closing: &Closing) -> Result<()> {
         for spec in &closing.declared {
             if !self.views.contains_key(&spec.name) {
-                self.views.insert(spec.name.clone(), Arc::new(View::new(spec.clone())?));
+                self.views
+                    .insert(spec.name.clone(), Arc::new(View::new(spec.clone())?));
             }
         }
         Ok(())
     }
 
     /// Brings nodes and states to a commit; what remains to be done for the views. Declared and forgotten is before.
-    pub(crate) fn close(&mut self, closing: &Closing, mut changes: BTreeMap<String, Changes>) -> ViewWork {
+    pub(crate) fn close(
+        &mut self,
+        closing: &Closing,
+        mut changes: BTreeMap<String, Changes>,
+    ) -> ViewWork {
         let mut work = ViewWork::new();
         for closed in &closing.nodes {
             let changes = changes.remove(&closed.node).unwrap_or_default();
@@ -95,13 +104,19 @@ impl Held {
         match self.nodes.get_mut(&closed.node) {
             Some(node) => node.last.advance(&closed.state),
             None => {
-                let node = Node { last: closed.state.clone(), stores: BTreeMap::new() };
+                let node = Node {
+                    last: closed.state.clone(),
+                    stores: BTreeMap::new(),
+                };
                 self.nodes.insert(closed.node.clone(), node);
             }
         }
         let node = self.nodes.get_mut(&closed.node).expect("just inserted");
         for (task, changes) in states {
-            let store = node.stores.entry(task).or_insert_with(|| Box::new(MemoryStore::default()));
+            let store = node
+                .stores
+                .entry(task)
+                .or_insert_with(|| Box::new(MemoryStore::default()));
             store.apply(&changes);
         }
     }
@@ -109,8 +124,13 @@ impl Held {
     /// Whether the views are what a closing record says they were before it.
     pub(crate) fn check(&self, closing: &Closing) -> Result<(), String> {
         for closed in &closing.nodes {
-            let Some((rows, digest)) = closed.before else { continue };
-            let found = self.view_of(&closed.node).map(|v| v.state()).map(|s| (s.rows, s.digest));
+            let Some((rows, digest)) = closed.before else {
+                continue;
+            };
+            let found = self
+                .view_of(&closed.node)
+                .map(|v| v.state())
+                .map(|s| (s.rows, s.digest));
             if found.is_some_and(|found| found != (rows, digest)) {
                 return Err(format!(
                     "the view of node `{}` does not come to the digest written with commit {}",
@@ -123,22 +143,37 @@ impl Held {
 
     /// Bytes of states and of views.
     pub(crate) fn bytes(&self) -> u64 {
-        self.states_bytes() + self.views.values().map(|view| view.state().bytes).sum::<u64>()
+        self.states_bytes()
+            + self
+                .views
+                .values()
+                .map(|view| view.state().bytes)
+                .sum::<u64>()
     }
 
     /// Bytes that a base of it takes, about.
     pub(crate) fn live_bytes(&self) -> u64 {
-        self.states_bytes() + self.views.values().map(|view| view.live_bytes()).sum::<u64>()
+        self.states_bytes()
+            + self
+                .views
+                .values()
+                .map(|view| view.live_bytes())
+                .sum::<u64>()
     }
 
     fn states_bytes(&self) -> u64 {
-        self.nodes.values().flat_map(|node| node.stores.values()).map(|store| store.bytes()).sum()
+        self.nodes
+            .values()
+            .flat_map(|node| node.stores.values())
+            .map(|store| store.bytes())
+            .sum()
     }
 }
 
 /// Applies what is to be done for the views.
 pub(crate) fn apply_views(work: ViewWork) {
-    work.into_iter().for_each(|(view, changes, state)| view.apply(changes, state));
+    work.into_iter()
+        .for_each(|(view, changes, state)| view.apply(changes, state));
 }
 
 /// What a view stands for after a node's commit; its rows are counted when they are applied.
@@ -155,7 +190,12 @@ fn view_state(node: &NodeState) -> ViewState {
 impl NodeState {
     /// Takes over a later commit, which mentions only the memos and ends that changed.
     fn advance(&mut self, later: &NodeState) {
-        let NodeState { memos, sources, derived, .. } = std::mem::replace(self, later.clone());
+        let NodeState {
+            memos,
+            sources,
+            derived,
+            ..
+        } = std::mem::replace(self, later.clone());
         let later_memos = std::mem::replace(&mut self.memos, memos);
         self.memos.extend(later_memos);
         keep_unmentioned(&mut self.sources, sources, SourceEnd::partition);
@@ -163,7 +203,11 @@ impl NodeState {
     }
 }
 
-fn keep_unmentioned<T>(later: &mut Vec<T>, earlier: Vec<T>, partition: impl for<'a> Fn(&'a T) -> (&'a str, u32)) {
+fn keep_unmentioned<T>(
+    later: &mut Vec<T>,
+    earlier: Vec<T>,
+    partition: impl for<'a> Fn(&'a T) -> (&'a str, u32),
+) {
     for end in earlier {
         if !later.iter().any(|l| partition(l) == partition(&end)) {
             later.push(end);
@@ -186,5 +230,8 @@ impl DerivedEnd {
 
 /// The error of a record that does not fit what came before it.
 pub(crate) fn record_error(offset: refrain_log::ids::Offset, what: impl Into<String>) -> Error {
-    Error::Record { offset, what: what.into() }
+    Error::Record {
+        offset,
+        what: what.into(),
+    }
 }

@@ -95,14 +95,24 @@ pub(crate) struct Frames {
 
 impl Frames {
     pub(crate) fn new(commit: u64, time: Timestamp) -> Frames {
-        Frames { commit, time, drafts: Vec::new(), ends: vec![0], bytes: Vec::new(), taken_bytes: 0 }
+        Frames {
+            commit,
+            time,
+            drafts: Vec::new(),
+            ends: vec![0],
+            bytes: Vec::new(),
+            taken_bytes: 0,
+        }
     }
 
     /// Adds a task's changed states, in as many records as they need.
     pub(crate) fn add_states(&mut self, node: &str, task: u32, changes: &StateChanges) {
         let size = |i: usize| changes.put_keys.get(i).len() + changes.put_states.get(i).len();
         for (from, to) in split(changes.put_keys.len(), size) {
-            let put = [(&changes.put_keys, from, to), (&changes.put_states, from, to)];
+            let put = [
+                (&changes.put_keys, from, to),
+                (&changes.put_states, from, to),
+            ];
             self.add_spans(node, task, (to - from, 0), &put);
         }
         for (from, to) in split(changes.deleted.len(), |i| changes.deleted.get(i).len()) {
@@ -117,8 +127,14 @@ impl Frames {
         counts: (usize, usize),
         spans: &[(&Spans, usize, usize)],
     ) {
-        let tail = Tail::States { puts: counts.0 as u32, deletes: counts.1 as u32 };
-        let bytes: usize = spans.iter().map(|s| (s.2 - s.1) * 4 + range(s.0, s.1, s.2).len()).sum();
+        let tail = Tail::States {
+            puts: counts.0 as u32,
+            deletes: counts.1 as u32,
+        };
+        let bytes: usize = spans
+            .iter()
+            .map(|s| (s.2 - s.1) * 4 + range(s.0, s.1, s.2).len())
+            .sum();
         self.add(node, task, tail, bytes, |out| {
             for (spans, from, to) in spans {
                 let start = start_of(spans, *from);
@@ -140,7 +156,10 @@ impl Frames {
     ) -> crate::Result<()> {
         for (at, count) in slices(rows) {
             let columns = columns::to_bytes(&rows.slice(at, count), schema)?;
-            let tail = Tail::Rows { rows: count as u32, bytes: columns.len() as u64 };
+            let tail = Tail::Rows {
+                rows: count as u32,
+                bytes: columns.len() as u64,
+            };
             let bitmap = finals.slice(at, count).sliced();
             self.add(node, task, tail, columns.len() + bitmap.len(), |out| {
                 out.extend_from_slice(&columns);
@@ -160,19 +179,34 @@ impl Frames {
     ) -> crate::Result<()> {
         for (at, count) in slices(keys) {
             let columns = columns::to_bytes(&keys.slice(at, count), schema)?;
-            self.add(node, task, Tail::Keys, columns.len(), |out| out.extend_from_slice(&columns));
+            self.add(node, task, Tail::Keys, columns.len(), |out| {
+                out.extend_from_slice(&columns)
+            });
         }
         Ok(())
     }
 
-    fn add(&mut self, node: &str, task: u32, tail: Tail, bytes: usize, write: impl FnOnce(&mut Vec<u8>)) {
-        let head = codec::encode(&Head { commit: self.commit, node: node.to_owned(), task, tail });
+    fn add(
+        &mut self,
+        node: &str,
+        task: u32,
+        tail: Tail,
+        bytes: usize,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let head = codec::encode(&Head {
+            commit: self.commit,
+            node: node.to_owned(),
+            task,
+            tail,
+        });
         self.make_room(bytes + head.len() + 4);
         let length = u32::try_from(head.len()).expect("heads are short");
         self.bytes.extend_from_slice(&length.to_le_bytes());
         self.bytes.extend_from_slice(&head);
         write(&mut self.bytes);
-        self.ends.push(i32::try_from(self.bytes.len()).expect("a record stays below 2 GiB"));
+        self.ends
+            .push(i32::try_from(self.bytes.len()).expect("a record stays below 2 GiB"));
     }
 
     fn make_room(&mut self, bytes: usize) {
@@ -243,7 +277,9 @@ fn slices(rows: &RecordBatch) -> impl Iterator<Item = (usize, usize)> {
     let count = rows.num_rows();
     let row_bytes = rows_bytes(rows) as usize / count.max(1) + 1;
     let step = (RECORD_BYTES / row_bytes).max(1);
-    (0..count).step_by(step).map(move |at| (at, step.min(count - at)))
+    (0..count)
+        .step_by(step)
+        .map(move |at| (at, step.min(count - at)))
 }
 
 fn start_of(spans: &Spans, from: usize) -> u32 {
@@ -278,12 +314,24 @@ impl<'a> Part<'a> {
         if !rest.is_empty() {
             return Err("bytes are left over after its states".into());
         }
-        Ok(StateChanges { put_keys, put_states, deleted })
+        Ok(StateChanges {
+            put_keys,
+            put_states,
+            deleted,
+        })
     }
 
     /// The rows of a [`Tail::Rows`].
-    pub(crate) fn rows(&self, rows: u32, bytes: u64, schema: &Schema) -> Result<(RecordBatch, BooleanBuffer), String> {
-        let (columns, bitmap) = self.tail.split_at_checked(bytes as usize).ok_or("its rows are cut off")?;
+    pub(crate) fn rows(
+        &self,
+        rows: u32,
+        bytes: u64,
+        schema: &Schema,
+    ) -> Result<(RecordBatch, BooleanBuffer), String> {
+        let (columns, bitmap) = self
+            .tail
+            .split_at_checked(bytes as usize)
+            .ok_or("its rows are cut off")?;
         let batch = columns::from_bytes(columns, schema).map_err(|e| e.to_string())?;
         if batch.num_rows() != rows as usize || bitmap.len() != batch.num_rows().div_ceil(8) {
             return Err("another number of rows than it says".into());
@@ -299,15 +347,27 @@ impl<'a> Part<'a> {
 }
 
 fn read_spans(bytes: &[u8], count: u32) -> Result<(Spans, &[u8]), String> {
-    let (ends, rest) = bytes.split_at_checked(count as usize * 4).ok_or("its lengths are cut off")?;
-    let ends: Vec<u32> =
-        ends.chunks_exact(4).map(|e| u32::from_le_bytes([e[0], e[1], e[2], e[3]])).collect();
+    let (ends, rest) = bytes
+        .split_at_checked(count as usize * 4)
+        .ok_or("its lengths are cut off")?;
+    let ends: Vec<u32> = ends
+        .chunks_exact(4)
+        .map(|e| u32::from_le_bytes([e[0], e[1], e[2], e[3]]))
+        .collect();
     if !ends.is_sorted() {
         return Err("its lengths are out of order".into());
     }
     let total = ends.last().map_or(0, |end| *end as usize);
-    let (bytes, rest) = rest.split_at_checked(total).ok_or("its values are cut off")?;
-    Ok((Spans { ends, bytes: bytes.to_vec() }, rest))
+    let (bytes, rest) = rest
+        .split_at_checked(total)
+        .ok_or("its values are cut off")?;
+    Ok((
+        Spans {
+            ends,
+            bytes: bytes.to_vec(),
+        },
+        rest,
+    ))
 }
 
 #[cfg(test)]

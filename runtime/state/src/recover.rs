@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use arrow_array::cast::AsArray;
 use arrow_array::Array;
+use arrow_array::cast::AsArray;
 use refrain_log::codec;
 use refrain_log::frame::{Frame, FrameKind};
 use refrain_log::ids::{Offset, Sequence, Timestamp};
@@ -46,7 +46,9 @@ pub(crate) fn recover(log: &Segments) -> Result<Recovered> {
                 again = true;
             }
             Ok(None) => break,
-            Err(refrain_log::Error::Damaged { first, last, what, .. }) => {
+            Err(refrain_log::Error::Damaged {
+                first, last, what, ..
+            }) => {
                 if !again {
                     reading.broken(format!("records {first} to {last}: {what}"));
                     at = Offset(at.0.max(last.0) + 1);
@@ -81,7 +83,11 @@ impl Reading {
             damage: None,
             unusable: false,
         };
-        Reading { recovered, frames: Vec::new(), next: None }
+        Reading {
+            recovered,
+            frames: Vec::new(),
+            next: None,
+        }
     }
 
     fn broken(&mut self, what: String) {
@@ -125,8 +131,10 @@ impl Reading {
             return Err(record_error(offset, "commits are out of order"));
         }
         self.recovered.commit = closing.commit;
-        let frames: Vec<Frame> =
-            frames.into_iter().filter(|f| f.header().base_offset >= closing.first).collect();
+        let frames: Vec<Frame> = frames
+            .into_iter()
+            .filter(|f| f.header().base_offset >= closing.first)
+            .collect();
         let count: u64 = frames.iter().map(|f| u64::from(f.header().rows)).sum();
         if closing.first.0 + count != offset.0 {
             self.broken(format!("records of commit {} are missing", closing.commit));
@@ -141,7 +149,9 @@ impl Reading {
 
     fn damaged(&mut self, error: refrain_log::Error) -> Result<()> {
         match error {
-            refrain_log::Error::Damaged { first, last, what, .. } => {
+            refrain_log::Error::Damaged {
+                first, last, what, ..
+            } => {
                 let next = self.next;
                 self.broken(format!("records {first} to {last}: {what}"));
                 self.next = next;
@@ -190,11 +200,15 @@ impl Reading {
 /// Reads the changes of a commit, all of them, and only then applies them.
 fn apply(held: &mut Held, closing: &Closing, frames: &[Frame]) -> Result<()> {
     // Columns are checked before anything is changed: damage must leave the commit before it whole.
-    let columns = frames.iter().map(|f| f.column(0)).collect::<refrain_log::Result<Vec<_>>>()?;
+    let columns = frames
+        .iter()
+        .map(|f| f.column(0))
+        .collect::<refrain_log::Result<Vec<_>>>()?;
     closing.forgotten.iter().for_each(|node| held.forget(node));
     held.declare(closing)?;
     if !closing.base {
-        held.check(closing).map_err(|what| record_error(closing.first, what))?;
+        held.check(closing)
+            .map_err(|what| record_error(closing.first, what))?;
     }
     let mut changes: BTreeMap<String, Changes> = BTreeMap::new();
     for (frame, column) in frames.iter().zip(&columns) {
@@ -207,7 +221,8 @@ fn apply(held: &mut Held, closing: &Closing, frames: &[Frame]) -> Result<()> {
     }
     apply_views(held.close(closing, changes));
     if closing.base {
-        held.check(closing).map_err(|what| record_error(closing.first, what))?;
+        held.check(closing)
+            .map_err(|what| record_error(closing.first, what))?;
     }
     Ok(())
 }
@@ -220,23 +235,40 @@ fn read_part(
 ) -> Result<(), String> {
     let part = Part::read(record)?;
     if part.head.commit != commit {
-        return Err(format!("a record of commit {} inside commit {commit}", part.head.commit));
+        return Err(format!(
+            "a record of commit {} inside commit {commit}",
+            part.head.commit
+        ));
     }
-    let view = || held.view_of(&part.head.node).ok_or("rows of a view that was never declared");
+    let view = || {
+        held.view_of(&part.head.node)
+            .ok_or("rows of a view that was never declared")
+    };
     let prepared = match part.head.tail {
         Tail::States { puts, deletes } => {
             let states = part.states(puts, deletes)?;
-            changes.entry(part.head.node.clone()).or_default().states.push((part.head.task, states));
+            changes
+                .entry(part.head.node.clone())
+                .or_default()
+                .states
+                .push((part.head.task, states));
             return Ok(());
         }
         Tail::Rows { rows, bytes } => prepare_rows(view()?, &part, rows, bytes)?,
-        Tail::Keys => view()?.prepare_keys(part.keys(view()?.key_schema())?).map_err(|e| e.to_string())?,
+        Tail::Keys => view()?
+            .prepare_keys(part.keys(view()?.key_schema())?)
+            .map_err(|e| e.to_string())?,
     };
-    changes.entry(part.head.node.clone()).or_default().rows.push(prepared);
+    changes
+        .entry(part.head.node.clone())
+        .or_default()
+        .rows
+        .push(prepared);
     Ok(())
 }
 
 fn prepare_rows(view: &View, part: &Part<'_>, rows: u32, bytes: u64) -> Result<Prepared, String> {
     let (rows, finals) = part.rows(rows, bytes, view.schema())?;
-    view.prepare_canonical(rows, finals, None).map_err(|e| e.to_string())
+    view.prepare_canonical(rows, finals, None)
+        .map_err(|e| e.to_string())
 }

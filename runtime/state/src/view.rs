@@ -147,7 +147,10 @@ impl View {
     /// Checks changes and makes them ready, without a look at the rows there are.
     pub(crate) fn prepare(&self, changes: &ViewChanges) -> Result<Prepared> {
         let rows = columns::canonical(&changes.rows, &self.schema)?;
-        let deletes = changes.deletes.as_ref().map(|keys| columns::canonical(keys, &self.key_schema));
+        let deletes = changes
+            .deletes
+            .as_ref()
+            .map(|keys| columns::canonical(keys, &self.key_schema));
         self.prepare_canonical(rows, changes.finals.clone(), deletes.transpose()?)
     }
 

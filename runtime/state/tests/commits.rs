@@ -13,8 +13,18 @@ use refrain_state::commit::State;
 
 /// A life that touches everything, the same at each call.
 fn script() -> Vec<Act> {
-    let mut acts: Vec<Act> = (1..=4).map(|n| Act::Commit { seed: n, nodes: 1 + n % 2 }).collect();
-    acts.extend([Act::Compact, Act::Commit { seed: 9, nodes: 2 }, Act::Forget, Act::Commit { seed: 10, nodes: 1 }]);
+    let mut acts: Vec<Act> = (1..=4)
+        .map(|n| Act::Commit {
+            seed: n,
+            nodes: 1 + n % 2,
+        })
+        .collect();
+    acts.extend([
+        Act::Compact,
+        Act::Commit { seed: 9, nodes: 2 },
+        Act::Forget,
+        Act::Commit { seed: 10, nodes: 1 },
+    ]);
     acts
 }
 
@@ -50,7 +60,9 @@ fn a_crash_at_any_operation_leaves_a_whole_commit() {
     let clean = MemoryStorage::new(0);
     let mut life = Life::begin(&clean).unwrap();
     let mut model = Model::default();
-    script().iter().for_each(|act| life.act(act, &mut model).unwrap());
+    script()
+        .iter()
+        .for_each(|act| life.act(act, &mut model).unwrap());
     drop(life);
     let total = clean.operations();
     for operation in 1..=total {
@@ -68,9 +80,14 @@ fn a_crash_at_any_operation_leaves_a_whole_commit() {
             // The host goes on from there.
             let mut life = Life { state };
             let mut model = found;
-            life.act(&Act::Commit { seed: 77, nodes: 2 }, &mut model).unwrap();
+            life.act(&Act::Commit { seed: 77, nodes: 2 }, &mut model)
+                .unwrap();
             drop(life);
-            assert_eq!(seen(&open(&storage)), model, "operation {operation}, seed {seed}, after the next commit");
+            assert_eq!(
+                seen(&open(&storage)),
+                model,
+                "operation {operation}, seed {seed}, after the next commit"
+            );
         }
     }
 }
@@ -78,7 +95,9 @@ fn a_crash_at_any_operation_leaves_a_whole_commit() {
 /// The model before and after the act at which the storage failed.
 fn live_until_fault(storage: &MemoryStorage) -> (Model, Model) {
     let mut model = Model::default();
-    let Ok(mut life) = Life::begin(storage) else { return (model.clone(), model) };
+    let Ok(mut life) = Life::begin(storage) else {
+        return (model.clone(), model);
+    };
     for act in script() {
         let before = model.clone();
         if life.act(&act, &mut model).is_err() {
@@ -103,24 +122,41 @@ fn a_fault_at_any_operation_ends_in_an_error_and_reopening_goes_on() {
             let storage = MemoryStorage::new(operation);
             storage.fail_at(operation, fault);
             let mut model = Model::default();
-            let Ok(mut life) = Life::begin(&storage) else { continue };
+            let Ok(mut life) = Life::begin(&storage) else {
+                continue;
+            };
             for act in script() {
                 let before = model.clone();
-                let Err(error) = life.act(&act, &mut model) else { continue };
-                assert!(seen(&life.state) == before, "{operation} {fault:?}: nothing of a failed act is seen: {error}");
+                let Err(error) = life.act(&act, &mut model) else {
+                    continue;
+                };
+                assert!(
+                    seen(&life.state) == before,
+                    "{operation} {fault:?}: nothing of a failed act is seen: {error}"
+                );
                 if life.state.check().is_err() {
-                    life.state.reopen().unwrap_or_else(|e| panic!("{operation} {fault:?}: {e}"));
+                    life.state
+                        .reopen()
+                        .unwrap_or_else(|e| panic!("{operation} {fault:?}: {e}"));
                 }
                 let found = seen(&life.state);
-                assert!(found == before || found == model, "{operation} {fault:?}: a mixture after reopening");
+                assert!(
+                    found == before || found == model,
+                    "{operation} {fault:?}: a mixture after reopening"
+                );
                 if found == before {
                     model = before;
-                    life.act(&act, &mut model).unwrap_or_else(|e| panic!("{operation} {fault:?}: again: {e}"));
+                    life.act(&act, &mut model)
+                        .unwrap_or_else(|e| panic!("{operation} {fault:?}: again: {e}"));
                 }
             }
             assert_eq!(seen(&life.state), model, "{operation} {fault:?}");
             drop(life);
-            assert_eq!(seen(&open(&storage)), model, "{operation} {fault:?}: read anew");
+            assert_eq!(
+                seen(&open(&storage)),
+                model,
+                "{operation} {fault:?}: read anew"
+            );
         }
     }
 }
@@ -133,11 +169,16 @@ fn every_bit_flipped_is_found() {
     let mut model = Model::default();
     let mut models = vec![model.clone()];
     for seed in 1..=3 {
-        life.act(&Act::Commit { seed, nodes: 1 }, &mut model).unwrap();
+        life.act(&Act::Commit { seed, nodes: 1 }, &mut model)
+            .unwrap();
         models.push(model.clone());
     }
     drop(life);
-    for path in storage.paths().into_iter().filter(|p| p.extension().is_some_and(|e| e != "lock")) {
+    for path in storage
+        .paths()
+        .into_iter()
+        .filter(|p| p.extension().is_some_and(|e| e != "lock"))
+    {
         let length = content(&storage, &path).len();
         for bit in (0..length * 8).step_by(7) {
             let flipped = storage.fork();
@@ -163,7 +204,10 @@ fn check_flipped(storage: &MemoryStorage, models: &[Model], what: &str) {
             assert!(models.contains(&found), "{what}: a state that never was");
             assert!(whole || !findings.is_empty(), "{what}: cut without a word");
             let lost = !whole && findings.iter().any(|f| f.acknowledged);
-            assert!(!lost || matches!(state.check(), Err(Error::Damaged { .. })), "{what}: goes on after damage");
+            assert!(
+                !lost || matches!(state.check(), Err(Error::Damaged { .. })),
+                "{what}: goes on after damage"
+            );
         }
     }
 }
@@ -173,14 +217,18 @@ fn a_full_disk_refuses_a_commit_and_takes_it_when_there_is_room() {
     let storage = MemoryStorage::new(5);
     let mut life = Life::begin(&storage).unwrap();
     let mut model = Model::default();
-    life.act(&Act::Commit { seed: 1, nodes: 2 }, &mut model).unwrap();
+    life.act(&Act::Commit { seed: 1, nodes: 2 }, &mut model)
+        .unwrap();
     storage.limit_bytes(storage.bytes());
     let mut refused = 0;
     for seed in 0..3000 {
         let before = model.clone();
         let act = Act::Large { seed };
         if let Err(error) = life.act(&act, &mut model) {
-            assert!(matches!(error, Error::Log(refrain_log::Error::NoSpace { .. })), "{error}");
+            assert!(
+                matches!(error, Error::Log(refrain_log::Error::NoSpace { .. })),
+                "{error}"
+            );
             assert_eq!(seen(&life.state), before);
             refused += 1;
             storage.limit_bytes(u64::MAX);
@@ -201,13 +249,19 @@ fn a_base_keeps_everything_and_drops_the_log_before_it() {
     let mut life = Life::begin(&storage).unwrap();
     let mut model = Model::default();
     for seed in 0..60 {
-        life.act(&Act::Commit { seed, nodes: 2 }, &mut model).unwrap();
+        life.act(&Act::Commit { seed, nodes: 2 }, &mut model)
+            .unwrap();
     }
     let before = life.state.log_bytes();
     life.state.compact().unwrap();
-    assert!(life.state.log_bytes() * 4 < before, "{} of {before} bytes", life.state.log_bytes());
+    assert!(
+        life.state.log_bytes() * 4 < before,
+        "{} of {before} bytes",
+        life.state.log_bytes()
+    );
     assert_eq!(seen(&life.state), model);
-    life.act(&Act::Commit { seed: 99, nodes: 2 }, &mut model).unwrap();
+    life.act(&Act::Commit { seed: 99, nodes: 2 }, &mut model)
+        .unwrap();
     drop(life);
     assert_eq!(seen(&open(&storage)), model);
 }
@@ -216,11 +270,15 @@ fn a_base_keeps_everything_and_drops_the_log_before_it() {
 fn a_changed_declaration_is_refused_until_the_node_is_forgotten() {
     let storage = MemoryStorage::new(7);
     let mut life = Life::begin(&storage).unwrap();
-    life.act(&Act::Commit { seed: 1, nodes: 2 }, &mut Model::default()).unwrap();
+    life.act(&Act::Commit { seed: 1, nodes: 2 }, &mut Model::default())
+        .unwrap();
     let mut spec = life::spec("a");
     assert!(life.state.declare_view(spec.clone()).is_ok());
     spec.key_fields = 2;
-    assert!(matches!(life.state.declare_view(spec.clone()), Err(Error::Invalid(_))));
+    assert!(matches!(
+        life.state.declare_view(spec.clone()),
+        Err(Error::Invalid(_))
+    ));
     life.state.forget("a").unwrap();
     assert!(life.state.view("view-a").is_none() && life.state.node("a").is_none());
     let view = life.state.declare_view(spec.clone()).unwrap();
@@ -228,7 +286,10 @@ fn a_changed_declaration_is_refused_until_the_node_is_forgotten() {
     drop(life);
     let state = open(&storage);
     assert_eq!(state.nodes(), ["b"]);
-    assert!(state.declare_view(spec).is_ok(), "a declaration without a commit is not kept");
+    assert!(
+        state.declare_view(spec).is_ok(),
+        "a declaration without a commit is not kept"
+    );
 }
 
 #[test]
@@ -236,11 +297,16 @@ fn views_are_read_without_being_declared_again() {
     let storage = MemoryStorage::new(8);
     let mut life = Life::begin(&storage).unwrap();
     let mut model = Model::default();
-    life.act(&Act::Commit { seed: 4, nodes: 2 }, &mut model).unwrap();
+    life.act(&Act::Commit { seed: 4, nodes: 2 }, &mut model)
+        .unwrap();
     drop(life);
     let (state, findings) = life::open(&storage).unwrap();
     assert!(findings.is_empty(), "{findings:?}");
-    let names: Vec<String> = state.views().iter().map(|v| v.spec().name.clone()).collect();
+    let names: Vec<String> = state
+        .views()
+        .iter()
+        .map(|v| v.spec().name.clone())
+        .collect();
     assert_eq!(names, ["view-a", "view-b"]);
     assert_eq!(state.view("view-a").unwrap().spec(), &life::spec("a"));
     let rows = state.view("view-a").unwrap().scan(None).unwrap();
@@ -262,14 +328,18 @@ fn readers_and_the_committer_do_not_wait_for_each_other() {
                 while !done.load(std::sync::atomic::Ordering::Relaxed) {
                     let rows = view.scan(None).unwrap();
                     assert_eq!(rows.rows.num_rows() as u64, rows.state.rows);
-                    assert_eq!(refrain_state::digest::digest(&rows.rows, view.schema()), rows.state.digest);
+                    assert_eq!(
+                        refrain_state::digest::digest(&rows.rows, view.schema()),
+                        rows.state.digest
+                    );
                 }
             })
         })
         .collect();
     let mut model = Model::default();
     for seed in 0..120 {
-        life.act(&Act::Commit { seed, nodes: 2 }, &mut model).unwrap();
+        life.act(&Act::Commit { seed, nodes: 2 }, &mut model)
+            .unwrap();
     }
     done.store(true, std::sync::atomic::Ordering::Relaxed);
     readers.into_iter().for_each(|r| r.join().unwrap());

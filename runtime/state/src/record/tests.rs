@@ -22,7 +22,9 @@ fn spans(values: &[Vec<u8>]) -> Spans {
 
 fn read_states(record: &[u8]) -> StateChanges {
     let part = Part::read(record).unwrap();
-    let Tail::States { puts, deletes } = part.head.tail else { panic!("states expected") };
+    let Tail::States { puts, deletes } = part.head.tail else {
+        panic!("states expected")
+    };
     part.states(puts, deletes).unwrap()
 }
 
@@ -69,19 +71,45 @@ proptest! {
 fn large_changes_are_split_into_records_and_frames() {
     let states: Vec<Vec<u8>> = (0..12_000_u32).map(|i| vec![i as u8; 1000]).collect();
     let keys: Vec<Vec<u8>> = (0..12_000_u32).map(|i| i.to_be_bytes().to_vec()).collect();
-    let changes = StateChanges { put_keys: spans(&keys), put_states: spans(&states), deleted: Spans::default() };
+    let changes = StateChanges {
+        put_keys: spans(&keys),
+        put_states: spans(&states),
+        deleted: Spans::default(),
+    };
     let mut frames = Frames::new(1, Timestamp(1));
     frames.add_states("n", 0, &changes);
-    frames.add_states("n", 1, &StateChanges { put_keys: spans(&[vec![1]]), put_states: spans(&[vec![9; 6 << 20]]), ..StateChanges::default() });
+    frames.add_states(
+        "n",
+        1,
+        &StateChanges {
+            put_keys: spans(&[vec![1]]),
+            put_states: spans(&[vec![9; 6 << 20]]),
+            ..StateChanges::default()
+        },
+    );
     let drafts = frames.take();
     for draft in &drafts[..drafts.len() - 1] {
-        let column = draft.rows.as_ref().unwrap().column(0).as_binary::<i32>().clone();
+        let column = draft
+            .rows
+            .as_ref()
+            .unwrap()
+            .column(0)
+            .as_binary::<i32>()
+            .clone();
         assert!(column.values().len() <= FRAME_BYTES_MAX);
     }
     let records = records(&drafts);
     assert!(records.len() > 10);
-    let again: Vec<Vec<u8>> =
-        records.iter().flat_map(|r| read_states(r).put_states.iter().map(<[u8]>::to_vec).collect::<Vec<_>>()).collect();
+    let again: Vec<Vec<u8>> = records
+        .iter()
+        .flat_map(|r| {
+            read_states(r)
+                .put_states
+                .iter()
+                .map(<[u8]>::to_vec)
+                .collect::<Vec<_>>()
+        })
+        .collect();
     assert_eq!(again[..12_000], states[..]);
     assert_eq!(again[12_000].len(), 6 << 20);
 }

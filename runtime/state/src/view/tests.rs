@@ -24,7 +24,11 @@ fn ints(values: &[i64]) -> ArrayRef {
 }
 
 fn changes(words: &[Option<&str>], ns: &[i64], sums: &[i64]) -> ViewChanges {
-    let columns: Vec<ArrayRef> = vec![Arc::new(StringArray::from(words.to_vec())), ints(ns), ints(sums)];
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(StringArray::from(words.to_vec())),
+        ints(ns),
+        ints(sums),
+    ];
     ViewChanges {
         rows: RecordBatch::try_new(spec().schema.arrow(), columns).unwrap(),
         finals: BooleanBuffer::collect_bool(ns.len(), |i| ns[i] > 0),
@@ -33,7 +37,11 @@ fn changes(words: &[Option<&str>], ns: &[i64], sums: &[i64]) -> ViewChanges {
 }
 
 fn put(view: &View, commit: u64, changes: &ViewChanges) {
-    let state = ViewState { commit, cut: Sequence(commit * 10), ..ViewState::EMPTY };
+    let state = ViewState {
+        commit,
+        cut: Sequence(commit * 10),
+        ..ViewState::EMPTY
+    };
     view.apply(vec![view.prepare(changes).unwrap()], state);
 }
 
@@ -44,30 +52,67 @@ fn key(words: &[Option<&str>], ns: &[i64]) -> RecordBatch {
 }
 
 fn sums(rows: &ViewRows) -> Vec<i64> {
-    rows.rows.column(2).as_primitive::<Int64Type>().values().to_vec()
+    rows.rows
+        .column(2)
+        .as_primitive::<Int64Type>()
+        .values()
+        .to_vec()
 }
 
 #[test]
 fn rows_come_in_the_order_of_the_key() {
     let view = View::new(spec()).unwrap();
-    let words = [Some("b"), None, Some("a"), Some("longer than eight"), Some("longer than eigh"), Some(""), Some("a")];
-    put(&view, 1, &changes(&words, &[1, 2, 3, 4, 5, 6, -3], &[1, 2, 3, 4, 5, 6, 7]));
-    put(&view, 2, &changes(&[Some("é"), Some("z")], &[8, 9], &[8, 9]));
+    let words = [
+        Some("b"),
+        None,
+        Some("a"),
+        Some("longer than eight"),
+        Some("longer than eigh"),
+        Some(""),
+        Some("a"),
+    ];
+    put(
+        &view,
+        1,
+        &changes(&words, &[1, 2, 3, 4, 5, 6, -3], &[1, 2, 3, 4, 5, 6, 7]),
+    );
+    put(
+        &view,
+        2,
+        &changes(&[Some("é"), Some("z")], &[8, 9], &[8, 9]),
+    );
     let all = view.scan(None).unwrap();
     assert_eq!(sums(&all), [2, 6, 7, 3, 1, 5, 4, 9, 8]);
-    assert_eq!(all.finals.iter().collect::<Vec<_>>(), [true, true, false, true, true, true, true, true, true]);
+    assert_eq!(
+        all.finals.iter().collect::<Vec<_>>(),
+        [true, true, false, true, true, true, true, true, true]
+    );
     assert_eq!(sums(&view.scan(Some(3)).unwrap()), [2, 6, 7]);
     assert_eq!(sums(&view.scan(Some(0)).unwrap()), Vec::<i64>::new());
-    assert_eq!((all.state.commit, all.state.rows, all.state.finals), (2, 9, 8));
+    assert_eq!(
+        (all.state.commit, all.state.rows, all.state.finals),
+        (2, 9, 8)
+    );
 }
 
 #[test]
 fn a_key_gives_its_row_and_the_first_fields_all_that_begin_so() {
     let view = View::new(spec()).unwrap();
-    put(&view, 1, &changes(&[Some("a"), Some("a"), Some("b"), None], &[2, 1, 1, 1], &[1, 2, 3, 4]));
+    put(
+        &view,
+        1,
+        &changes(
+            &[Some("a"), Some("a"), Some("b"), None],
+            &[2, 1, 1, 1],
+            &[1, 2, 3, 4],
+        ),
+    );
     assert_eq!(sums(&view.get(&key(&[Some("a")], &[2])).unwrap()), [1]);
     assert_eq!(sums(&view.get(&key(&[None], &[1])).unwrap()), [4]);
-    assert_eq!(sums(&view.get(&key(&[Some("c")], &[1])).unwrap()), Vec::<i64>::new());
+    assert_eq!(
+        sums(&view.get(&key(&[Some("c")], &[1])).unwrap()),
+        Vec::<i64>::new()
+    );
     let first = key(&[Some("a")], &[0]).project(&[0]).unwrap();
     assert_eq!(sums(&view.get(&first).unwrap()), [2, 1]);
     assert!(view.get(&key(&[Some("a"), Some("b")], &[1, 2])).is_err());
@@ -77,11 +122,19 @@ fn a_key_gives_its_row_and_the_first_fields_all_that_begin_so() {
 #[test]
 fn deleted_keys_are_gone_and_the_digest_is_that_of_the_rest() {
     let (view, other) = (View::new(spec()).unwrap(), View::new(spec()).unwrap());
-    put(&view, 1, &changes(&[Some("a"), Some("b")], &[1, 2], &[5, 6]));
+    put(
+        &view,
+        1,
+        &changes(&[Some("a"), Some("b")], &[1, 2], &[5, 6]),
+    );
     let mut second = changes(&[Some("c")], &[3], &[7]);
     second.deletes = Some(key(&[Some("a"), Some("never there")], &[1, 1]));
     put(&view, 2, &second);
-    put(&other, 1, &changes(&[Some("c"), Some("b")], &[3, 2], &[7, 6]));
+    put(
+        &other,
+        1,
+        &changes(&[Some("c"), Some("b")], &[3, 2], &[7, 6]),
+    );
     assert_eq!(view.state().digest, other.state().digest);
     assert_eq!(view.state().rows, 2);
 }
@@ -91,7 +144,12 @@ fn declarations_that_cannot_be_kept_are_refused() {
     let with = |change: &dyn Fn(&mut Vec<Field>, &mut usize)| {
         let (mut fields, mut keys) = (spec().schema.fields().to_vec(), 2);
         change(&mut fields, &mut keys);
-        View::new(ViewSpec { schema: Schema::new(fields), key_fields: keys, ..spec() }).map(|_| ())
+        View::new(ViewSpec {
+            schema: Schema::new(fields),
+            key_fields: keys,
+            ..spec()
+        })
+        .map(|_| ())
     };
     assert!(with(&|_, _| ()).is_ok());
     assert!(with(&|_, keys| *keys = 4).is_err());
@@ -101,10 +159,24 @@ fn declarations_that_cannot_be_kept_are_refused() {
 
 #[test]
 fn a_view_without_a_key_gets_partition_and_offset() {
-    let keyless = View::new(ViewSpec { key_fields: 0, ..spec() }).unwrap();
-    let names: Vec<&str> = keyless.schema().fields().iter().map(|f| f.name.as_str()).collect();
+    let keyless = View::new(ViewSpec {
+        key_fields: 0,
+        ..spec()
+    })
+    .unwrap();
+    let names: Vec<&str> = keyless
+        .schema()
+        .fields()
+        .iter()
+        .map(|f| f.name.as_str())
+        .collect();
     assert_eq!(names, ["partition", "offset", "word", "n", "sum"]);
-    let again = View::new(ViewSpec { key_fields: 0, schema: (**keyless.schema()).clone(), ..spec() }).unwrap();
+    let again = View::new(ViewSpec {
+        key_fields: 0,
+        schema: (**keyless.schema()).clone(),
+        ..spec()
+    })
+    .unwrap();
     assert_eq!(again.schema(), keyless.schema());
     assert_eq!(again.key_schema().fields().len(), 2);
 }
@@ -126,13 +198,20 @@ fn readers_see_whole_commits() {
                     assert!(commit >= last, "commits do not go back");
                     assert!(sums(&seen).iter().all(|sum| *sum == commit as i64));
                     assert!(commit == 0 || seen.rows.num_rows() == 300);
-                    assert_eq!(crate::digest::digest(&seen.rows, view.schema()), seen.state.digest);
+                    assert_eq!(
+                        crate::digest::digest(&seen.rows, view.schema()),
+                        seen.state.digest
+                    );
                     last = commit;
                 }
             });
         }
         for commit in 1..400 {
-            put(&view, commit, &changes(&words, &ns, &vec![commit as i64; 300]));
+            put(
+                &view,
+                commit,
+                &changes(&words, &ns, &vec![commit as i64; 300]),
+            );
         }
         done.store(true, Ordering::Relaxed);
     });

@@ -13,7 +13,9 @@ use refrain_log::ids::{Offset, Sequence, Timestamp};
 use refrain_log::log::Finding;
 use refrain_log::schema::{Field, Kind, Schema};
 use refrain_log::storage::MemoryStorage;
-use refrain_state::commit::{DerivedEnd, Lineage, NodeCommit, NodeState, SourceEnd, State, TaskChanges};
+use refrain_state::commit::{
+    DerivedEnd, Lineage, NodeCommit, NodeState, SourceEnd, State, TaskChanges,
+};
 use refrain_state::store::StateChanges;
 use refrain_state::view::{ViewChanges, ViewSpec};
 use refrain_state::{Result, digest};
@@ -21,9 +23,14 @@ use refrain_state::{Result, digest};
 /// Something that happens.
 #[derive(Clone, Debug)]
 pub(crate) enum Act {
-    Commit { seed: u64, nodes: u64 },
+    Commit {
+        seed: u64,
+        nodes: u64,
+    },
     /// A commit of 100 KiB of one state.
-    Large { seed: u64 },
+    Large {
+        seed: u64,
+    },
     Compact,
     /// Node `b`.
     Forget,
@@ -48,7 +55,6 @@ pub(crate) type Model = BTreeMap<String, NodeModel>;
 /// A host's state on a storage.
 pub(crate) struct Life {
     pub(crate) state: State,
-
 }
 
 struct Random(u64);
@@ -65,7 +71,11 @@ impl Random {
 
 pub(crate) fn open(storage: &MemoryStorage) -> Result<(State, Vec<Finding>)> {
     let clock = Arc::new(ManualClock::new(Timestamp(1_000)));
-    State::open(Arc::new(storage.clone()), clock, PathBuf::from("host/commits"))
+    State::open(
+        Arc::new(storage.clone()),
+        clock,
+        PathBuf::from("host/commits"),
+    )
 }
 
 pub(crate) fn spec(node: &str) -> ViewSpec {
@@ -90,7 +100,9 @@ impl Life {
     }
 
     fn declare(&self) -> Result<()> {
-        ["a", "b"].iter().try_for_each(|node| self.state.declare_view(spec(node)).map(|_| ()))
+        ["a", "b"]
+            .iter()
+            .try_for_each(|node| self.state.declare_view(spec(node)).map(|_| ()))
     }
 
     /// Does it, and brings the model to where it is when all goes well.
@@ -110,7 +122,11 @@ impl Life {
                 commit.tasks[0].state.put_keys.push(b"large");
                 commit.tasks[0].state.put_states.push(&state);
                 let task = commit.tasks[0].task;
-                model.get_mut("a").unwrap().states.insert((task, b"large".to_vec()), state);
+                model
+                    .get_mut("a")
+                    .unwrap()
+                    .states
+                    .insert((task, b"large".to_vec()), state);
                 self.state.commit(vec![commit])
             }
             Act::Compact => self.state.compact(),
@@ -131,14 +147,27 @@ fn commit(node: &str, random: &mut Random, model: &mut Model) -> NodeCommit {
     model.sources.insert(partition, model.cut);
     model.derived.insert(partition, model.cut * 2);
     let first = random.below(2) as u32;
-    let tasks = (first..2).map(|task| changes(task, random, model)).collect();
+    let tasks = (first..2)
+        .map(|task| changes(task, random, model))
+        .collect();
     NodeCommit {
         node: node.into(),
         cut: Sequence(model.cut),
-        lineage: Lineage { component: "c".into(), configuration: "d".into() },
+        lineage: Lineage {
+            component: "c".into(),
+            configuration: "d".into(),
+        },
         tasks,
-        sources: vec![SourceEnd { topic: "t".into(), partition, end: Offset(model.cut) }],
-        derived: vec![DerivedEnd { topic: "d".into(), partition, end: Offset(model.cut * 2) }],
+        sources: vec![SourceEnd {
+            topic: "t".into(),
+            partition,
+            end: Offset(model.cut),
+        }],
+        derived: vec![DerivedEnd {
+            topic: "d".into(),
+            partition,
+            end: Offset(model.cut * 2),
+        }],
         watermark: Timestamp(model.cut as i64),
         counts: model.counts.clone(),
     }
@@ -148,7 +177,8 @@ fn changes(task: u32, random: &mut Random, model: &mut NodeModel) -> TaskChanges
     let mut state = StateChanges::default();
     let mut touched = BTreeMap::new();
     for _ in 0..random.below(6) {
-        let put = (random.below(4) > 0).then(|| vec![random.below(256) as u8; random.below(9) as usize]);
+        let put =
+            (random.below(4) > 0).then(|| vec![random.below(256) as u8; random.below(9) as usize]);
         touched.insert(vec![random.below(12) as u8], put);
     }
     for (key, put) in touched {
@@ -166,7 +196,12 @@ fn changes(task: u32, random: &mut Random, model: &mut NodeModel) -> TaskChanges
     }
     let memo = vec![random.below(256) as u8; 5];
     model.memos.insert(task, memo.clone());
-    TaskChanges { task, state, view: Some(rows(task, random, model)), memo }
+    TaskChanges {
+        task,
+        state,
+        view: Some(rows(task, random, model)),
+        memo,
+    }
 }
 
 /// Tasks have keys of their own.
@@ -184,10 +219,20 @@ fn rows(task: u32, random: &mut Random, model: &mut NodeModel) -> ViewChanges {
             deleted.insert(word, ());
         }
     }
-    deleted.keys().for_each(|word| { model.rows.remove(word); });
-    let canonical = |mean: f64| if mean.is_nan() { 0x7ff8_0000_0000_0000 } else { mean.to_bits() };
+    deleted.keys().for_each(|word| {
+        model.rows.remove(word);
+    });
+    let canonical = |mean: f64| {
+        if mean.is_nan() {
+            0x7ff8_0000_0000_0000
+        } else {
+            mean.to_bits()
+        }
+    };
     for (word, (sum, mean, last)) in &put {
-        model.rows.insert(word.clone(), (*sum, canonical(*mean), *last));
+        model
+            .rows
+            .insert(word.clone(), (*sum, canonical(*mean), *last));
     }
     let words = |words: Vec<&String>| Arc::new(StringArray::from_iter_values(words)) as ArrayRef;
     let schema = spec("a").schema;
@@ -208,11 +253,22 @@ fn rows(task: u32, random: &mut Random, model: &mut NodeModel) -> ViewChanges {
 /// What a state shows, in the form of the model; its digests and counts are checked on the way.
 pub(crate) fn seen(state: &State) -> Model {
     let names = state.nodes();
-    names.into_iter().map(|name| (name.clone(), seen_node(state, &name))).collect()
+    names
+        .into_iter()
+        .map(|name| (name.clone(), seen_node(state, &name)))
+        .collect()
 }
 
 fn seen_node(state: &State, name: &str) -> NodeModel {
-    let NodeState { cut, memos, sources, derived, counts, commit, .. } = state.node(name).unwrap();
+    let NodeState {
+        cut,
+        memos,
+        sources,
+        derived,
+        counts,
+        commit,
+        ..
+    } = state.node(name).unwrap();
     let mut states = BTreeMap::new();
     for task in 0..2 {
         for (key, value) in state.task_states(name, task) {
@@ -222,15 +278,25 @@ fn seen_node(state: &State, name: &str) -> NodeModel {
     }
     let view = state.view(&format!("view-{name}")).unwrap();
     let answer = view.scan(None).unwrap();
-    assert_eq!((answer.state.cut, answer.state.commit), (cut, commit), "a view stands at its node's commit");
-    assert_eq!(answer.state.digest, digest::digest(&answer.rows, view.schema()));
+    assert_eq!(
+        (answer.state.cut, answer.state.commit),
+        (cut, commit),
+        "a view stands at its node's commit"
+    );
+    assert_eq!(
+        answer.state.digest,
+        digest::digest(&answer.rows, view.schema())
+    );
     assert_eq!(answer.state.rows, answer.rows.num_rows() as u64);
     assert_eq!(answer.state.finals, answer.finals.count_set_bits() as u64);
     let column = |i: usize| answer.rows.column(i);
     let row = |i: usize| {
         let sum = column(1).as_primitive::<Int64Type>().value(i);
         let mean = column(2).as_primitive::<Float64Type>().value(i).to_bits();
-        (column(0).as_string::<i32>().value(i).to_owned(), (sum, mean, answer.finals.value(i)))
+        (
+            column(0).as_string::<i32>().value(i).to_owned(),
+            (sum, mean, answer.finals.value(i)),
+        )
     };
     NodeModel {
         cut: cut.0,
