@@ -71,6 +71,15 @@ pub(crate) struct TailOptions {
     pub(crate) spare: bool,
 }
 
+/// How far a sync got: the active segment then, and how many of the lists belong to it.
+#[derive(Debug)]
+struct Synced {
+    active: Active,
+    begun: usize,
+    unpublished: usize,
+    sealed: usize,
+}
+
 /// The writing end of a run.
 #[derive(Debug)]
 pub(crate) struct Tail {
@@ -88,6 +97,10 @@ pub(crate) struct Tail {
     /// Segments begun since the last publish.
     begun: Vec<Arc<Segment>>,
     unpublished: Vec<(Arc<Segment>, RawHeader)>,
+    /// Segments left since the last publish, with their ends.
+    sealed: Vec<(Arc<Segment>, Position, Offset)>,
+    /// What the last sync made durable and the next publish will show.
+    synced: Option<Synced>,
     failure: Option<(&'static str, i32)>,
     /// The note about void bytes could not be written either.
     pub(crate) void_unknown: bool,
@@ -112,6 +125,8 @@ impl Tail {
             next,
             begun: Vec::new(),
             unpublished: Vec::new(),
+            sealed: Vec::new(),
+            synced: None,
             failure: None,
             void_unknown: false,
         }
@@ -203,6 +218,10 @@ impl Tail {
             .sync_dir(&self.run.folder)
             .and_then(|()| file.write_at(0, &[&head]));
         let segment = Arc::new(Segment::new(base, header.epoch, file.clone()));
+        if let Some(left) = &self.active {
+            self.sealed
+                .push((left.segment.clone(), left.end, left.end_offset));
+        }
         self.begun.push(segment.clone());
         self.active = Some(Active {
             segment,
@@ -339,7 +358,14 @@ impl Tail {
     /// Makes everything written durable.
     pub(crate) fn sync(&mut self) -> Result<()> {
         self.check_open()?;
-        self.sync_active().map_err(|e| self.fail("sync", e))
+        self.sync_active().map_err(|e| self.fail("sync", e))?;
+        self.synced = self.active.clone().map(|active| Synced {
+            active,
+            begun: self.begun.len(),
+            unpublished: self.unpublished.len(),
+            sealed: self.sealed.len(),
+        });
+        Ok(())
     }
 
     fn sync_active(&mut self) -> io::Result<()> {
@@ -352,32 +378,31 @@ impl Tail {
         Ok(())
     }
 
-    /// Readers see everything durable from now on. What was written and not synced stays unseen.
+    /// Readers see everything that the last sync made durable from now on. What was written since stays unseen.
     pub(crate) fn publish(&mut self) {
-        let Some(active) = self.active.clone().filter(|a| a.durable == a.end) else {
+        let Some(synced) = self.synced.take() else {
             return;
         };
-        for (segment, raw) in std::mem::take(&mut self.unpublished) {
+        for (segment, raw) in self.unpublished.drain(..synced.unpublished) {
             segment.index_mut().note(&raw);
             self.past.note(&raw);
         }
-        if let Some(anchor) = &self.anchor
-            && !Arc::ptr_eq(&anchor.segment, &active.segment)
-        {
-            let end = self.anchor_written;
-            anchor.segment.publish(
-                end,
-                self.begun.first().map_or(active.end_offset, |s| s.base),
-            );
-            self.write_footer(&anchor.segment);
+        for (segment, end, end_offset) in self.sealed.drain(..synced.sealed).collect::<Vec<_>>() {
+            segment.publish(end, end_offset);
+            self.write_footer(&segment);
         }
-        active.segment.publish(active.end, active.end_offset);
-        if !self.begun.is_empty() {
-            self.run.segments_mut().append(&mut self.begun);
+        let shown = &synced.active;
+        shown.segment.publish(shown.end, shown.end_offset);
+        if synced.begun > 0 {
+            let begun = self.begun.drain(..synced.begun);
+            self.run.segments_mut().extend(begun);
             self.provide_spare();
         }
-        self.anchor_written = active.end;
-        self.anchor = Some(active);
+        self.anchor_written = match self.sealed.first() {
+            Some((_, end, _)) => *end,
+            None => self.active.as_ref().map_or(shown.end, |a| a.end),
+        };
+        self.anchor = Some(synced.active);
     }
 
     /// The footer can be rebuilt, so that a failure to write it is only worth a word.
@@ -447,6 +472,8 @@ impl Tail {
         }
         self.begun.clear();
         self.unpublished.clear();
+        self.sealed.clear();
+        self.synced = None;
         self.anchor_written = self.anchor.as_ref().map_or(Position(0), |a| a.end);
         self.next = self.anchor.as_ref().map_or(self.next, |a| a.end_offset);
         self.active = self.anchor.clone();

@@ -5,7 +5,7 @@ use arrow_array::types::{
     BinaryType, ByteArrayType, Float64Type, Int64Type, TimestampMicrosecondType, Utf8Type,
 };
 use arrow_array::{Array, ArrayRef, GenericByteArray, RecordBatch};
-use arrow_buffer::{BooleanBuffer, NullBuffer};
+use arrow_buffer::{ArrowNativeType, BooleanBuffer, NullBuffer, ScalarBuffer};
 use arrow_schema::{DataType, TimeUnit};
 
 use crate::limits::ALIGN_BYTES;
@@ -89,35 +89,36 @@ fn bits(bits: &BooleanBuffer, out: &mut Vec<u8>) {
     }
 }
 
-fn words(values: &[i64], nulls: Option<&NullBuffer>, out: &mut Vec<u8>) {
-    match nulls {
-        None => out.extend(values.iter().flat_map(|v| v.to_le_bytes())),
-        Some(nulls) => {
-            let value = |(i, v): (usize, &i64)| if nulls.is_valid(i) { *v } else { 0 };
-            out.extend(
-                values
-                    .iter()
-                    .enumerate()
-                    .map(value)
-                    .flat_map(i64::to_le_bytes),
-            );
-        }
+/// The bytes of plain values, as they are in memory.
+fn raw<T: ArrowNativeType>(values: &ScalarBuffer<T>) -> &[u8] {
+    const { assert!(cfg!(target_endian = "little")) };
+    values.inner().as_slice()
+}
+
+fn words(values: &ScalarBuffer<i64>, nulls: Option<&NullBuffer>, out: &mut Vec<u8>) {
+    let Some(nulls) = nulls else {
+        return out.extend_from_slice(raw(values));
+    };
+    for (value, valid) in values.iter().zip(nulls) {
+        out.extend_from_slice(&if valid { *value } else { 0 }.to_le_bytes());
     }
 }
 
-fn floats(values: &[f64], nulls: Option<&NullBuffer>, out: &mut Vec<u8>) {
+fn floats(values: &ScalarBuffer<f64>, nulls: Option<&NullBuffer>, out: &mut Vec<u8>) {
     let canonical = |v: f64| if v.is_nan() { NAN } else { v };
     match nulls {
-        None => out.extend(values.iter().flat_map(|&v| canonical(v).to_le_bytes())),
+        None if !values.iter().fold(false, |nan, v| nan | v.is_nan()) => {
+            out.extend_from_slice(raw(values));
+        }
+        None => {
+            for value in values {
+                out.extend_from_slice(&canonical(*value).to_le_bytes());
+            }
+        }
         Some(nulls) => {
-            let value = |(i, &v): (usize, &f64)| if nulls.is_valid(i) { canonical(v) } else { 0.0 };
-            out.extend(
-                values
-                    .iter()
-                    .enumerate()
-                    .map(value)
-                    .flat_map(f64::to_le_bytes),
-            );
+            for (value, valid) in values.iter().zip(nulls) {
+                out.extend_from_slice(&if valid { canonical(*value) } else { 0.0 }.to_le_bytes());
+            }
         }
     }
 }
@@ -133,7 +134,14 @@ fn spans<T: ByteArrayType<Offset = i32>>(
         (0..array.len()).all(|i| nulls.is_valid(i) || offsets[i] == offsets[i + 1])
     };
     if nulls.is_none_or(null_slots_empty) {
-        out.extend(offsets.iter().flat_map(|o| (o - first).to_le_bytes()));
+        if first == 0 {
+            out.extend_from_slice(raw(array.offsets().inner()));
+        } else {
+            out.reserve(size_of_val(offsets));
+            for offset in offsets {
+                out.extend_from_slice(&(offset - first).to_le_bytes());
+            }
+        }
         pad(out);
         out.extend_from_slice(&array.value_data()[first as usize..last as usize]);
         return;

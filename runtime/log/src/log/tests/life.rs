@@ -239,9 +239,21 @@ fn a_derived_topic_stands_where_its_last_commit_says() {
         );
         ends.push((end, Sequence(i * 10 + 10)));
     }
-    let (batch, origins) = derived_frame(1001, 1020);
-    writer.append(&batch, &origins).unwrap();
+    for i in 0..40 {
+        let (batch, origins) = derived_frame(1001 + i * 30, 1020 + i * 30);
+        writer.append(&batch, &origins).unwrap();
+        let synced = writer.sync().unwrap();
+        if i == 0 {
+            // The next rows are appended while the commit is under way.
+            let (batch, origins) = derived_frame(1021, 1030);
+            writer.append(&batch, &origins).unwrap();
+            writer.publish(synced);
+            assert_eq!(topic.end(0), synced);
+            ends.push((synced, Sequence(1020)));
+        }
+    }
     writer.rollback().unwrap();
+    let (batch, origins) = derived_frame(1101, 1120);
     writer.append(&batch, &origins).unwrap();
     writer.sync().unwrap();
     drop(writer);
@@ -323,6 +335,27 @@ fn segments_on_a_real_disk() {
         }
     }
     assert_eq!(expected, 20_000);
+    for i in 200..300 {
+        segments
+            .append(&[draft(i * 100, i * 100 + 100, i as u64)])
+            .unwrap();
+        if i == 260 {
+            segments.rollback().unwrap();
+            assert_eq!(segments.end(), Offset(20_000));
+            break;
+        }
+    }
+    for i in 200..300 {
+        segments
+            .append(&[draft(i * 100, i * 100 + 100, i as u64)])
+            .unwrap();
+    }
+    assert!(cursor.next(Sequence(u64::MAX)).unwrap().is_none());
+    segments.sync().unwrap();
+    while let Some(frame) = cursor.next(Sequence(u64::MAX)).unwrap() {
+        expected += i64::from(frame.header().rows);
+    }
+    assert_eq!(expected, 30_000);
     let rolled = segments.roll().unwrap();
     segments.drop_before(Offset(10_000)).unwrap();
     assert!(segments.start().0 > 0 && segments.start().0 <= 10_000);
