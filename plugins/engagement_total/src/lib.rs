@@ -1,4 +1,4 @@
-//! The sums of `engagement` without its rate: for running totals.
+//! The same as `engagement`, under a name of its own: for running totals.
 
 use refrain_sdk::prelude::*;
 
@@ -16,6 +16,7 @@ struct Totals {
     completes: i64,
     watch_ms: i64,
 }
+
 #[derive(Row, Debug, PartialEq)]
 struct Engagement {
     views: i64,

@@ -58,14 +58,15 @@ fn rust(
     share_types: bool,
     folder: &Path,
 ) -> Outcome<Vec<(PathBuf, Vec<u8>)>> {
-    let mut options = wit_bindgen_rust::Opts::default();
-    options.format = true;
-    options.pub_export_macro = true;
-    options.export_macro_name = Some(format!("export_{}", world.replace('-', "_")));
-    options.default_bindings_module =
-        Some(format!("$crate::bindings::{}", world.replace('-', "_")));
-    options.runtime_path = Some("::wit_bindgen::rt".to_string());
-    options.generate_all = true;
+    let mut options = wit_bindgen_rust::Opts {
+        format: true,
+        pub_export_macro: true,
+        export_macro_name: Some(format!("export_{}", world.replace('-', "_"))),
+        default_bindings_module: Some(format!("$crate::bindings::{}", world.replace('-', "_"))),
+        runtime_path: Some("::wit_bindgen::rt".to_string()),
+        generate_all: true,
+        ..Default::default()
+    };
     if share_types {
         let name = resolve.id_of_name(package, "types");
         options
@@ -106,6 +107,7 @@ fn run(
         .collect())
 }
 
+#[expect(clippy::disallowed_methods, reason = "generated sources")]
 fn write(files: &[(PathBuf, Vec<u8>)]) -> Outcome<()> {
     for (path, bytes) in files {
         let path = root().join(path);
@@ -115,6 +117,7 @@ fn write(files: &[(PathBuf, Vec<u8>)]) -> Outcome<()> {
     Ok(())
 }
 
+#[expect(clippy::disallowed_methods, reason = "generated sources")]
 fn compare(files: &[(PathBuf, Vec<u8>)]) -> Outcome<()> {
     for (path, bytes) in files {
         if std::fs::read(root().join(path)).ok().as_ref() != Some(bytes) {

@@ -78,7 +78,6 @@ impl<T: Transform> TransformInstance<T> {
         Ok(())
     }
 
-    #[expect(clippy::type_complexity, reason = "the parts of the generated record")]
     pub fn process(&mut self, input: &Rows) -> Answer<(Rows, Vec<u32>, Vec<Reject>)> {
         let answer =
             transform::process(configured(&self.plugin)?, input).map_err(Failure::Fatal)?;

@@ -101,6 +101,14 @@ pub(super) fn find(
     cache: &Path,
     say: &mut dyn FnMut(&str),
 ) -> Result<Toolchain, BuildError> {
+    if Command::new("cargo", package)
+        .args(["--version"])
+        .ask()
+        .is_none()
+    {
+        let tried = "  * no cargo in the PATH".to_string();
+        return Err(BuildError::NoToolchain { tried });
+    }
     let mut tried = Vec::new();
     let compiler = Compiler::find(package);
     match &compiler {
