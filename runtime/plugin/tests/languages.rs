@@ -1,6 +1,8 @@
 //! The contract from several languages: the same rows give the same view rows, whatever the guest is written in and
 //! however often its states are saved, released and restored. Guests: plugins/engagement (Rust), tests/guests.
 
+#![expect(clippy::unwrap_used, reason = "a test file")]
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

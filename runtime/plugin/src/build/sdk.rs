@@ -53,7 +53,6 @@ pub fn unpack_sdk(folder: &Path) -> Result<(), BuildError> {
 }
 
 /// Unpacks the SDK again for a plugin that was made with it, when it is missing.
-#[expect(clippy::disallowed_methods, reason = "the user's own Cargo.toml")]
 pub(super) fn restore(package: &Path, say: &mut dyn FnMut(&str)) -> Result<(), BuildError> {
     let manifest = package.join("Cargo.toml");
     let text = std::fs::read_to_string(&manifest).map_err(|why| file(&manifest, why))?;
