@@ -113,6 +113,9 @@ pub struct NodeState {
     pub counts: BTreeMap<String, u64>,
 }
 
+/// A key with its state.
+pub type KeyedState = (Box<[u8]>, Box<[u8]>);
+
 /// The state of the host: commit log, stores, views. Shared by reference; one committer at a time.
 #[derive(Debug)]
 pub struct State {
@@ -249,7 +252,7 @@ impl State {
     }
 
     /// State of one task at its last commit, every key with its state, in key order.
-    pub fn task_states(&self, node: &str, task: u32) -> Vec<(Box<[u8]>, Box<[u8]>)> {
+    pub fn task_states(&self, node: &str, task: u32) -> Vec<KeyedState> {
         let mut states = Vec::new();
         if let Some(store) = self
             .read()
@@ -390,6 +393,9 @@ impl State {
             .collect();
         let commit = committer.commit + 1;
         let written = base::write(&mut committer.log, &held, commit, committer.time, declared);
+        if written.is_err() && committer.log.rollback().is_err() {
+            committer.health = Health::Failed("a base could not be taken back".into());
+        }
         committer.base_bytes = committer.log.bytes();
         let first = committer.note(written)?;
         committer.commit = commit;

@@ -1,4 +1,5 @@
 //! Commits, seen from outside: what is held equals a model after any life, crash, fault and flipped bit.
+#![expect(clippy::unwrap_used, reason = "a test may stop at any surprise")]
 
 mod life;
 

@@ -77,7 +77,8 @@ fn check(table: &Table, model: &Model) {
     assert_eq!(table.len(), model.len() as u64);
     assert_eq!(table.finals, model.values().filter(|v| v.1).count() as u64);
     for (key, value) in model.iter().take(20) {
-        let columns = Column::of_batch(&key_batch(&[key.clone()]), &schema(), 2).unwrap();
+        let columns =
+            Column::of_batch(&key_batch(std::slice::from_ref(key)), &schema(), 2).unwrap();
         let (run, row) = table.find(&columns).expect("a living key is found");
         let sums = run.rows.batch.column(2).as_primitive::<Int64Type>();
         assert_eq!((sums.value(row), run.rows.finals.value(row)), *value);
