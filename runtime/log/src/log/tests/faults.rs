@@ -237,3 +237,61 @@ fn a_damaged_mark_hides_no_row() {
         "every bit of the two marks that frames follow"
     );
 }
+
+#[test]
+fn a_damaged_footer_is_rebuilt() {
+    let home = Home::new(13);
+    let log = home.opened(1);
+    for i in 0..30 {
+        log.append(append_of(rows(i * 6..i * 6 + 6), Some(i as u64 * 6 + 1)))
+            .unwrap();
+    }
+    drop(log);
+    let is_footer = |p: &PathBuf| p.extension().is_some_and(|e| e == "footer");
+    let footers: Vec<PathBuf> = home.storage.paths().into_iter().filter(is_footer).collect();
+    assert!(footers.len() > 2, "{footers:?}");
+    for path in footers {
+        for bit in (0..64 << 3).step_by(5) {
+            let fork = home.fork();
+            fork.storage.flip(&path, bit);
+            let log = fork.opened(1);
+            assert_eq!(all(&log), (0..180).collect::<Vec<_>>());
+            let again = log.append(append_of(rows(0..6), Some(1))).unwrap();
+            assert_eq!(again.duplicates, 6);
+            let topic = log.topic("events").unwrap();
+            let found = topic.seek_time(0, Timestamp(NOW.0 - 1000 + 100)).unwrap();
+            assert_eq!(found, Offset(96));
+        }
+    }
+}
+
+#[test]
+fn a_failed_sync_is_final_until_it_is_reopened() {
+    let home = Home::new(14);
+    let log = home.opened(1);
+    log.append(append_of(rows(0..5), Some(1))).unwrap();
+    let before = log.durable();
+    // The next operations are a write and its sync.
+    home.storage
+        .fail_at(home.storage.operations() + 2, Fault::Io);
+    let e = log.append(append_of(rows(5..9), Some(6))).unwrap_err();
+    let told = matches!(
+        e,
+        Error::Failed {
+            durable: Offset(5),
+            action: "sync",
+            ..
+        }
+    );
+    assert!(told, "{e}");
+    let e = log.append(append_of(rows(5..9), Some(6))).unwrap_err();
+    assert!(matches!(e, Error::Failed { .. }), "{e}");
+    assert_eq!(log.durable(), before);
+    assert_eq!(all(&log), (0..5).collect::<Vec<_>>());
+    log.reopen("events", 0).unwrap();
+    let done = log.append(append_of(rows(5..9), Some(6))).unwrap();
+    assert!(done.sequence > before);
+    assert_eq!(all(&log), (0..9).collect::<Vec<_>>());
+    drop(log);
+    assert_eq!(home.open().unwrap().1, []);
+}
