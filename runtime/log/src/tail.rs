@@ -28,7 +28,7 @@ use crate::{Error, Result};
 pub(crate) const VOID: &str = "void";
 /// Name of the segment that is kept allocated for a full disk.
 pub(crate) const SPARE: &str = "spare";
-const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// From where on bytes are void.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -83,7 +83,7 @@ pub(crate) fn read(regions: [&[u8]; REGIONS], rows: usize) -> Result<Origins, &'
         watermarks.resize(end, Timestamp(long(span, 0).cast_signed()));
     }
     let origins = Origins {
-        runs: runs.iter().map(|run| read_run(run)).collect(),
+        runs: runs.iter().map(read_run).collect(),
         rows: row_numbers.iter().map(|r| u32::from_le_bytes(*r)).collect(),
         watermarks,
     };

@@ -18,7 +18,7 @@ const MAP_BYTES_MIN: usize = 64 << 20;
 /// Parts handed to one `pwritev`; the system's limit is 1024.
 const PARTS_MAX: usize = 512;
 /// Zeros written at a time where the file system cannot allocate.
-const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// The operating system's files.
 #[derive(Clone, Copy, Debug, Default)]
