@@ -365,3 +365,60 @@ fn segments_on_a_real_disk() {
     assert_eq!(segments.end(), rolled);
     assert!(segments.start().0 > 0);
 }
+
+#[test]
+fn readers_follow_many_producers_on_a_real_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::new(NOW));
+    let open = || {
+        Log::open(
+            Arc::new(DiskStorage),
+            clock.clone(),
+            folder.path().join("log"),
+        )
+        .unwrap()
+    };
+    let (log, _) = open();
+    let topic = log
+        .declare(TopicSpec {
+            segment_bytes: 32 << 10,
+            ..spec(3)
+        })
+        .unwrap();
+    let produce = |producer: i64| {
+        for i in 0..60 {
+            let first = producer * 10_000 + i * 20;
+            let mut append = append_of(rows(first..first + 20), Some(i as u64 * 20 + 1));
+            append.producer.as_mut().unwrap().name = format!("p{producer}");
+            assert_eq!(log.append(append).unwrap().rows, 20);
+        }
+    };
+    let follow = || {
+        let mut cursors: Vec<_> = (0..3)
+            .map(|p| topic.cursor(p, Offset(0)).unwrap())
+            .collect();
+        let (mut seen, mut limit) = (0, Sequence(0));
+        let mut last = [Sequence(0); 3];
+        while seen < 4 * 60 * 20 {
+            limit = log.wait_beyond(limit, Duration::from_secs(20));
+            for (cursor, last) in cursors.iter_mut().zip(&mut last) {
+                while let Some(frame) = cursor.next(limit).unwrap() {
+                    assert!(frame.header().sequence > *last && frame.header().sequence <= limit);
+                    *last = frame.header().sequence;
+                    seen += checked(&frame.batch(&[0, 1, 2]).unwrap(), &frame, Offset(0)).len();
+                }
+            }
+        }
+        assert_eq!(seen, 4 * 60 * 20);
+    };
+    std::thread::scope(|threads| {
+        let produce = &produce;
+        (0..4).for_each(|producer| drop(threads.spawn(move || produce(producer))));
+        threads.spawn(follow);
+    });
+    let before = read(&log, "events").0;
+    drop(log);
+    let (log, findings) = open();
+    assert_eq!(findings, []);
+    assert_eq!(read(&log, "events").0, before);
+}
