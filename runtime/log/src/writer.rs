@@ -2,6 +2,7 @@
 //! syncs, publishes, answers. It also writes ticks for quiet partitions and marks when it is idle.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -19,13 +20,24 @@ use crate::{Error, Result};
 #[derive(Debug, Default)]
 pub(crate) struct Reply {
     answer: Mutex<Option<Result<Appended>>>,
+    answered: AtomicBool,
     ready: Condvar,
 }
 
 impl Reply {
     pub(crate) fn set(&self, answer: Result<Appended>) {
         *self.answer.lock().expect("no holder of this lock panics") = Some(answer);
+        self.answered.store(true, Ordering::Release);
         self.ready.notify_all();
+    }
+
+    /// Leaves no one waiting for a writer that is gone.
+    fn abandon(&self) {
+        if !self.answered.load(Ordering::Acquire) {
+            self.set(Err(Error::Invalid(
+                "the log's writer is gone; open the log again to see what was kept".into(),
+            )));
+        }
     }
 
     pub(crate) fn wait(&self) -> Result<Appended> {
@@ -47,6 +59,12 @@ impl Reply {
 pub(crate) struct Job {
     pub(crate) prepared: Prepared,
     pub(crate) reply: Arc<Reply>,
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        self.reply.abandon();
+    }
 }
 
 /// The appends that wait for the writer.
@@ -96,6 +114,12 @@ impl Queue {
         self.drained.notify_all();
     }
 
+    /// Drops what still waits.
+    fn abandon(&self) {
+        let jobs = std::mem::take(&mut self.state().jobs);
+        drop(jobs);
+    }
+
     /// Makes the writer look at the clock.
     pub(crate) fn nudge(&self) {
         self.state().nudged = true;
@@ -138,6 +162,13 @@ pub(crate) struct Writer {
     sequence: Sequence,
     append_time: Timestamp,
     marked: bool,
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.core.queue.close();
+        self.core.queue.abandon();
+    }
 }
 
 /// Frames for one partition.
