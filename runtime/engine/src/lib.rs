@@ -1,4 +1,19 @@
 //! The engine: pipeline file, plan, tasks, windows, rhythms, and the host that runs them.
 
+pub mod answer;
+pub mod error;
+pub mod host;
 pub mod ingest;
+pub mod input;
+pub mod keys;
+pub mod node;
 pub mod pipeline;
+pub mod request;
+pub mod run;
+pub mod status;
+pub mod task;
+pub mod watermark;
+pub mod window;
+pub mod workers;
+
+pub use error::{Error, Place, Result};

@@ -1,0 +1,236 @@
+//! Requests and their answers. Reads see durable frames and the last commit only.
+
+use std::sync::Arc;
+
+use arrow_array::{
+    ArrayRef, BinaryArray, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
+use refrain_log::frame::FrameKind;
+use refrain_log::ids::{Offset, Sequence};
+use refrain_log::log::{Append, Producer};
+use refrain_log::schema::{Field, Kind, Schema};
+use refrain_log::topic::Topic;
+use refrain_state::view::{View, ViewRows};
+
+use crate::error::{Error, Result};
+use crate::host::Host;
+use crate::request::{
+    From, HostStatus, Request, Response, Table, TopicRows, TopicStatus, ViewAnswer, ViewStatus,
+};
+use crate::status::NodeStatus;
+
+/// Rows that one answer to a read has at most.
+const READ_ROWS_MAX: u64 = 65_536;
+
+/// Answers a request; what goes wrong becomes a refusal.
+pub fn answer(host: &Host, request: Request) -> Response {
+    attempt(host, request).unwrap_or_else(|error| Response::Refused { code: exit_code(&error), message: error.to_string() })
+}
+
+/// The exit code that a command gives for an error; documented in docs/cli.md.
+pub fn exit_code(error: &Error) -> u8 {
+    use refrain_log::Error as Log;
+    let of_log = |e: &Log| match e {
+        Log::NoSpace { .. } => 7,
+        Log::Locked { .. } => 6,
+        Log::Damaged { .. } => 5,
+        Log::Invalid(_) => 2,
+        _ => 1,
+    };
+    match error {
+        Error::Log(e) | Error::State(refrain_state::Error::Log(e)) => of_log(e),
+        Error::State(refrain_state::Error::Invalid(_)) => 2,
+        Error::State(_) => 1,
+        Error::Fault { .. } => 4,
+        Error::Load(_) | Error::Pipeline(_) | Error::Refused(_) => 2,
+        Error::Io { .. } => 1,
+    }
+}
+
+fn attempt(host: &Host, request: Request) -> Result<Response> {
+    Ok(match request {
+        Request::Topics => Response::Topics(host.log().topics().iter().map(topic_status).collect()),
+        Request::Topic(name) => Response::Topics(vec![topic_status(&topic(host, &name)?)]),
+        Request::Append { topic: name, rows, row_numbers, input, undecoded, producer } => {
+            let producer = producer.map(|(name, first_row)| Producer { name, first_row });
+            let append = Append { topic: name, rows: rows.rows, row_numbers, input, undecoded, producer };
+            Response::Appended(host.log().append(append)?)
+        }
+        Request::Read { topic: name, partition, from, limit } => {
+            Response::Read(read(&topic(host, &name)?, partition, from, limit)?)
+        }
+        Request::Views => Response::Views(host.state().views().iter().map(view_status).collect()),
+        Request::ViewGet { view: name, key } => {
+            let view = view(host, &name)?;
+            let key = parse_key(&view, &key)?;
+            Response::View(view_answer(&view, view.get(&key)?))
+        }
+        Request::ViewScan { view: name, limit } => {
+            let view = view(host, &name)?;
+            Response::View(view_answer(&view, view.scan(limit.map(|l| l as usize))?))
+        }
+        Request::Status => Response::Status(status(host)),
+        Request::Stop => {
+            host.stopper().stop();
+            Response::Stopping
+        }
+    })
+}
+
+fn topic(host: &Host, name: &str) -> Result<Arc<Topic>> {
+    host.log().topic(name).ok_or_else(|| {
+        let all: Vec<String> = host.log().topics().iter().map(|t| t.spec().name.clone()).collect();
+        unknown("topic", name, &all)
+    })
+}
+
+fn view(host: &Host, name: &str) -> Result<Arc<View>> {
+    host.state().view(name).ok_or_else(|| {
+        let all: Vec<String> = host.state().views().iter().map(|v| v.spec().name.clone()).collect();
+        match all.is_empty() {
+            true => Error::Refused(format!("there is no view {name}: no node has run yet; start with `refrain run --once`")),
+            false => unknown("view", name, &all),
+        }
+    })
+}
+
+fn unknown(what: &str, name: &str, all: &[String]) -> Error {
+    let nearest = all.iter().max_by_key(|other| (strsim::jaro_winkler(name, other) * 1000.0) as u32);
+    let hint = nearest.filter(|other| strsim::jaro_winkler(name, other) > 0.7);
+    let hint = hint.map(|other| format!("; did you mean {other}?")).unwrap_or_default();
+    Error::Refused(format!("there is no {what} {name}{hint} There are: {}", all.join(", ")))
+}
+
+fn topic_status(topic: &Arc<Topic>) -> TopicStatus {
+    let spec = topic.spec();
+    TopicStatus {
+        name: spec.name.clone(),
+        origin: spec.origin,
+        schema: spec.schema.clone(),
+        key: spec.key.clone(),
+        time: spec.time.clone(),
+        partitions: (0..spec.partitions).map(|p| (topic.start(p), topic.end(p))).collect(),
+        bytes: topic.bytes(),
+        time_max: topic.time_max(),
+    }
+}
+
+fn view_status(view: &Arc<View>) -> ViewStatus {
+    let spec = view.spec();
+    ViewStatus {
+        name: spec.name.clone(),
+        node: spec.node.clone(),
+        schema: spec.schema.clone(),
+        key_fields: spec.key_fields,
+        state: view.state(),
+    }
+}
+
+fn view_answer(view: &Arc<View>, rows: ViewRows) -> ViewAnswer {
+    ViewAnswer {
+        status: ViewStatus { state: rows.state, ..view_status(view) },
+        finals: rows.finals.iter().collect(),
+        table: Table { schema: view.spec().schema.clone(), rows: rows.rows },
+    }
+}
+
+fn read(topic: &Arc<Topic>, partition: u32, from: From, limit: u64) -> Result<TopicRows> {
+    let count = topic.spec().partitions;
+    if partition >= count {
+        let what = format!("topic {} has partitions 0 to {}, not {partition}", topic.spec().name, count - 1);
+        return Err(Error::Refused(what));
+    }
+    let from = match from {
+        From::Earliest => topic.start(partition),
+        From::Offset(offset) => offset.max(topic.start(partition)),
+        From::Time(time) => topic.seek_time(partition, time)?,
+    };
+    let fields: Vec<usize> = (0..topic.schema().fields().len()).collect();
+    let mut parts = Vec::new();
+    let (mut offsets, mut sequences) = (Vec::new(), Vec::new());
+    let mut next = from;
+    let mut left = limit.min(READ_ROWS_MAX);
+    let mut cursor = topic.cursor(partition, from)?;
+    while left > 0 {
+        let Some(frame) = cursor.next(Sequence(u64::MAX))? else { break };
+        let header = frame.header();
+        let end = header.base_offset.0 + u64::from(header.rows);
+        if !matches!(header.kind, FrameKind::Rows) || header.rows == 0 || end <= next.0 {
+            continue;
+        }
+        let skip = next.0.saturating_sub(header.base_offset.0);
+        let take = left.min(u64::from(header.rows) - skip);
+        parts.push(frame.batch(&fields)?.slice(skip as usize, take as usize));
+        let first = header.base_offset.0 + skip;
+        offsets.extend(first..first + take);
+        sequences.extend(std::iter::repeat_n(header.sequence.0, take as usize));
+        next = Offset(first + take);
+        left -= take;
+    }
+    let rows = arrow_select::concat::concat_batches(&topic.schema().arrow(), &parts)
+        .expect("frames of one topic have its schema");
+    Ok(TopicRows { table: Table { schema: (**topic.schema()).clone(), rows }, offsets, sequences, next })
+}
+
+fn status(host: &Host) -> HostStatus {
+    let durable = host.log().durable();
+    let nodes = host.declaration().node_names().into_iter().map(|name| node_status(host, name, durable)).collect();
+    HostStatus {
+        nodes,
+        durable,
+        findings: host.findings().to_vec(),
+        running: host.is_running(),
+        state_bytes: host.state().bytes(),
+    }
+}
+
+fn node_status(host: &Host, name: String, durable: Sequence) -> NodeStatus {
+    let last = host.state().node(&name);
+    let input = host.declaration().node_input(&name);
+    let topic = input.and_then(|input| host.log().topic(&input));
+    let taken = |topic: &Arc<Topic>, partition: u32| {
+        let end = last.as_ref().and_then(|l| l.sources.iter().find(|s| s.partition == partition).map(|s| s.end));
+        end.unwrap_or(topic.start(partition))
+    };
+    let lag_rows = topic.as_ref().map_or(0, |topic| {
+        (0..topic.spec().partitions).map(|p| topic.end(p).0.saturating_sub(taken(topic, p).0)).sum()
+    });
+    NodeStatus {
+        phase: host.board().get(&name),
+        cut: last.as_ref().map_or(Sequence(0), |l| l.cut),
+        durable,
+        lag_rows,
+        watermark: last.as_ref().map(|l| l.watermark).filter(|w| w.0 != i64::MIN),
+        committed_at: last.as_ref().map(|l| l.time),
+        counts: last.map(|l| l.counts).unwrap_or_default(),
+        name,
+    }
+}
+
+/// A key given as text, as a row of the view's first key fields.
+fn parse_key(view: &Arc<View>, key: &[String]) -> Result<RecordBatch> {
+    let spec = view.spec();
+    let fields = &spec.schema.fields()[..spec.key_fields];
+    if key.is_empty() || key.len() > fields.len() {
+        let names: Vec<String> = fields.iter().map(ToString::to_string).collect();
+        return Err(Error::Refused(format!("view {} is read by its key: {}", spec.name, names.join(", "))));
+    }
+    let columns: Result<Vec<ArrayRef>> = fields.iter().zip(key).map(|(field, text)| parse_value(field, text)).collect();
+    let schema = Schema::new(fields[..key.len()].to_vec());
+    Ok(RecordBatch::try_new(schema.arrow(), columns?).expect("each value has the type of its field"))
+}
+
+fn parse_value(field: &Field, text: &str) -> Result<ArrayRef> {
+    let wrong = || Error::Refused(format!("{text:?} is not a value of the key field {field}"));
+    Ok(match field.kind {
+        Kind::Bool => Arc::new(BooleanArray::from(vec![text.parse::<bool>().map_err(|_| wrong())?])),
+        Kind::I64 => Arc::new(Int64Array::from(vec![text.parse::<i64>().map_err(|_| wrong())?])),
+        Kind::Text => Arc::new(StringArray::from(vec![text])),
+        Kind::Bytes => Arc::new(BinaryArray::from(vec![text.as_bytes()])),
+        Kind::Timestamp => {
+            let micros = crate::ingest::time::parse(text.as_bytes(), None).map_err(|_| wrong())?;
+            Arc::new(TimestampMicrosecondArray::from(vec![micros]).with_timezone("UTC"))
+        }
+        Kind::F64 => return Err(wrong()),
+    })
+}

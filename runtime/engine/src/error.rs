@@ -1,0 +1,69 @@
+//! What can go wrong in the engine, by what the caller must do about it.
+
+use refrain_log::ids::Offset;
+use refrain_plugin::{Fault, LoadError};
+
+use crate::pipeline::Diagnostics;
+
+/// The result of most calls of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Rows concerned by a fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Topic read.
+    pub topic: String,
+    /// Partition.
+    pub partition: u32,
+    /// First row of the call.
+    pub first: Offset,
+    /// Last row of the call.
+    pub last: Offset,
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "topic {}, partition {}, offsets {} to {}", self.topic, self.partition, self.first, self.last)
+    }
+}
+
+/// An error of the engine.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The log below.
+    #[error(transparent)]
+    Log(#[from] refrain_log::Error),
+    /// The commit log or a store below.
+    #[error(transparent)]
+    State(#[from] refrain_state::Error),
+    /// A plugin misbehaved: the node stops, its state is that of its last commit.
+    #[error("node {node}: {fault}{}; the node's state is that of its last commit", place.as_ref().map(|p| format!(" ({p})")).unwrap_or_default())]
+    Fault {
+        /// Node.
+        node: String,
+        /// Rows of the failed call, when it had rows.
+        place: Option<Place>,
+        /// What the plugin did.
+        fault: Fault,
+    },
+    /// A component cannot be loaded.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The pipeline file is wrong.
+    #[error("the pipeline file has {} problem(s)", .0.len())]
+    Pipeline(Diagnostics),
+    /// The request does not fit, with what to do.
+    #[error("{0}")]
+    Refused(String),
+    /// A file of the project cannot be read or written.
+    #[error("{action} {path}: {source}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which file.
+        path: String,
+        /// The operating system's answer.
+        source: std::io::Error,
+    },
+}

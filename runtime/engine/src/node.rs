@@ -1,0 +1,221 @@
+//! A node while it runs: its tasks, its frontier, its last commit. Opens tasks where the last commit left them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use refrain_log::ids::{Offset, Sequence, Timestamp};
+use refrain_log::log::Log;
+use refrain_log::topic::TopicSpec;
+use refrain_state::commit::{DerivedEnd, Lineage, NodeCommit, SourceEnd, State};
+
+use crate::error::{Error, Result};
+use crate::input::{Reader, Wanted};
+use crate::pipeline::{Output, PlannedNode};
+use crate::task::fold::{FoldOuts, FoldStart, FoldTask};
+use crate::task::letters::Letters;
+use crate::task::out::Out;
+use crate::task::transform::{TransformOuts, TransformTask};
+use crate::task::{Memo, NodeSetup, Prepared, Suspicion, Task};
+
+/// A node's tasks and what is committed of them.
+pub struct Node {
+    /// What its tasks share.
+    pub setup: Arc<NodeSetup>,
+    /// What its results are made by.
+    pub lineage: Lineage,
+    /// Cut of its last commit.
+    pub committed: Sequence,
+    /// How far it has got; beyond the last commit only where there was nothing to take.
+    pub frontier: Sequence,
+    /// Its tasks, at home while the node waits.
+    pub tasks: Vec<Option<Box<dyn Task>>>,
+    /// Rows that trap, by task.
+    pub suspicions: BTreeMap<u32, Suspicion>,
+    counts: BTreeMap<String, u64>,
+    ends: BTreeMap<u32, Offset>,
+    watermark: Timestamp,
+}
+
+impl PlannedNode {
+    /// The derived topics that the node writes: its rejected rows, its late rows, its results.
+    pub fn derived_topics(&self) -> Vec<TopicSpec> {
+        let letters = std::iter::once(self.rejected_topic()).chain(self.late_topic());
+        letters.chain(self.output_topic.clone()).collect()
+    }
+}
+
+impl Node {
+    /// Finds the node's last commit, checks that it was made by the same component and configuration, and cuts its
+    /// derived topics back to it.
+    pub fn recover(setup: Arc<NodeSetup>, log: &Log, state: &State) -> Result<Node> {
+        let plan = &setup.plan;
+        let lineage = Lineage { component: setup.plugin.digest().to_string(), configuration: plan.configuration() };
+        let last = state.node(&plan.name);
+        if let Some(last) = &last {
+            refuse_other_lineage(&plan.name, &last.lineage, &lineage)?;
+        }
+        let committed = last.as_ref().map_or(Sequence(0), |l| l.cut);
+        for spec in plan.derived_topics() {
+            let topic = spec.name;
+            for partition in 0..plan.tasks {
+                let end = last.as_ref().and_then(|l| {
+                    l.derived.iter().find(|d| d.topic == topic && d.partition == partition).map(|d| d.end)
+                });
+                log.cut_derived(&topic, partition, end.unwrap_or(Offset(0)), committed)?;
+            }
+        }
+        let (counts, sources, watermark) = last
+            .map(|l| (l.counts, l.sources, l.watermark))
+            .unwrap_or((BTreeMap::new(), Vec::new(), Timestamp::MIN));
+        Ok(Node {
+            lineage,
+            committed,
+            frontier: committed,
+            tasks: Vec::new(),
+            suspicions: BTreeMap::new(),
+            counts,
+            ends: sources.into_iter().map(|s| (s.partition, s.end)).collect(),
+            watermark,
+            setup,
+        })
+    }
+
+    /// Opens all tasks at the last commit.
+    pub fn open_tasks(&mut self, log: &Log, state: &State) -> Result<()> {
+        self.tasks.clear();
+        let memos = state.node(&self.setup.plan.name).map(|n| n.memos).unwrap_or_default();
+        for task in 0..self.setup.plan.tasks {
+            let memo = memos.get(&task).map(|bytes| read_memo(&self.setup.plan.name, bytes)).transpose()?;
+            self.tasks.push(Some(self.open_task(task, memo, log, state)?));
+        }
+        self.frontier = self.committed;
+        Ok(())
+    }
+
+    fn open_task(&self, task: u32, memo: Option<Memo>, log: &Log, state: &State) -> Result<Box<dyn Task>> {
+        let plan = &self.setup.plan;
+        let setup = Arc::clone(&self.setup);
+        let reader = Reader::open(
+            &setup.topic,
+            &setup.lanes(task),
+            wanted(plan),
+            plan.input_derived,
+            self.committed,
+        )?;
+        let letters = |suffix: &str| -> Result<Letters> {
+            let writer = log.derived(&format!("{}.{suffix}", plan.name), task)?;
+            Ok(Letters::new(Out::new(writer, false), &plan.input))
+        };
+        let topic = match &plan.output {
+            Output::Topic(topic) => Some(Out::new(log.derived(topic, task)?, true)),
+            Output::View(_) => None,
+        };
+        let rejected = letters("rejected")?;
+        let suspicion = self.suspicions.get(&task).cloned().unwrap_or_default();
+        if plan.key.is_empty() {
+            let outs = TransformOuts { topic, rejected };
+            return Ok(Box::new(TransformTask::open(setup, task, reader, outs, memo, suspicion)?));
+        }
+        let late = if plan.window.is_some() { Some(letters("late")?) } else { None };
+        let states = state.task_states(&plan.name, task);
+        let start = FoldStart { memo, states, suspicion };
+        Ok(Box::new(FoldTask::open(setup, task, reader, FoldOuts { topic, late, rejected }, start)?))
+    }
+
+    /// The commit record of what the tasks prepared, at a cut. Takes effect in [`Node::committed_at`].
+    pub fn commit(&mut self, cut: Sequence, prepared: Vec<Prepared>) -> NodeCommit {
+        let mut derived = Vec::new();
+        let mut tasks = Vec::new();
+        let mut watermark = None;
+        for done in prepared {
+            let task = done.changes.task;
+            let ends = done.derived.into_iter();
+            derived.extend(ends.map(|(topic, end)| DerivedEnd { topic, partition: task, end }));
+            let lanes = self.setup.lanes(task);
+            self.ends.extend(done.ends.iter().map(|(lane, end)| (lanes[*lane], *end)));
+            self.count(&done.counts);
+            watermark = Some(watermark.map_or(done.watermark, |w: Timestamp| w.min(done.watermark)));
+            tasks.push(done.changes);
+        }
+        self.watermark = watermark.unwrap_or(self.watermark);
+        let input = &self.setup.plan.input;
+        let source = |(partition, end): (&u32, &Offset)| SourceEnd {
+            topic: input.clone(),
+            partition: *partition,
+            end: *end,
+        };
+        NodeCommit {
+            node: self.setup.plan.name.clone(),
+            cut,
+            lineage: self.lineage.clone(),
+            tasks,
+            sources: self.ends.iter().map(source).collect(),
+            derived,
+            watermark: self.watermark,
+            counts: self.counts.clone(),
+        }
+    }
+
+    fn count(&mut self, counts: &crate::task::Counts) {
+        let named =
+            [("rows", counts.rows), ("late", counts.late), ("rejected", counts.rejected), ("out", counts.out)];
+        for (name, count) in named {
+            *self.counts.entry(name.to_owned()).or_default() += count;
+        }
+    }
+
+    /// The commit at this cut is durable.
+    pub fn committed_at(&mut self, cut: Sequence) {
+        self.committed = cut;
+        self.frontier = cut;
+        self.suspicions.clear();
+        self.tasks.iter_mut().flatten().for_each(|task| task.publish());
+    }
+
+    /// The attempt failed: takes back what derived topics got and drops the tasks.
+    pub fn roll_back(&mut self, state: &State) -> Result<()> {
+        let undone: Result<Vec<()>> = self.tasks.iter_mut().flatten().map(|task| task.rollback()).collect();
+        self.tasks.clear();
+        if let Some(last) = state.node(&self.setup.plan.name) {
+            self.counts = last.counts;
+            self.ends = last.sources.into_iter().map(|s| (s.partition, s.end)).collect();
+            self.watermark = last.watermark;
+        } else {
+            self.counts.clear();
+            self.ends.clear();
+            self.watermark = Timestamp::MIN;
+        }
+        undone.map(|_| ())
+    }
+}
+
+fn read_memo(node: &str, bytes: &[u8]) -> Result<Memo> {
+    refrain_log::codec::decode(bytes)
+        .map_err(|e| Error::Refused(format!("node {node}: what its last commit says of it does not decode ({e})")))
+}
+
+fn refuse_other_lineage(node: &str, was: &Lineage, is: &Lineage) -> Result<()> {
+    if was == is {
+        return Ok(());
+    }
+    let what = match (was.component == is.component, was.configuration == is.configuration) {
+        (false, true) => "its plugin has changed".to_owned(),
+        (true, false) => format!("its configuration has changed, from {} to {}", was.configuration, is.configuration),
+        _ => "its plugin and its configuration have changed".to_owned(),
+    };
+    Err(Error::Refused(format!(
+        "node {node}: {what} since its last commit, and results of both would mix; put the old one back, or have the \
+         node's results computed anew from the log with `refrain run --rebuild {node}`"
+    )))
+}
+
+/// What the node reads of its input.
+fn wanted(plan: &PlannedNode) -> Wanted {
+    let place = |name: &String| plan.input_schema.index_of(name).expect("fields are checked with the pipeline file");
+    let needs_time = plan.window.is_some() || matches!(plan.output, Output::Topic(_));
+    Wanted {
+        columns: plan.about.inputs.iter().map(|f| place(&f.name)).collect(),
+        keys: plan.key.iter().map(place).collect(),
+        time: plan.time.as_ref().filter(|_| needs_time).map(place),
+    }
+}

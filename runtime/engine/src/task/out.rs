@@ -1,0 +1,98 @@
+//! Rows on their way into one partition of a derived topic: collected, appended as frames, made durable before the
+//! commit that names them, shown to readers after it.
+
+use arrow_array::RecordBatch;
+use refrain_log::frame::{OriginRun, Origins};
+use refrain_log::ids::{Offset, Timestamp};
+use refrain_log::log::DerivedWriter;
+
+use crate::error::Result;
+use crate::input::Run;
+
+/// Rows (or runs without rows) after which a frame is appended.
+const FRAME_ROWS: usize = 65_536;
+
+/// The writing end of one partition of a derived topic.
+#[derive(Debug)]
+pub struct Out {
+    writer: DerivedWriter,
+    parts: Vec<RecordBatch>,
+    rows: usize,
+    origins: Origins,
+    /// Whether runs without rows are written too: a reader that windows this topic needs them.
+    every_run: bool,
+    end: Offset,
+}
+
+impl Out {
+    /// For this writer.
+    pub fn new(writer: DerivedWriter, every_run: bool) -> Self {
+        let origins = Origins::default();
+        Self { writer, parts: Vec::new(), rows: 0, origins, every_run, end: Offset(0) }
+    }
+
+    /// Takes rows of the current run; `origins` gives for each the row in its source frame and the watermark before it.
+    pub fn push(&mut self, rows: RecordBatch, origins: impl Iterator<Item = (u32, i64)>) {
+        self.rows += rows.num_rows();
+        for (row, watermark) in origins {
+            self.origins.rows.push(row);
+            self.origins.watermarks.push(Timestamp(watermark));
+        }
+        assert_eq!(self.origins.rows.len(), self.rows, "each derived row has its origin");
+        self.parts.push(rows);
+    }
+
+    /// Ends the current run; `watermark` is the node's after it.
+    pub fn end_run(&mut self, run: &Run, watermark: i64) -> Result<()> {
+        let rows_end = self.rows as u32;
+        let empty = self.origins.runs.last().map_or(0, |r| r.rows_end) == rows_end;
+        if empty && !self.every_run {
+            return Ok(());
+        }
+        self.origins.runs.push(OriginRun {
+            sequence: run.sequence,
+            append_time: run.append_time,
+            data: run.data,
+            rows_end,
+            watermark: Timestamp(watermark),
+        });
+        if self.rows >= FRAME_ROWS || self.origins.runs.len() >= FRAME_ROWS {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        if self.origins.runs.is_empty() {
+            assert!(self.parts.is_empty(), "rows without a run");
+            return Ok(());
+        }
+        let schema = self.writer.schema().arrow();
+        let rows = match self.parts.as_slice() {
+            [one] => one.clone(),
+            parts => arrow_select::concat::concat_batches(&schema, parts).expect("parts of one topic have its schema"),
+        };
+        self.writer.append(&rows, &self.origins)?;
+        self.parts.clear();
+        self.rows = 0;
+        self.origins = Origins::default();
+        Ok(())
+    }
+
+    /// Appends what is left and makes all durable; the end offset for the commit.
+    pub fn sync(&mut self) -> Result<Offset> {
+        self.flush()?;
+        self.end = self.writer.sync()?;
+        Ok(self.end)
+    }
+
+    /// The commit is durable: readers see the rows.
+    pub fn publish(&mut self) {
+        self.writer.publish(self.end);
+    }
+
+    /// The attempt failed: forgets all since the last commit.
+    pub fn rollback(&mut self) -> Result<()> {
+        Ok(self.writer.rollback()?)
+    }
+}

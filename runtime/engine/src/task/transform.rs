@@ -1,0 +1,314 @@
+//! The transform task: rows in, rows out, each with the place in the log that it comes from.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, Int64Array, RecordBatch};
+use arrow_buffer::BooleanBuffer;
+use refrain_log::ids::{Offset, Sequence};
+use refrain_plugin::{Fault, FaultKind, Input, Instance, Transformed};
+use refrain_state::commit::TaskChanges;
+use refrain_state::view::ViewChanges;
+
+use super::letters::Letters;
+use super::out::Out;
+use super::{CallRows, Counts, Failure, Memo, NodeSetup, Prepared, Spot, Suspicion, Task};
+use crate::error::{Error, Result};
+use crate::input::{Batch, Reader, Run};
+use crate::pipeline::{OnTrap, Output};
+use crate::watermark::{NEVER, Watermark};
+
+/// Rows asked of the reader at once.
+const BATCH_ROWS: usize = 16_384;
+
+/// The writing ends of a transform task.
+pub struct TransformOuts {
+    /// The derived topic, when there is one.
+    pub topic: Option<Out>,
+    /// `<node>.rejected`.
+    pub rejected: Letters,
+}
+
+/// A transform on one partition of its input.
+pub struct TransformTask {
+    setup: Arc<NodeSetup>,
+    task: u32,
+    lanes: Vec<u32>,
+    reader: Reader,
+    instance: Instance,
+    outs: TransformOuts,
+    mark: Watermark,
+    suspicion: Suspicion,
+    counts: Counts,
+    ends: BTreeMap<usize, Offset>,
+    /// View rows since the last commit.
+    shown: Vec<RecordBatch>,
+}
+
+/// Rows that came out of a batch, before they are sorted into its runs: all in order of the row they come from.
+#[derive(Default)]
+struct Produced {
+    parts: Vec<RecordBatch>,
+    /// Row of the batch that each comes from.
+    rows: Vec<usize>,
+}
+
+impl TransformTask {
+    /// Opens the task where its last commit left it.
+    pub fn open(
+        setup: Arc<NodeSetup>,
+        task: u32,
+        reader: Reader,
+        outs: TransformOuts,
+        memo: Option<Memo>,
+        suspicion: Suspicion,
+    ) -> Result<Self> {
+        let plan = &setup.plan;
+        let lanes = setup.lanes(task);
+        let instance = setup.plugin.instantiate(&plan.options, plan.limits).map_err(|f| setup.fault(f, None))?;
+        let mark = memo.map_or_else(|| Watermark::new(lanes.len()), |memo| memo.watermark);
+        Ok(TransformTask {
+            task,
+            lanes,
+            reader,
+            instance,
+            outs,
+            mark,
+            suspicion,
+            counts: Counts::default(),
+            ends: BTreeMap::new(),
+            shown: Vec::new(),
+            setup,
+        })
+    }
+
+    fn take(&mut self, batch: &Batch) -> Result<(), Failure> {
+        let mut produced = Produced::default();
+        let mut from = 0;
+        while from < batch.rows {
+            let (count, taken) = self.next_call(batch, from);
+            if taken {
+                self.call(batch, from, count, &mut produced)?;
+            }
+            from += count;
+        }
+        self.sort_into_runs(batch, &produced)?;
+        self.counts.rows += batch.rows as u64;
+        Ok(self.outs.rejected.end_batch(batch)?)
+    }
+
+    /// How many rows the next call has, and whether they are taken at all (a row known to trap is not).
+    fn next_call(&mut self, batch: &Batch, from: usize) -> (usize, bool) {
+        let rows_max = self.setup.plan.call_rows.min(batch.rows - from);
+        if self.suspicion.is_empty() {
+            return (rows_max, true);
+        }
+        let at = |row: usize| spot(batch.runs.iter().find(|r| row < r.end).expect("rows are in runs"), row);
+        if let Some(reason) = self.suspicion.poison.get(&at(from)) {
+            let index = batch.runs.partition_point(|run| run.end <= from);
+            let partition = self.lanes[batch.runs[index].lane];
+            self.outs.rejected.push(batch, index, from, partition, reason.clone());
+            return (1, false);
+        }
+        // While rows are pinned down, each is alone in its call.
+        (1, true)
+    }
+
+    fn call(&mut self, batch: &Batch, from: usize, count: usize, produced: &mut Produced) -> Result<(), Failure> {
+        let input = Input { columns: &batch.columns, start: from, count };
+        let answer = match self.instance.transform(input) {
+            Ok(answer) => answer,
+            Err(fault) => return Err(self.failed(batch, from, count, fault)),
+        };
+        self.keep(&answer, from, produced);
+        for reject in answer.rejects {
+            let row = from + reject.row as usize;
+            let index = batch.runs.partition_point(|run| run.end <= row);
+            let partition = self.lanes[batch.runs[index].lane];
+            self.outs.rejected.push(batch, index, row, partition, reject.reason);
+        }
+        Ok(())
+    }
+
+    fn keep(&self, answer: &Transformed, from: usize, produced: &mut Produced) {
+        if answer.count == 0 {
+            return;
+        }
+        match answer.origins.is_empty() {
+            true => produced.rows.extend(from..from + answer.count),
+            false => produced.rows.extend(answer.origins.iter().map(|o| from + *o as usize)),
+        }
+        let fields = self.setup.plan.about.outputs.clone();
+        let schema = refrain_log::schema::Schema::new(fields).arrow();
+        let rows = RecordBatch::try_new(schema, answer.columns.clone()).expect("answers are checked");
+        produced.parts.push(rows);
+    }
+
+    /// What a failed call means.
+    fn failed(&self, batch: &Batch, from: usize, count: usize, fault: Fault) -> Failure {
+        let mut rows = CallRows::default();
+        for row in from..from + count {
+            let run = &batch.runs[batch.runs.partition_point(|run| run.end <= row)];
+            let at = spot(run, row);
+            rows.push(at.lane, at.offset..at.offset + 1);
+        }
+        let place = rows.place(&self.setup, &self.lanes);
+        if fault.kind != FaultKind::Trap || self.setup.plan.on_trap == OnTrap::Fail {
+            return Failure::Stop(self.setup.fault(fault, place));
+        }
+        let spots = rows.spots();
+        let first = Spot { lane: spots[0].lane, offset: spots[0].offsets.start };
+        if count > 1 || !self.suspicion.suspects(first) {
+            return Failure::Suspect(spots, self.setup.fault(fault, place));
+        }
+        let plan = &self.setup.plan;
+        let again = self.setup.plugin.instantiate(&plan.options, plan.limits).and_then(|mut fresh| {
+            fresh.transform(Input { columns: &batch.columns, start: from, count }).map(|_| ())
+        });
+        match again {
+            Err(second) if second.kind == FaultKind::Trap => Failure::Poison(first, format!("trap: {}", second.what)),
+            Err(second) => Failure::Stop(self.setup.fault(second, place)),
+            Ok(()) => {
+                let what = format!("{}, but not again in a fresh instance: the plugin remembers something", fault.what);
+                Failure::Stop(self.setup.fault(Fault { what, ..fault }, place))
+            }
+        }
+    }
+
+    fn sort_into_runs(&mut self, batch: &Batch, produced: &Produced) -> Result<(), Failure> {
+        let all = match produced.parts.as_slice() {
+            [] => None,
+            [one] => Some(one.clone()),
+            parts => Some(
+                arrow_select::concat::concat_batches(&parts[0].schema(), parts).expect("answers have one schema"),
+            ),
+        };
+        let mut done = 0;
+        for run in &batch.runs {
+            let end = produced.rows.partition_point(|row| *row < run.end);
+            let watermarks = self.watermarks(batch, run);
+            if let (Some(all), true) = (&all, end > done) {
+                self.write(batch, run, &all.slice(done, end - done), &produced.rows[done..end], &watermarks);
+                self.counts.out += (end - done) as u64;
+            }
+            if let Some(out) = &mut self.outs.topic {
+                out.end_run(run, self.mark.current().0)?;
+            }
+            done = end;
+            self.counts.frames += 1;
+            self.ends.insert(run.lane, Offset(run.offset.0 + (run.end - run.start) as u64));
+        }
+        Ok(())
+    }
+
+    /// The node's watermark before each row of a run; moves it past the run.
+    fn watermarks(&mut self, batch: &Batch, run: &Run) -> Vec<i64> {
+        let mut running = self.mark.begin(run.lane, run.append_time, run.data, self.setup.plan.idle_us);
+        let mut before = Vec::new();
+        if self.outs.topic.is_some() {
+            before.reserve(run.end - run.start);
+            for row in run.start..run.end {
+                if self.setup.plan.input_derived {
+                    running.advance(batch.watermarks[row]);
+                    before.push(running.current);
+                } else {
+                    before.push(running.current);
+                    running.advance(batch.time(run, row).saturating_sub(self.setup.plan.disorder_us));
+                }
+            }
+            running.advance(if self.setup.plan.input_derived { run.watermark } else { NEVER });
+        }
+        self.mark.end(run.lane, running);
+        before
+    }
+
+    fn write(&mut self, batch: &Batch, run: &Run, rows: &RecordBatch, from: &[usize], watermarks: &[i64]) {
+        match &mut self.outs.topic {
+            Some(out) => {
+                let origins = from.iter().map(|row| (batch.origin_row(run, *row), watermarks[row - run.start]));
+                out.push(rows.clone(), origins);
+            }
+            None => {
+                let rows = self.keyed(run, rows, from);
+                self.shown.push(rows);
+            }
+        }
+    }
+
+    /// Rows for a view: keyed by partition, offset and ordinal of the input row.
+    fn keyed(&self, run: &Run, rows: &RecordBatch, from: &[usize]) -> RecordBatch {
+        let partition = i64::from(self.lanes[run.lane]);
+        let mut ordinal = 0;
+        let ordinals = from.iter().enumerate().map(|(i, row)| {
+            ordinal = if i > 0 && from[i - 1] == *row { ordinal + 1 } else { 0 };
+            ordinal
+        });
+        let ordinals: Int64Array = ordinals.collect();
+        let offsets = from.iter().map(|row| (run.offset.0 + (row - run.start) as u64) as i64);
+        let mut columns: Vec<ArrayRef> = vec![
+            Arc::new(Int64Array::from(vec![partition; from.len()])),
+            Arc::new(Int64Array::from_iter_values(offsets)),
+            Arc::new(ordinals),
+        ];
+        columns.extend(rows.columns().iter().cloned());
+        RecordBatch::try_new(self.setup.plan.output_schema.arrow(), columns).expect("the plan gives the view's schema")
+    }
+
+    fn view_changes(&mut self) -> Option<ViewChanges> {
+        if !matches!(self.setup.plan.output, Output::View(_)) {
+            return None;
+        }
+        let schema = self.setup.plan.output_schema.arrow();
+        let shown = std::mem::take(&mut self.shown);
+        let rows = arrow_select::concat::concat_batches(&schema, &shown).expect("rows of one node have one schema");
+        let finals = BooleanBuffer::new_set(rows.num_rows());
+        Some(ViewChanges { rows, finals, deletes: None })
+    }
+}
+
+fn spot(run: &Run, row: usize) -> Spot {
+    Spot { lane: run.lane, offset: run.offset.0 + (row - run.start) as u64 }
+}
+
+impl Task for TransformTask {
+    fn advance(&mut self, cut: Sequence) -> Result<(), Failure> {
+        while let Some(batch) = self.reader.next(cut, BATCH_ROWS)? {
+            self.take(&batch)?;
+        }
+        Ok(())
+    }
+
+    fn prepare(&mut self) -> Result<Prepared, Failure> {
+        self.counts.rejected = self.outs.rejected.take_count();
+        let rejected = format!("{}.rejected", self.setup.plan.name);
+        let mut derived = vec![(rejected, self.outs.rejected.sync()?)];
+        if let (Some(out), Output::Topic(topic)) = (&mut self.outs.topic, &self.setup.plan.output) {
+            derived.push((topic.clone(), out.sync()?));
+        }
+        let memo = Memo { watermark: self.mark.clone() };
+        Ok(Prepared {
+            changes: TaskChanges {
+                task: self.task,
+                view: self.view_changes(),
+                memo: refrain_log::codec::encode(&memo),
+                ..Default::default()
+            },
+            derived,
+            counts: std::mem::take(&mut self.counts),
+            watermark: self.mark.current(),
+            ends: std::mem::take(&mut self.ends),
+        })
+    }
+
+    fn publish(&mut self) {
+        self.outs.rejected.publish();
+        if let Some(out) = &mut self.outs.topic {
+            out.publish();
+        }
+    }
+
+    fn rollback(&mut self) -> Result<(), Error> {
+        self.outs.rejected.rollback()?;
+        self.outs.topic.as_mut().map_or(Ok(()), Out::rollback)
+    }
+}
