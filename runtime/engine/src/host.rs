@@ -10,7 +10,7 @@ use refrain_log::clock::{Clock, SystemClock};
 use refrain_log::ids::Sequence;
 use refrain_log::log::{Append, Finding, Log, Pending, Producer};
 use refrain_log::storage::Storage;
-use refrain_log::storage::disk::DiskStorage;
+use refrain_log::storage::DiskStorage;
 use refrain_plugin::{HostOptions as PluginOptions, Plugin};
 use refrain_state::commit::State;
 use refrain_state::view::ViewSpec;
@@ -168,6 +168,8 @@ impl Host {
         for source in sources {
             log.declare(source.spec)?;
         }
+        let cuts = state.nodes().into_iter().filter_map(|n| state.node(&n)).map(|n| n.cut);
+        log.raise_sequence(cuts.max().unwrap_or_default());
         show_derived(&log, &state)?;
         Ok(Host {
             project,

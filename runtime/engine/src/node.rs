@@ -10,7 +10,7 @@ use refrain_state::commit::{DerivedEnd, Lineage, NodeCommit, SourceEnd, State};
 
 use crate::error::{Error, Result};
 use crate::input::{Reader, Wanted};
-use crate::pipeline::{Output, PlannedNode};
+use crate::pipeline::{Output, PlannedNode, dead_letter_schema};
 use crate::task::fold::{FoldOuts, FoldStart, FoldTask};
 use crate::task::letters::Letters;
 use crate::task::out::Out;
@@ -104,10 +104,10 @@ impl Node {
         )?;
         let letters = |suffix: &str| -> Result<Letters> {
             let writer = log.derived(&format!("{}.{suffix}", plan.name), task)?;
-            Ok(Letters::new(Out::new(writer, false), &plan.input))
+            Ok(Letters::new(Out::new(writer, dead_letter_schema().arrow(), false), &plan.input))
         };
         let topic = match &plan.output {
-            Output::Topic(topic) => Some(Out::new(log.derived(topic, task)?, true)),
+            Output::Topic(topic) => Some(Out::new(log.derived(topic, task)?, plan.output_schema.arrow(), true)),
             Output::View(_) => None,
         };
         let rejected = letters("rejected")?;

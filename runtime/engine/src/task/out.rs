@@ -2,6 +2,7 @@
 //! commit that names them, shown to readers after it.
 
 use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
 use refrain_log::frame::{OriginRun, Origins};
 use refrain_log::ids::{Offset, Timestamp};
 use refrain_log::log::DerivedWriter;
@@ -16,6 +17,7 @@ const FRAME_ROWS: usize = 65_536;
 #[derive(Debug)]
 pub struct Out {
     writer: DerivedWriter,
+    schema: SchemaRef,
     parts: Vec<RecordBatch>,
     rows: usize,
     origins: Origins,
@@ -25,10 +27,10 @@ pub struct Out {
 }
 
 impl Out {
-    /// For this writer.
-    pub fn new(writer: DerivedWriter, every_run: bool) -> Self {
+    /// For this writer, of a topic with this schema.
+    pub fn new(writer: DerivedWriter, schema: SchemaRef, every_run: bool) -> Self {
         let origins = Origins::default();
-        Self { writer, parts: Vec::new(), rows: 0, origins, every_run, end: Offset(0) }
+        Self { writer, schema, parts: Vec::new(), rows: 0, origins, every_run, end: Offset(0) }
     }
 
     /// Takes rows of the current run; `origins` gives for each the row in its source frame and the watermark before it.
@@ -67,11 +69,8 @@ impl Out {
             assert!(self.parts.is_empty(), "rows without a run");
             return Ok(());
         }
-        let schema = self.writer.schema().arrow();
-        let rows = match self.parts.as_slice() {
-            [one] => one.clone(),
-            parts => arrow_select::concat::concat_batches(&schema, parts).expect("parts of one topic have its schema"),
-        };
+        let rows = arrow_select::concat::concat_batches(&self.schema, &self.parts)
+            .expect("parts of one topic have its schema");
         self.writer.append(&rows, &self.origins)?;
         self.parts.clear();
         self.rows = 0;
