@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use arrow_array::{
-    ArrayRef, BinaryArray, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    ArrayRef, BinaryArray, BooleanArray, Int64Array, RecordBatch, StringArray,
+    TimestampMicrosecondArray,
 };
 use refrain_log::frame::FrameKind;
 use refrain_log::ids::{Offset, Sequence};
@@ -24,7 +25,10 @@ const READ_ROWS_MAX: u64 = 65_536;
 
 /// Answers a request; what goes wrong becomes a refusal.
 pub fn answer(host: &Host, request: Request) -> Response {
-    attempt(host, request).unwrap_or_else(|error| Response::Refused { code: exit_code(&error), message: error.to_string() })
+    attempt(host, request).unwrap_or_else(|error| Response::Refused {
+        code: exit_code(&error),
+        message: error.to_string(),
+    })
 }
 
 /// The exit code that a command gives for an error; documented in docs/cli.md.
@@ -51,14 +55,31 @@ fn attempt(host: &Host, request: Request) -> Result<Response> {
     Ok(match request {
         Request::Topics => Response::Topics(host.log().topics().iter().map(topic_status).collect()),
         Request::Topic(name) => Response::Topics(vec![topic_status(&topic(host, &name)?)]),
-        Request::Append { topic: name, rows, row_numbers, input, undecoded, producer } => {
+        Request::Append {
+            topic: name,
+            rows,
+            row_numbers,
+            input,
+            undecoded,
+            producer,
+        } => {
             let producer = producer.map(|(name, first_row)| Producer { name, first_row });
-            let append = Append { topic: name, rows: rows.rows, row_numbers, input, undecoded, producer };
+            let append = Append {
+                topic: name,
+                rows: rows.rows,
+                row_numbers,
+                input,
+                undecoded,
+                producer,
+            };
             Response::Appended(host.log().append(append)?)
         }
-        Request::Read { topic: name, partition, from, limit } => {
-            Response::Read(read(&topic(host, &name)?, partition, from, limit)?)
-        }
+        Request::Read {
+            topic: name,
+            partition,
+            from,
+            limit,
+        } => Response::Read(read(&topic(host, &name)?, partition, from, limit)?),
         Request::Views => Response::Views(host.state().views().iter().map(view_status).collect()),
         Request::ViewGet { view: name, key } => {
             let view = view(host, &name)?;
@@ -79,26 +100,45 @@ fn attempt(host: &Host, request: Request) -> Result<Response> {
 
 fn topic(host: &Host, name: &str) -> Result<Arc<Topic>> {
     host.log().topic(name).ok_or_else(|| {
-        let all: Vec<String> = host.log().topics().iter().map(|t| t.spec().name.clone()).collect();
+        let all: Vec<String> = host
+            .log()
+            .topics()
+            .iter()
+            .map(|t| t.spec().name.clone())
+            .collect();
         unknown("topic", name, &all)
     })
 }
 
 fn view(host: &Host, name: &str) -> Result<Arc<View>> {
     host.state().view(name).ok_or_else(|| {
-        let all: Vec<String> = host.state().views().iter().map(|v| v.spec().name.clone()).collect();
+        let all: Vec<String> = host
+            .state()
+            .views()
+            .iter()
+            .map(|v| v.spec().name.clone())
+            .collect();
         match all.is_empty() {
-            true => Error::Refused(format!("there is no view {name}: no node has run yet; start with `refrain run --once`")),
+            true => Error::Refused(format!(
+                "there is no view {name}: no node has run yet; start with `refrain run --once`"
+            )),
             false => unknown("view", name, &all),
         }
     })
 }
 
 fn unknown(what: &str, name: &str, all: &[String]) -> Error {
-    let nearest = all.iter().max_by_key(|other| (strsim::jaro_winkler(name, other) * 1000.0) as u32);
+    let nearest = all
+        .iter()
+        .max_by_key(|other| (strsim::jaro_winkler(name, other) * 1000.0) as u32);
     let hint = nearest.filter(|other| strsim::jaro_winkler(name, other) > 0.7);
-    let hint = hint.map(|other| format!("; did you mean {other}?")).unwrap_or_default();
-    Error::Refused(format!("there is no {what} {name}{hint} There are: {}", all.join(", ")))
+    let hint = hint
+        .map(|other| format!("; did you mean {other}?"))
+        .unwrap_or_default();
+    Error::Refused(format!(
+        "there is no {what} {name}{hint} There are: {}",
+        all.join(", ")
+    ))
 }
 
 fn topic_status(topic: &Arc<Topic>) -> TopicStatus {
@@ -109,7 +149,9 @@ fn topic_status(topic: &Arc<Topic>) -> TopicStatus {
         schema: spec.schema.clone(),
         key: spec.key.clone(),
         time: spec.time.clone(),
-        partitions: (0..spec.partitions).map(|p| (topic.start(p), topic.end(p))).collect(),
+        partitions: (0..spec.partitions)
+            .map(|p| (topic.start(p), topic.end(p)))
+            .collect(),
         bytes: topic.bytes(),
         time_max: topic.time_max(),
     }
@@ -128,16 +170,26 @@ fn view_status(view: &Arc<View>) -> ViewStatus {
 
 fn view_answer(view: &Arc<View>, rows: ViewRows) -> ViewAnswer {
     ViewAnswer {
-        status: ViewStatus { state: rows.state, ..view_status(view) },
+        status: ViewStatus {
+            state: rows.state,
+            ..view_status(view)
+        },
         finals: rows.finals.iter().collect(),
-        table: Table { schema: view.spec().schema.clone(), rows: rows.rows },
+        table: Table {
+            schema: view.spec().schema.clone(),
+            rows: rows.rows,
+        },
     }
 }
 
 fn read(topic: &Arc<Topic>, partition: u32, from: From, limit: u64) -> Result<TopicRows> {
     let count = topic.spec().partitions;
     if partition >= count {
-        let what = format!("topic {} has partitions 0 to {}, not {partition}", topic.spec().name, count - 1);
+        let what = format!(
+            "topic {} has partitions 0 to {}, not {partition}",
+            topic.spec().name,
+            count - 1
+        );
         return Err(Error::Refused(what));
     }
     let from = match from {
@@ -152,7 +204,9 @@ fn read(topic: &Arc<Topic>, partition: u32, from: From, limit: u64) -> Result<To
     let mut left = limit.min(READ_ROWS_MAX);
     let mut cursor = topic.cursor(partition, from)?;
     while left > 0 {
-        let Some(frame) = cursor.next(Sequence(u64::MAX))? else { break };
+        let Some(frame) = cursor.next(Sequence(u64::MAX))? else {
+            break;
+        };
         let header = frame.header();
         let end = header.base_offset.0 + u64::from(header.rows);
         if !matches!(header.kind, FrameKind::Rows) || header.rows == 0 || end <= next.0 {
@@ -169,12 +223,25 @@ fn read(topic: &Arc<Topic>, partition: u32, from: From, limit: u64) -> Result<To
     }
     let rows = arrow_select::concat::concat_batches(&topic.schema().arrow(), &parts)
         .expect("frames of one topic have its schema");
-    Ok(TopicRows { table: Table { schema: (**topic.schema()).clone(), rows }, offsets, sequences, next })
+    Ok(TopicRows {
+        table: Table {
+            schema: (**topic.schema()).clone(),
+            rows,
+        },
+        offsets,
+        sequences,
+        next,
+    })
 }
 
 fn status(host: &Host) -> HostStatus {
     let durable = host.log().durable();
-    let nodes = host.declaration().node_names().into_iter().map(|name| node_status(host, name, durable)).collect();
+    let nodes = host
+        .declaration()
+        .node_names()
+        .into_iter()
+        .map(|name| node_status(host, name, durable))
+        .collect();
     HostStatus {
         nodes,
         durable,
@@ -189,18 +256,28 @@ fn node_status(host: &Host, name: String, durable: Sequence) -> NodeStatus {
     let input = host.declaration().node_input(&name);
     let topic = input.and_then(|input| host.log().topic(&input));
     let taken = |topic: &Arc<Topic>, partition: u32| {
-        let end = last.as_ref().and_then(|l| l.sources.iter().find(|s| s.partition == partition).map(|s| s.end));
+        let end = last.as_ref().and_then(|l| {
+            l.sources
+                .iter()
+                .find(|s| s.partition == partition)
+                .map(|s| s.end)
+        });
         end.unwrap_or(topic.start(partition))
     };
     let lag_rows = topic.as_ref().map_or(0, |topic| {
-        (0..topic.spec().partitions).map(|p| topic.end(p).0.saturating_sub(taken(topic, p).0)).sum()
+        (0..topic.spec().partitions)
+            .map(|p| topic.end(p).0.saturating_sub(taken(topic, p).0))
+            .sum()
     });
     NodeStatus {
         phase: host.board().get(&name),
         cut: last.as_ref().map_or(Sequence(0), |l| l.cut),
         durable,
         lag_rows,
-        watermark: last.as_ref().map(|l| l.watermark).filter(|w| w.0 != i64::MIN),
+        watermark: last
+            .as_ref()
+            .map(|l| l.watermark)
+            .filter(|w| w.0 != i64::MIN),
         committed_at: last.as_ref().map(|l| l.time),
         counts: last.map(|l| l.counts).unwrap_or_default(),
         name,
@@ -213,18 +290,31 @@ fn parse_key(view: &Arc<View>, key: &[String]) -> Result<RecordBatch> {
     let fields = &spec.schema.fields()[..spec.key_fields];
     if key.is_empty() || key.len() > fields.len() {
         let names: Vec<String> = fields.iter().map(ToString::to_string).collect();
-        return Err(Error::Refused(format!("view {} is read by its key: {}", spec.name, names.join(", "))));
+        return Err(Error::Refused(format!(
+            "view {} is read by its key: {}",
+            spec.name,
+            names.join(", ")
+        )));
     }
-    let columns: Result<Vec<ArrayRef>> = fields.iter().zip(key).map(|(field, text)| parse_value(field, text)).collect();
+    let columns: Result<Vec<ArrayRef>> = fields
+        .iter()
+        .zip(key)
+        .map(|(field, text)| parse_value(field, text))
+        .collect();
     let schema = Schema::new(fields[..key.len()].to_vec());
-    Ok(RecordBatch::try_new(schema.arrow(), columns?).expect("each value has the type of its field"))
+    Ok(RecordBatch::try_new(schema.arrow(), columns?)
+        .expect("each value has the type of its field"))
 }
 
 fn parse_value(field: &Field, text: &str) -> Result<ArrayRef> {
     let wrong = || Error::Refused(format!("{text:?} is not a value of the key field {field}"));
     Ok(match field.kind {
-        Kind::Bool => Arc::new(BooleanArray::from(vec![text.parse::<bool>().map_err(|_| wrong())?])),
-        Kind::I64 => Arc::new(Int64Array::from(vec![text.parse::<i64>().map_err(|_| wrong())?])),
+        Kind::Bool => Arc::new(BooleanArray::from(vec![
+            text.parse::<bool>().map_err(|_| wrong())?,
+        ])),
+        Kind::I64 => Arc::new(Int64Array::from(vec![
+            text.parse::<i64>().map_err(|_| wrong())?,
+        ])),
         Kind::Text => Arc::new(StringArray::from(vec![text])),
         Kind::Bytes => Arc::new(BinaryArray::from(vec![text.as_bytes()])),
         Kind::Timestamp => {

@@ -23,7 +23,11 @@ pub struct Place {
 
 impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "topic {}, partition {}, offsets {} to {}", self.topic, self.partition, self.first, self.last)
+        write!(
+            f,
+            "topic {}, partition {}, offsets {} to {}",
+            self.topic, self.partition, self.first, self.last
+        )
     }
 }
 

@@ -9,8 +9,8 @@ use crossbeam::channel::{Receiver, Sender, unbounded};
 use refrain_log::clock::{Clock, SystemClock};
 use refrain_log::ids::Sequence;
 use refrain_log::log::{Append, Finding, Log, Pending, Producer};
-use refrain_log::storage::Storage;
 use refrain_log::storage::DiskStorage;
+use refrain_log::storage::Storage;
 use refrain_plugin::{HostOptions as PluginOptions, Plugin};
 use refrain_state::commit::State;
 use refrain_state::view::ViewSpec;
@@ -79,8 +79,9 @@ impl Project {
             path: path.display().to_string(),
             source,
         })?;
-        let text = String::from_utf8(text)
-            .map_err(|_| Error::Refused(format!("{}: not UTF-8; save it as UTF-8", path.display())))?;
+        let text = String::from_utf8(text).map_err(|_| {
+            Error::Refused(format!("{}: not UTF-8; save it as UTF-8", path.display()))
+        })?;
         let env = |name: &str| std::env::var(name).ok();
         pipeline::parse(&path.display().to_string(), &text, &env).map_err(Error::Pipeline)
     }
@@ -109,13 +110,23 @@ pub struct Loaded {
 }
 
 /// Loads the plugins and checks the pipeline. Does not touch the data folder.
-pub fn load(project: &Project, declaration: &Declaration, cache: Option<PathBuf>) -> Result<Loaded> {
-    let options = |canonical_nans| PluginOptions { cache: cache.clone(), instances_max: 1000, canonical_nans };
+pub fn load(
+    project: &Project,
+    declaration: &Declaration,
+    cache: Option<PathBuf>,
+) -> Result<Loaded> {
+    let options = |canonical_nans| PluginOptions {
+        cache: cache.clone(),
+        instances_max: 1000,
+        canonical_nans,
+    };
     let host = refrain_plugin::Host::new(options(true))?;
     let mut free = None;
     let plan = pipeline::check(declaration, &mut |name| {
         let bytes = project.read_component(name).map_err(|e| e.to_string())?;
-        host.load(name, &bytes).map(|p| p.about().clone()).map_err(|e| e.to_string())
+        host.load(name, &bytes)
+            .map(|p| p.about().clone())
+            .map_err(|e| e.to_string())
     })
     .map_err(Error::Pipeline)?;
     let mut plugins = Vec::new();
@@ -155,20 +166,36 @@ impl Host {
     }
 
     /// The same with another disk and another clock.
-    pub fn open_in(project: Project, storage: Arc<dyn Storage>, clock: Arc<dyn Clock>) -> Result<Host> {
+    pub fn open_in(
+        project: Project,
+        storage: Arc<dyn Storage>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Host> {
         let declaration = project.declaration()?;
         let sources = pipeline::source_topics(&declaration).map_err(Error::Pipeline)?;
         let data = project.data();
-        let io = |source| Error::Io { action: "make", path: data.display().to_string(), source };
+        let io = |source| Error::Io {
+            action: "make",
+            path: data.display().to_string(),
+            source,
+        };
         storage.create_dir_all(&data).map_err(io)?;
         let lock = lock(&storage, &data)?;
-        let (log, mut findings) = Log::open(Arc::clone(&storage), Arc::clone(&clock), data.join("topics"))?;
+        let (log, mut findings) = Log::open(
+            Arc::clone(&storage),
+            Arc::clone(&clock),
+            data.join("topics"),
+        )?;
         let (state, more) = State::open(storage, clock, data.join("commits"))?;
         findings.extend(more);
         for source in sources {
             log.declare(source.spec)?;
         }
-        let cuts = state.nodes().into_iter().filter_map(|n| state.node(&n)).map(|n| n.cut);
+        let cuts = state
+            .nodes()
+            .into_iter()
+            .filter_map(|n| state.node(&n))
+            .map(|n| n.cut);
         log.raise_sequence(cuts.max().unwrap_or_default());
         show_derived(&log, &state)?;
         Ok(Host {
@@ -231,11 +258,26 @@ impl Host {
 
     /// Hands an append to the log without waiting for it.
     pub fn submit(&self, request: Request) -> Result<Pending> {
-        let Request::Append { topic, rows, row_numbers, input, undecoded, producer } = request else {
+        let Request::Append {
+            topic,
+            rows,
+            row_numbers,
+            input,
+            undecoded,
+            producer,
+        } = request
+        else {
             return Err(Error::Refused("only appends can be submitted".into()));
         };
         let producer = producer.map(|(name, first_row)| Producer { name, first_row });
-        Ok(self.log.submit(Append { topic, rows: rows.rows, row_numbers, input, undecoded, producer })?)
+        Ok(self.log.submit(Append {
+            topic,
+            rows: rows.rows,
+            row_numbers,
+            input,
+            undecoded,
+            producer,
+        })?)
     }
 
     /// Runs the pipeline until it is stopped or, with `once`, until all that is there has been processed. `cache` is the
@@ -260,8 +302,15 @@ impl Host {
         }
         self.running.store(true, Ordering::SeqCst);
         let interval = Duration::from_micros(plan.commit_interval_us.max(0) as u64);
-        let report =
-            Run::run(&self.log, &self.state, &self.board, nodes, interval, options, self.events.clone());
+        let report = Run::run(
+            &self.log,
+            &self.state,
+            &self.board,
+            nodes,
+            interval,
+            options,
+            self.events.clone(),
+        );
         self.running.store(false, Ordering::SeqCst);
         report
     }
@@ -283,24 +332,42 @@ impl Host {
 
     fn upstream(&self, plan: &Plan, node: &PlannedNode, running: &[(Node, Upstream)]) -> Upstream {
         let writes = |n: &&PlannedNode| n.output == Output::Topic(node.input.clone());
-        let Some(writer) = plan.nodes.iter().find(writes) else { return Upstream::Source };
-        match running.iter().position(|(n, _)| n.setup.plan.name == writer.name) {
+        let Some(writer) = plan.nodes.iter().find(writes) else {
+            return Upstream::Source;
+        };
+        match running
+            .iter()
+            .position(|(n, _)| n.setup.plan.name == writer.name)
+        {
             Some(place) => Upstream::Node(place),
             None => Upstream::Resting(self.state.node(&writer.name).map_or(Sequence(0), |n| n.cut)),
         }
     }
 
     fn setup(&self, node: &PlannedNode, plugin: Plugin) -> Result<Arc<NodeSetup>> {
-        let topic = self.log.topic(&node.input).expect("inputs are declared before nodes that read them");
-        Ok(Arc::new(NodeSetup { plan: node.clone(), plugin, topic }))
+        let topic = self
+            .log
+            .topic(&node.input)
+            .expect("inputs are declared before nodes that read them");
+        Ok(Arc::new(NodeSetup {
+            plan: node.clone(),
+            plugin,
+            topic,
+        }))
     }
 }
 
 /// Shows readers the derived topics as the last commits left them.
 fn show_derived(log: &Log, state: &State) -> Result<()> {
     for node in state.nodes() {
-        let last = state.node(&node).expect("a node that is listed has a last commit");
-        for end in last.derived.iter().filter(|end| log.topic(&end.topic).is_some()) {
+        let last = state
+            .node(&node)
+            .expect("a node that is listed has a last commit");
+        for end in last
+            .derived
+            .iter()
+            .filter(|end| log.topic(&end.topic).is_some())
+        {
             log.cut_derived(&end.topic, end.partition, end.end, last.cut)?;
         }
     }
@@ -311,11 +378,23 @@ fn lock(storage: &Arc<dyn Storage>, data: &Path) -> Result<Box<dyn Send + Sync>>
     let path = data.join("lock");
     storage.lock(&path).map_err(|source| match source.kind() {
         std::io::ErrorKind::WouldBlock => {
-            let holder = storage.read(&path).ok().and_then(|pid| String::from_utf8(pid).ok());
-            let holder = holder.map(|pid| format!(" (pid {})", pid.trim())).unwrap_or_default();
-            Error::Log(refrain_log::Error::Locked { path: data.display().to_string(), holder })
+            let holder = storage
+                .read(&path)
+                .ok()
+                .and_then(|pid| String::from_utf8(pid).ok());
+            let holder = holder
+                .map(|pid| format!(" (pid {})", pid.trim()))
+                .unwrap_or_default();
+            Error::Log(refrain_log::Error::Locked {
+                path: data.display().to_string(),
+                holder,
+            })
         }
-        _ => Error::Io { action: "lock", path: path.display().to_string(), source },
+        _ => Error::Io {
+            action: "lock",
+            path: path.display().to_string(),
+            source,
+        },
     })
 }
 
@@ -323,7 +402,10 @@ fn known(plan: &Plan, names: &[String]) -> Result<()> {
     for name in names {
         if !plan.nodes.iter().any(|n| n.name == *name) {
             let all: Vec<&str> = plan.nodes.iter().map(|n| n.name.as_str()).collect();
-            return Err(Error::Refused(format!("there is no node {name}; there are: {}", all.join(", "))));
+            return Err(Error::Refused(format!(
+                "there is no node {name}; there are: {}",
+                all.join(", ")
+            )));
         }
     }
     Ok(())
@@ -332,7 +414,9 @@ fn known(plan: &Plan, names: &[String]) -> Result<()> {
 fn choose(plan: &Plan, names: &[String]) -> Result<Vec<String>> {
     known(plan, names)?;
     let all = plan.nodes.iter().map(|n| n.name.clone());
-    Ok(all.filter(|n| names.is_empty() || names.contains(n)).collect())
+    Ok(all
+        .filter(|n| names.is_empty() || names.contains(n))
+        .collect())
 }
 
 /// The nodes named and all that read what they write.

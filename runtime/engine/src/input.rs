@@ -91,7 +91,13 @@ pub struct Wanted {
 impl Wanted {
     /// Each field once, rising.
     fn fields(&self) -> Vec<usize> {
-        let mut all: Vec<usize> = self.columns.iter().chain(&self.keys).chain(&self.time).copied().collect();
+        let mut all: Vec<usize> = self
+            .columns
+            .iter()
+            .chain(&self.keys)
+            .chain(&self.time)
+            .copied()
+            .collect();
         all.sort_unstable();
         all.dedup();
         all
@@ -116,7 +122,10 @@ impl Head {
         let header = frame.header();
         let columns = match header.rows {
             0 => Vec::new(),
-            _ => fields.iter().map(|f| frame.column(*f)).collect::<Result<_, _>>()?,
+            _ => fields
+                .iter()
+                .map(|f| frame.column(*f))
+                .collect::<Result<_, _>>()?,
         };
         let head = |runs| Head {
             columns,
@@ -156,7 +165,13 @@ struct Lane {
 
 impl Lane {
     /// Sees to it that the head is the next run beyond `after`, if there is one up to `cut`.
-    fn load(&mut self, fields: &[usize], derived: bool, after: Sequence, cut: Sequence) -> Result<Option<Sequence>> {
+    fn load(
+        &mut self,
+        fields: &[usize],
+        derived: bool,
+        after: Sequence,
+        cut: Sequence,
+    ) -> Result<Option<Sequence>> {
         loop {
             if let Some(sequence) = self.head.as_ref().and_then(Head::sequence) {
                 return Ok((sequence <= cut).then_some(sequence));
@@ -198,12 +213,29 @@ pub struct Reader {
 
 impl Reader {
     /// Opens these partitions of a topic after a cut.
-    pub fn open(topic: &Arc<Topic>, partitions: &[u32], wanted: Wanted, derived: bool, after: Sequence) -> Result<Reader> {
+    pub fn open(
+        topic: &Arc<Topic>,
+        partitions: &[u32],
+        wanted: Wanted,
+        derived: bool,
+        after: Sequence,
+    ) -> Result<Reader> {
         let lanes = partitions
             .iter()
-            .map(|p| Ok(Lane { cursor: topic.cursor_after(*p, after)?, head: None }))
+            .map(|p| {
+                Ok(Lane {
+                    cursor: topic.cursor_after(*p, after)?,
+                    head: None,
+                })
+            })
             .collect::<Result<_>>()?;
-        Ok(Reader { lanes, fields: wanted.fields(), wanted, derived, after })
+        Ok(Reader {
+            lanes,
+            fields: wanted.fields(),
+            wanted,
+            derived,
+            after,
+        })
     }
 
     /// The next rows up to the cut, about `rows_target` of them; none when all up to the cut is taken.
@@ -219,7 +251,9 @@ impl Reader {
             runs: Vec::new(),
         };
         while batch.rows < rows_target {
-            let Some(lane) = self.first_lane(cut)? else { break };
+            let Some(lane) = self.first_lane(cut)? else {
+                break;
+            };
             self.take(lane, &mut batch, &mut pieces);
         }
         if batch.runs.is_empty() {
@@ -244,7 +278,10 @@ impl Reader {
 
     /// Moves the head's next run into the batch.
     fn take(&mut self, index: usize, batch: &mut Batch, pieces: &mut Vec<Piece>) {
-        let head = self.lanes[index].head.as_mut().expect("the first lane has a head");
+        let head = self.lanes[index]
+            .head
+            .as_mut()
+            .expect("the first lane has a head");
         let run = head.runs[head.next];
         let (from, to) = (head.row, run.rows_end as usize);
         batch.runs.push(Run {
@@ -259,13 +296,22 @@ impl Reader {
             watermark: run.watermark.0,
         });
         if self.derived {
-            batch.origin_rows.extend_from_slice(&head.origin_rows[from..to]);
-            batch.watermarks.extend_from_slice(&head.watermarks[from..to]);
+            batch
+                .origin_rows
+                .extend_from_slice(&head.origin_rows[from..to]);
+            batch
+                .watermarks
+                .extend_from_slice(&head.watermarks[from..to]);
         }
         if to > from {
             match pieces.last_mut() {
                 Some(last) if from > 0 && last.lane == index && last.end == from => last.end = to,
-                _ => pieces.push(Piece { lane: index, columns: head.columns.clone(), start: from, end: to }),
+                _ => pieces.push(Piece {
+                    lane: index,
+                    columns: head.columns.clone(),
+                    start: from,
+                    end: to,
+                }),
             }
             batch.rows += to - from;
         }
@@ -279,17 +325,26 @@ impl Reader {
             return;
         }
         let column = |field: usize| -> ArrayRef {
-            let place = self.fields.binary_search(&field).expect("wanted fields are read");
+            let place = self
+                .fields
+                .binary_search(&field)
+                .expect("wanted fields are read");
             let slice = |p: &Piece| p.columns[place].slice(p.start, p.end - p.start);
             if let [one] = pieces {
                 return slice(one);
             }
             let parts: Vec<ArrayRef> = pieces.iter().map(slice).collect();
             let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
-            arrow_select::concat::concat(&parts).expect("pieces of one field have one type, and a batch stays small")
+            arrow_select::concat::concat(&parts)
+                .expect("pieces of one field have one type, and a batch stays small")
         };
         batch.columns = self.wanted.columns.iter().map(|f| column(*f)).collect();
         batch.keys = self.wanted.keys.iter().map(|f| column(*f)).collect();
-        batch.times = self.wanted.time.map(|f| column(f).as_primitive::<TimestampMicrosecondType>().values().clone());
+        batch.times = self.wanted.time.map(|f| {
+            column(f)
+                .as_primitive::<TimestampMicrosecondType>()
+                .values()
+                .clone()
+        });
     }
 }

@@ -9,7 +9,9 @@
 
 use std::sync::Arc;
 
-use arrow_array::builder::{BinaryBuilder, BooleanBuilder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder};
+use arrow_array::builder::{
+    BinaryBuilder, BooleanBuilder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder,
+};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, TimestampMicrosecondType};
 use arrow_array::{Array, ArrayRef};
@@ -36,9 +38,13 @@ pub fn encode(columns: &[ArrayRef], fields: &[Field], row: usize, out: &mut Vec<
         }
         match field.kind {
             Kind::Bool => out.push(u8::from(column.as_boolean().value(row))),
-            Kind::I64 => out.extend_from_slice(&sortable(column.as_primitive::<Int64Type>().value(row))),
+            Kind::I64 => {
+                out.extend_from_slice(&sortable(column.as_primitive::<Int64Type>().value(row)))
+            }
             Kind::Timestamp => {
-                out.extend_from_slice(&sortable(column.as_primitive::<TimestampMicrosecondType>().value(row)));
+                out.extend_from_slice(&sortable(
+                    column.as_primitive::<TimestampMicrosecondType>().value(row),
+                ));
             }
             Kind::Text => encode_span(column.as_string::<i32>().value(row).as_bytes(), out),
             Kind::Bytes => encode_span(column.as_binary::<i32>().value(row), out),
@@ -62,7 +68,9 @@ pub fn encode_span(value: &[u8], out: &mut Vec<u8>) {
 pub fn decode_span(bytes: &mut &[u8], into: &mut Vec<u8>) {
     into.clear();
     loop {
-        let (byte, rest) = bytes.split_first().expect("a key ends where encode ended it");
+        let (byte, rest) = bytes
+            .split_first()
+            .expect("a key ends where encode ended it");
         *bytes = rest;
         if *byte != 0 {
             into.push(*byte);
@@ -96,7 +104,9 @@ impl Builder {
         match kind {
             Kind::Bool => Builder::Bool(BooleanBuilder::new()),
             Kind::I64 => Builder::Int(Int64Builder::new()),
-            Kind::Timestamp => Builder::Time(TimestampMicrosecondBuilder::new().with_timezone("UTC")),
+            Kind::Timestamp => {
+                Builder::Time(TimestampMicrosecondBuilder::new().with_timezone("UTC"))
+            }
             Kind::Text => Builder::Text(StringBuilder::new()),
             Kind::Bytes => Builder::Bytes(BinaryBuilder::new()),
             Kind::F64 => unreachable!("the pipeline check refuses f64 keys"),
@@ -120,7 +130,9 @@ impl Builder {
             Builder::Time(b) => b.append_value(from_sortable(take(bytes))),
             Builder::Text(b) => {
                 decode_span(bytes, scratch);
-                b.append_value(std::str::from_utf8(scratch).expect("text keys are UTF-8 since ingest"));
+                b.append_value(
+                    std::str::from_utf8(scratch).expect("text keys are UTF-8 since ingest"),
+                );
             }
             Builder::Bytes(b) => {
                 decode_span(bytes, scratch);

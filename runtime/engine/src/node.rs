@@ -49,7 +49,10 @@ impl Node {
     /// derived topics back to it.
     pub fn recover(setup: Arc<NodeSetup>, log: &Log, state: &State) -> Result<Node> {
         let plan = &setup.plan;
-        let lineage = Lineage { component: setup.plugin.digest().to_string(), configuration: plan.configuration() };
+        let lineage = Lineage {
+            component: setup.plugin.digest().to_string(),
+            configuration: plan.configuration(),
+        };
         let last = state.node(&plan.name);
         if let Some(last) = &last {
             refuse_other_lineage(&plan.name, &last.lineage, &lineage)?;
@@ -59,7 +62,10 @@ impl Node {
             let topic = spec.name;
             for partition in 0..plan.tasks {
                 let end = last.as_ref().and_then(|l| {
-                    l.derived.iter().find(|d| d.topic == topic && d.partition == partition).map(|d| d.end)
+                    l.derived
+                        .iter()
+                        .find(|d| d.topic == topic && d.partition == partition)
+                        .map(|d| d.end)
                 });
                 log.cut_derived(&topic, partition, end.unwrap_or(Offset(0)), committed)?;
             }
@@ -83,16 +89,29 @@ impl Node {
     /// Opens all tasks at the last commit.
     pub fn open_tasks(&mut self, log: &Log, state: &State) -> Result<()> {
         self.tasks.clear();
-        let memos = state.node(&self.setup.plan.name).map(|n| n.memos).unwrap_or_default();
+        let memos = state
+            .node(&self.setup.plan.name)
+            .map(|n| n.memos)
+            .unwrap_or_default();
         for task in 0..self.setup.plan.tasks {
-            let memo = memos.get(&task).map(|bytes| read_memo(&self.setup.plan.name, bytes)).transpose()?;
-            self.tasks.push(Some(self.open_task(task, memo, log, state)?));
+            let memo = memos
+                .get(&task)
+                .map(|bytes| read_memo(&self.setup.plan.name, bytes))
+                .transpose()?;
+            self.tasks
+                .push(Some(self.open_task(task, memo, log, state)?));
         }
         self.frontier = self.committed;
         Ok(())
     }
 
-    fn open_task(&self, task: u32, memo: Option<Memo>, log: &Log, state: &State) -> Result<Box<dyn Task>> {
+    fn open_task(
+        &self,
+        task: u32,
+        memo: Option<Memo>,
+        log: &Log,
+        state: &State,
+    ) -> Result<Box<dyn Task>> {
         let plan = &self.setup.plan;
         let setup = Arc::clone(&self.setup);
         let reader = Reader::open(
@@ -104,22 +123,49 @@ impl Node {
         )?;
         let letters = |suffix: &str| -> Result<Letters> {
             let writer = log.derived(&format!("{}.{suffix}", plan.name), task)?;
-            Ok(Letters::new(Out::new(writer, dead_letter_schema().arrow(), false), &plan.input))
+            Ok(Letters::new(
+                Out::new(writer, dead_letter_schema().arrow(), false),
+                &plan.input,
+            ))
         };
         let topic = match &plan.output {
-            Output::Topic(topic) => Some(Out::new(log.derived(topic, task)?, plan.output_schema.arrow(), true)),
+            Output::Topic(topic) => Some(Out::new(
+                log.derived(topic, task)?,
+                plan.output_schema.arrow(),
+                true,
+            )),
             Output::View(_) => None,
         };
         let rejected = letters("rejected")?;
         let suspicion = self.suspicions.get(&task).cloned().unwrap_or_default();
         if plan.key.is_empty() {
             let outs = TransformOuts { topic, rejected };
-            return Ok(Box::new(TransformTask::open(setup, task, reader, outs, memo, suspicion)?));
+            return Ok(Box::new(TransformTask::open(
+                setup, task, reader, outs, memo, suspicion,
+            )?));
         }
-        let late = if plan.window.is_some() { Some(letters("late")?) } else { None };
+        let late = if plan.window.is_some() {
+            Some(letters("late")?)
+        } else {
+            None
+        };
         let states = state.task_states(&plan.name, task);
-        let start = FoldStart { memo, states, suspicion };
-        Ok(Box::new(FoldTask::open(setup, task, reader, FoldOuts { topic, late, rejected }, start)?))
+        let start = FoldStart {
+            memo,
+            states,
+            suspicion,
+        };
+        Ok(Box::new(FoldTask::open(
+            setup,
+            task,
+            reader,
+            FoldOuts {
+                topic,
+                late,
+                rejected,
+            },
+            start,
+        )?))
     }
 
     /// The commit record of what the tasks prepared, at a cut. Takes effect in [`Node::committed_at`].
@@ -130,11 +176,17 @@ impl Node {
         for done in prepared {
             let task = done.changes.task;
             let ends = done.derived.into_iter();
-            derived.extend(ends.map(|(topic, end)| DerivedEnd { topic, partition: task, end }));
+            derived.extend(ends.map(|(topic, end)| DerivedEnd {
+                topic,
+                partition: task,
+                end,
+            }));
             let lanes = self.setup.lanes(task);
-            self.ends.extend(done.ends.iter().map(|(lane, end)| (lanes[*lane], *end)));
+            self.ends
+                .extend(done.ends.iter().map(|(lane, end)| (lanes[*lane], *end)));
             self.count(&done.counts);
-            watermark = Some(watermark.map_or(done.watermark, |w: Timestamp| w.min(done.watermark)));
+            watermark =
+                Some(watermark.map_or(done.watermark, |w: Timestamp| w.min(done.watermark)));
             tasks.push(done.changes);
         }
         self.watermark = watermark.unwrap_or(self.watermark);
@@ -157,8 +209,12 @@ impl Node {
     }
 
     fn count(&mut self, counts: &crate::task::Counts) {
-        let named =
-            [("rows", counts.rows), ("late", counts.late), ("rejected", counts.rejected), ("out", counts.out)];
+        let named = [
+            ("rows", counts.rows),
+            ("late", counts.late),
+            ("rejected", counts.rejected),
+            ("out", counts.out),
+        ];
         for (name, count) in named {
             *self.counts.entry(name.to_owned()).or_default() += count;
         }
@@ -169,16 +225,28 @@ impl Node {
         self.committed = cut;
         self.frontier = cut;
         self.suspicions.clear();
-        self.tasks.iter_mut().flatten().for_each(|task| task.publish());
+        self.tasks
+            .iter_mut()
+            .flatten()
+            .for_each(|task| task.publish());
     }
 
     /// The attempt failed: takes back what derived topics got and drops the tasks.
     pub fn roll_back(&mut self, state: &State) -> Result<()> {
-        let undone: Result<Vec<()>> = self.tasks.iter_mut().flatten().map(|task| task.rollback()).collect();
+        let undone: Result<Vec<()>> = self
+            .tasks
+            .iter_mut()
+            .flatten()
+            .map(|task| task.rollback())
+            .collect();
         self.tasks.clear();
         if let Some(last) = state.node(&self.setup.plan.name) {
             self.counts = last.counts;
-            self.ends = last.sources.into_iter().map(|s| (s.partition, s.end)).collect();
+            self.ends = last
+                .sources
+                .into_iter()
+                .map(|s| (s.partition, s.end))
+                .collect();
             self.watermark = last.watermark;
         } else {
             self.counts.clear();
@@ -190,17 +258,26 @@ impl Node {
 }
 
 fn read_memo(node: &str, bytes: &[u8]) -> Result<Memo> {
-    refrain_log::codec::decode(bytes)
-        .map_err(|e| Error::Refused(format!("node {node}: what its last commit says of it does not decode ({e})")))
+    refrain_log::codec::decode(bytes).map_err(|e| {
+        Error::Refused(format!(
+            "node {node}: what its last commit says of it does not decode ({e})"
+        ))
+    })
 }
 
 fn refuse_other_lineage(node: &str, was: &Lineage, is: &Lineage) -> Result<()> {
     if was == is {
         return Ok(());
     }
-    let what = match (was.component == is.component, was.configuration == is.configuration) {
+    let what = match (
+        was.component == is.component,
+        was.configuration == is.configuration,
+    ) {
         (false, true) => "its plugin has changed".to_owned(),
-        (true, false) => format!("its configuration has changed, from {} to {}", was.configuration, is.configuration),
+        (true, false) => format!(
+            "its configuration has changed, from {} to {}",
+            was.configuration, is.configuration
+        ),
         _ => "its plugin and its configuration have changed".to_owned(),
     };
     Err(Error::Refused(format!(
@@ -211,7 +288,11 @@ fn refuse_other_lineage(node: &str, was: &Lineage, is: &Lineage) -> Result<()> {
 
 /// What the node reads of its input.
 fn wanted(plan: &PlannedNode) -> Wanted {
-    let place = |name: &String| plan.input_schema.index_of(name).expect("fields are checked with the pipeline file");
+    let place = |name: &String| {
+        plan.input_schema
+            .index_of(name)
+            .expect("fields are checked with the pipeline file")
+    };
     let needs_time = plan.window.is_some() || matches!(plan.output, Output::Topic(_));
     Wanted {
         columns: plan.about.inputs.iter().map(|f| place(&f.name)).collect(),

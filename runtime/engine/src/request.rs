@@ -24,7 +24,8 @@ pub struct Table {
 
 impl Serialize for Table {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let bytes = columns::to_bytes(&self.rows, &self.schema).map_err(serde::ser::Error::custom)?;
+        let bytes =
+            columns::to_bytes(&self.rows, &self.schema).map_err(serde::ser::Error::custom)?;
         (&self.schema, bytes).serialize(serializer)
     }
 }

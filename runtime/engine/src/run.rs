@@ -58,7 +58,13 @@ pub struct RunOptions {
 impl Default for RunOptions {
     fn default() -> Self {
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { once: false, workers, nodes: Vec::new(), rebuild: Vec::new(), drop_instances: None }
+        Self {
+            once: false,
+            workers,
+            nodes: Vec::new(),
+            rebuild: Vec::new(),
+            drop_instances: None,
+        }
     }
 }
 
@@ -74,7 +80,13 @@ enum At {
     /// Waits for its rhythm, or for input.
     Rest,
     /// Its tasks are with the workers.
-    Round { cut: Sequence, out: usize, prepared: Vec<Prepared>, failure: Option<(u32, Failure)>, began: Instant },
+    Round {
+        cut: Sequence,
+        out: usize,
+        prepared: Vec<Prepared>,
+        failure: Option<(u32, Failure)>,
+        began: Instant,
+    },
     /// There was no space; tries again then.
     Pause(Instant),
     /// Has reached its goal for good.
@@ -148,9 +160,21 @@ impl<'a> Run<'a> {
         let now = now();
         let durable = log.durable();
         let actors = nodes.into_iter().map(|(node, upstream)| {
-            let rhythm = if options.once { Rhythm::Once } else { node.setup.plan.rhythm };
+            let rhythm = if options.once {
+                Rhythm::Once
+            } else {
+                node.setup.plan.rhythm
+            };
             let goal = (rhythm == Rhythm::Once).then_some(durable);
-            Actor { node, upstream, rhythm, goal, due: now, span: SPAN_FIRST, at: At::Rest }
+            Actor {
+                node,
+                upstream,
+                rhythm,
+                goal,
+                due: now,
+                span: SPAN_FIRST,
+                at: At::Rest,
+            }
         });
         let mut run = Run {
             actors: actors.collect(),
@@ -174,12 +198,17 @@ impl<'a> Run<'a> {
     }
 
     fn go(&mut self, goal: Sequence) -> Result<RunReport> {
-        let mut report = RunReport { cut: goal, ..Default::default() };
+        let mut report = RunReport {
+            cut: goal,
+            ..Default::default()
+        };
         for actor in &mut self.actors {
             if let Err(error) = actor.node.open_tasks(self.log, self.state) {
                 actor.at = At::Stopped;
                 self.board.stopped(&actor.node.setup.plan.name, &error);
-                report.stopped.push((actor.node.setup.plan.name.clone(), error));
+                report
+                    .stopped
+                    .push((actor.node.setup.plan.name.clone(), error));
             }
         }
         loop {
@@ -191,7 +220,9 @@ impl<'a> Run<'a> {
             match self.events.recv_timeout(self.patience(now)) {
                 Ok(event) => self.take(event, &mut report)?,
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => unreachable!("the run holds a sender through its watch"),
+                Err(RecvTimeoutError::Disconnected) => {
+                    unreachable!("the run holds a sender through its watch")
+                }
             }
         }
     }
@@ -203,7 +234,13 @@ impl<'a> Run<'a> {
             At::Stopped => true,
             _ => false,
         };
-        self.actors.iter().all(|a| if self.stopping { resting(a) } else { finished(a) })
+        self.actors.iter().all(|a| {
+            if self.stopping {
+                resting(a)
+            } else {
+                finished(a)
+            }
+        })
     }
 
     /// How long nothing can happen without an event.
@@ -215,7 +252,9 @@ impl<'a> Run<'a> {
             _ => None,
         };
         let next = self.actors.iter().enumerate().filter_map(due).min();
-        next.map_or(Duration::from_secs(3600), |due| due.saturating_duration_since(now))
+        next.map_or(Duration::from_secs(3600), |due| {
+            due.saturating_duration_since(now)
+        })
     }
 
     /// How far a node could go now.
@@ -261,7 +300,8 @@ impl<'a> Run<'a> {
                 Upstream::Node(upstream) => matches!(self.actors[upstream].at, At::Stopped),
                 Upstream::Resting(_) => true,
             };
-            if over && matches!(actor.at, At::Rest) && self.reachable(place) <= actor.node.frontier {
+            if over && matches!(actor.at, At::Rest) && self.reachable(place) <= actor.node.frontier
+            {
                 let what = format!(
                     "node {} got no further than sequence {}: the node that writes its input {} does not go on",
                     actor.node.setup.plan.name, actor.node.frontier, actor.node.setup.plan.input
@@ -309,9 +349,22 @@ impl<'a> Run<'a> {
         let out = actor.node.tasks.len();
         for (task, body) in actor.node.tasks.iter_mut().enumerate() {
             let body = body.take().expect("tasks are at home while the node rests");
-            self.work.send(Work { node: place, task, body, cut }).expect("workers live as long as the run");
+            self.work
+                .send(Work {
+                    node: place,
+                    task,
+                    body,
+                    cut,
+                })
+                .expect("workers live as long as the run");
         }
-        actor.at = At::Round { cut, out, prepared: Vec::new(), failure: None, began: now };
+        actor.at = At::Round {
+            cut,
+            out,
+            prepared: Vec::new(),
+            failure: None,
+            began: now,
+        };
     }
 
     fn take(&mut self, event: Event, report: &mut RunReport) -> Result<()> {
@@ -332,7 +385,13 @@ impl<'a> Run<'a> {
     fn bring_home(&mut self, done: Done) {
         let actor = &mut self.actors[done.node];
         actor.node.tasks[done.task] = Some(done.body);
-        let At::Round { out, prepared, failure, .. } = &mut actor.at else {
+        let At::Round {
+            out,
+            prepared,
+            failure,
+            ..
+        } = &mut actor.at
+        else {
             unreachable!("tasks are out in rounds only")
         };
         *out -= 1;
@@ -348,7 +407,16 @@ impl<'a> Run<'a> {
 
     fn end_round(&mut self, place: usize, report: &mut RunReport) -> Result<()> {
         let at = std::mem::replace(&mut self.actors[place].at, At::Rest);
-        let At::Round { cut, mut prepared, failure, began, .. } = at else { unreachable!("called at the end of a round") };
+        let At::Round {
+            cut,
+            mut prepared,
+            failure,
+            began,
+            ..
+        } = at
+        else {
+            unreachable!("called at the end of a round")
+        };
         if let Some((task, failure)) = failure {
             self.fail(place, task, failure, report);
             return Ok(());
@@ -382,7 +450,11 @@ impl<'a> Run<'a> {
         let interval = self.interval;
         let behind = self.reachable(place) > cut;
         let actor = &mut self.actors[place];
-        let wanted = if actor.rhythm == Rhythm::Continuous { interval } else { CHECKPOINT };
+        let wanted = if actor.rhythm == Rhythm::Continuous {
+            interval
+        } else {
+            CHECKPOINT
+        };
         let took = now().saturating_duration_since(began);
         let ratio = wanted.as_secs_f64() / took.as_secs_f64().max(1e-6);
         let full = actor.node.frontier.0 > 0 && behind;
@@ -409,8 +481,20 @@ impl<'a> Run<'a> {
                 self.reopen(place, report);
             }
             Failure::Poison(spot, reason) => {
-                tracing::warn!(node = name, lane = spot.lane, offset = spot.offset, reason, "row goes to dead letters");
-                actor.node.suspicions.entry(task).or_default().poison.insert(spot, reason);
+                tracing::warn!(
+                    node = name,
+                    lane = spot.lane,
+                    offset = spot.offset,
+                    reason,
+                    "row goes to dead letters"
+                );
+                actor
+                    .node
+                    .suspicions
+                    .entry(task)
+                    .or_default()
+                    .poison
+                    .insert(spot, reason);
                 self.reopen(place, report);
             }
             Failure::Stop(error) if is_no_space(&error) => {
@@ -443,7 +527,9 @@ impl<'a> Run<'a> {
     /// For tests: sometimes drops all instances of a node after a commit.
     fn roll_dice(&mut self, place: usize, report: &mut RunReport) {
         let Some(dice) = &mut self.dice else { return };
-        *dice = dice.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        *dice = dice
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
         let actor = &mut self.actors[place];
         if (*dice >> 33) % 2 == 0 && actor.node.frontier == actor.node.committed {
             actor.node.tasks.clear();
@@ -456,7 +542,9 @@ fn is_no_space(error: &Error) -> bool {
     matches!(
         error,
         Error::Log(refrain_log::Error::NoSpace { .. })
-            | Error::State(refrain_state::Error::Log(refrain_log::Error::NoSpace { .. }))
+            | Error::State(refrain_state::Error::Log(
+                refrain_log::Error::NoSpace { .. }
+            ))
     )
 }
 
@@ -467,7 +555,10 @@ fn next_tick(due: Instant, micros: i64, now: Instant) -> Instant {
     due + period * (missed as u32 + 1)
 }
 
-#[expect(clippy::disallowed_methods, reason = "decides when work is done, never what comes out")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "decides when work is done, never what comes out"
+)]
 fn now() -> Instant {
     Instant::now()
 }
@@ -492,7 +583,10 @@ impl Watch {
                 seen = durable;
             }
         };
-        let thread = std::thread::Builder::new().name("watch".into()).spawn(body).expect("threads can be started");
+        let thread = std::thread::Builder::new()
+            .name("watch".into())
+            .spawn(body)
+            .expect("threads can be started");
         Watch { thread, over }
     }
 

@@ -69,7 +69,10 @@ pub struct StatusBoard {
 impl StatusBoard {
     /// Sets what a node is at.
     pub fn phase(&self, node: &str, phase: Phase) {
-        self.phases.lock().expect("nobody panics with the board").insert(node.to_owned(), phase);
+        self.phases
+            .lock()
+            .expect("nobody panics with the board")
+            .insert(node.to_owned(), phase);
     }
 
     /// An error stopped a node.
@@ -85,8 +88,10 @@ impl StatusBoard {
     /// A node commits.
     pub fn committed(&self, commit: &NodeCommit, rows: u64) {
         self.phase(&commit.node, Phase::Running);
-        self.rows.fetch_add(rows, std::sync::atomic::Ordering::Relaxed);
-        self.commits.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        self.rows
+            .fetch_add(rows, std::sync::atomic::Ordering::Relaxed);
+        self.commits
+            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     }
 
     /// Rows that nodes of this run have taken.
@@ -107,6 +112,9 @@ impl StatusBoard {
 
     /// No host runs any more.
     pub fn clear(&self) {
-        self.phases.lock().expect("nobody panics with the board").clear();
+        self.phases
+            .lock()
+            .expect("nobody panics with the board")
+            .clear();
     }
 }

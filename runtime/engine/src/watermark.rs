@@ -57,8 +57,15 @@ impl Running {
 impl Watermark {
     /// At the beginning of an input with so many partitions.
     pub fn new(partitions: usize) -> Self {
-        let lane = Lane { watermark: NEVER, last_data: NEVER };
-        Self { lanes: vec![lane; partitions], current: NEVER, begun: false }
+        let lane = Lane {
+            watermark: NEVER,
+            last_data: NEVER,
+        };
+        Self {
+            lanes: vec![lane; partitions],
+            current: NEVER,
+            begun: false,
+        }
     }
 
     /// The task's watermark.
@@ -72,7 +79,13 @@ impl Watermark {
     }
 
     /// Begins a frame: `data` says whether it has rows. The idleness of every partition is decided here.
-    pub fn begin(&mut self, partition: usize, append_time: Timestamp, data: bool, idle_us: Option<i64>) -> Running {
+    pub fn begin(
+        &mut self,
+        partition: usize,
+        append_time: Timestamp,
+        data: bool,
+        idle_us: Option<i64>,
+    ) -> Running {
         if !self.begun {
             self.begun = true;
             for lane in &mut self.lanes {
@@ -82,19 +95,30 @@ impl Watermark {
         if data {
             self.lanes[partition].last_data = append_time.0;
         }
-        let counts = |lane: &Lane| idle_us.is_none_or(|idle| append_time.0.saturating_sub(lane.last_data) <= idle);
+        let counts = |lane: &Lane| {
+            idle_us.is_none_or(|idle| append_time.0.saturating_sub(lane.last_data) <= idle)
+        };
         let own_counts = counts(&self.lanes[partition]);
         let least = |skip: Option<usize>| {
             let all = self.lanes.iter().enumerate();
-            all.filter(|(i, lane)| Some(*i) != skip && counts(lane)).map(|(_, lane)| lane.watermark).min()
+            all.filter(|(i, lane)| Some(*i) != skip && counts(lane))
+                .map(|(_, lane)| lane.watermark)
+                .min()
         };
         // When all are idle none holds the others back: the furthest counts.
         let now = least(None).or_else(|| self.lanes.iter().map(|lane| lane.watermark).max());
         self.current = self.current.max(now.unwrap_or(NEVER));
         let others = least(Some(partition)).unwrap_or(i64::MAX);
         let own = self.lanes[partition].watermark;
-        debug_assert!(own_counts || !data, "a partition with rows in this frame is not idle");
-        Running { own, others, current: self.current }
+        debug_assert!(
+            own_counts || !data,
+            "a partition with rows in this frame is not idle"
+        );
+        Running {
+            own,
+            others,
+            current: self.current,
+        }
     }
 
     /// Ends the frame that [`Watermark::begin`] began.
@@ -108,7 +132,13 @@ impl Watermark {
 mod tests {
     use super::*;
 
-    fn frame(mark: &mut Watermark, partition: usize, at: i64, own: &[i64], idle: Option<i64>) -> i64 {
+    fn frame(
+        mark: &mut Watermark,
+        partition: usize,
+        at: i64,
+        own: &[i64],
+        idle: Option<i64>,
+    ) -> i64 {
         let mut running = mark.begin(partition, Timestamp(at), !own.is_empty(), idle);
         own.iter().for_each(|w| running.advance(*w));
         mark.end(partition, running);

@@ -16,8 +16,14 @@ impl Tumbling {
     /// Windows of `size_us`, kept open for `lateness_us` past their end. The pipeline check has seen to it that the
     /// size is positive and the lateness is not negative.
     pub fn new(size_us: i64, lateness_us: i64) -> Self {
-        assert!(size_us > 0 && lateness_us >= 0, "window sizes are checked with the pipeline file");
-        Self { size: size_us, lateness: lateness_us }
+        assert!(
+            size_us > 0 && lateness_us >= 0,
+            "window sizes are checked with the pipeline file"
+        );
+        Self {
+            size: size_us,
+            lateness: lateness_us,
+        }
     }
 
     /// The window of an event time.
@@ -42,7 +48,9 @@ impl Tumbling {
         if watermark == NEVER {
             return Index::MIN;
         }
-        watermark.saturating_sub(self.lateness).div_euclid(self.size)
+        watermark
+            .saturating_sub(self.lateness)
+            .div_euclid(self.size)
     }
 
     /// The watermark at which the window closes.

@@ -34,7 +34,11 @@ pub struct Done {
 }
 
 /// Starts `count` workers. They end when the sender of `work` is dropped.
-pub fn start(count: usize, work: &Receiver<Work>, done: &Sender<crate::run::Event>) -> Vec<JoinHandle<()>> {
+pub fn start(
+    count: usize,
+    work: &Receiver<Work>,
+    done: &Sender<crate::run::Event>,
+) -> Vec<JoinHandle<()>> {
     (0..count)
         .map(|i| {
             let (work, done) = (work.clone(), done.clone());
@@ -44,7 +48,10 @@ pub fn start(count: usize, work: &Receiver<Work>, done: &Sender<crate::run::Even
                     let _ = done.send(crate::run::Event::Done(perform(item)));
                 }
             };
-            std::thread::Builder::new().name(format!("worker-{i}")).spawn(body).expect("threads can be started")
+            std::thread::Builder::new()
+                .name(format!("worker-{i}"))
+                .spawn(body)
+                .expect("threads can be started")
         })
         .collect()
 }
@@ -56,9 +63,19 @@ fn perform(mut work: Work) -> Done {
         work.body.prepare()
     });
     let result = catch_unwind(attempt).unwrap_or_else(|panic| {
-        let what = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+        let what = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or(panic.downcast_ref::<&str>().copied());
         let what = what.unwrap_or("no message");
-        Err(Failure::Stop(Error::Refused(format!("an invariant of the engine did not hold ({what}); please report it"))))
+        Err(Failure::Stop(Error::Refused(format!(
+            "an invariant of the engine did not hold ({what}); please report it"
+        ))))
     });
-    Done { node: work.node, task: work.task, body: work.body, result }
+    Done {
+        node: work.node,
+        task: work.task,
+        body: work.body,
+        result,
+    }
 }

@@ -119,8 +119,17 @@ impl Call {
 
     /// (row in the batch, slot) of each entry.
     fn entries(&self) -> impl Iterator<Item = (usize, u32)> {
-        let row = |i: usize| if self.sparse { self.rows[i] as usize } else { i };
-        self.slots.iter().enumerate().map(move |(i, slot)| (self.from + row(i), *slot))
+        let row = |i: usize| {
+            if self.sparse {
+                self.rows[i] as usize
+            } else {
+                i
+            }
+        };
+        self.slots
+            .iter()
+            .enumerate()
+            .map(move |(i, slot)| (self.from + row(i), *slot))
     }
 }
 
@@ -167,7 +176,10 @@ impl Core {
     /// Tables of windows that are closed now, earliest first.
     fn closing(&mut self) -> Vec<Table> {
         let first_open = self.first_open;
-        let mut closing: Vec<Table> = self.tables.extract_if(.., |t| t.window < first_open).collect();
+        let mut closing: Vec<Table> = self
+            .tables
+            .extract_if(.., |t| t.window < first_open)
+            .collect();
         closing.sort_by_key(|t| t.window);
         closing
     }
@@ -193,26 +205,55 @@ struct Here {
 }
 
 impl Here {
-    const NOWHERE: Here = Here { start: 0, end: 0, window: 0, place: None };
+    const NOWHERE: Here = Here {
+        start: 0,
+        end: 0,
+        window: 0,
+        place: None,
+    };
 
     #[inline(always)]
     fn go(&mut self, windows: &Tumbling, time: i64) {
         if time < self.start || time >= self.end {
             let window = windows.of(time);
-            *self = Here { start: windows.start(window), end: windows.end(window), window, place: None };
+            *self = Here {
+                start: windows.start(window),
+                end: windows.end(window),
+                window,
+                place: None,
+            };
         }
     }
 }
 
 impl FoldTask {
     /// Opens the task where its last commit left it.
-    pub fn open(setup: Arc<NodeSetup>, task: u32, reader: Reader, outs: FoldOuts, start: FoldStart) -> Result<Self> {
+    pub fn open(
+        setup: Arc<NodeSetup>,
+        task: u32,
+        reader: Reader,
+        outs: FoldOuts,
+        start: FoldStart,
+    ) -> Result<Self> {
         let plan = &setup.plan;
         let lanes = setup.lanes(task);
-        let fields = plan.key.iter().map(|k| plan.input_schema.field(k).expect("keys are checked").clone());
-        let windows = plan.window.as_ref().map(|w| Tumbling::new(w.size_us, w.lateness_us));
-        let mark = start.memo.map_or_else(|| Watermark::new(lanes.len()), |memo| memo.watermark);
-        let instance = setup.plugin.instantiate(&plan.options, plan.limits).map_err(|f| setup.fault(f, None))?;
+        let fields = plan.key.iter().map(|k| {
+            plan.input_schema
+                .field(k)
+                .expect("keys are checked")
+                .clone()
+        });
+        let windows = plan
+            .window
+            .as_ref()
+            .map(|w| Tumbling::new(w.size_us, w.lateness_us));
+        let mark = start
+            .memo
+            .map_or_else(|| Watermark::new(lanes.len()), |memo| memo.watermark);
+        let instance = setup
+            .plugin
+            .instantiate(&plan.options, plan.limits)
+            .map_err(|f| setup.fault(f, None))?;
         let mut task = FoldTask {
             core: Core::new(windows, mark, Slots::new(fields.collect())),
             task,
@@ -239,7 +280,9 @@ impl FoldTask {
             for (key, state) in block {
                 let (window, key) = match self.core.windows {
                     Some(_) => {
-                        let (window, key) = key.split_first_chunk().expect("a windowed state key begins with its window");
+                        let (window, key) = key
+                            .split_first_chunk()
+                            .expect("a windowed state key begins with its window");
                         (keys::from_sortable(*window), key)
                     }
                     None => (0, &**key),
@@ -248,7 +291,9 @@ impl FoldTask {
                 slots.push(self.core.slots.restore(&mut self.core.tables[place], key));
                 saved.push(state);
             }
-            self.instance.restore(&slots, &saved).map_err(|f| self.setup.fault(f, None))?;
+            self.instance
+                .restore(&slots, &saved)
+                .map_err(|f| self.setup.fault(f, None))?;
         }
         self.core.slots.fresh.clear();
         Ok(())
@@ -265,7 +310,10 @@ impl FoldTask {
             }
             self.counts.frames += 1;
             let run = &batch.runs[run];
-            self.ends.insert(run.lane, Offset(run.offset.0 + (run.end - run.start) as u64));
+            self.ends.insert(
+                run.lane,
+                Offset(run.offset.0 + (run.end - run.start) as u64),
+            );
         }
         self.flush(batch)?;
         self.counts.rows += batch.rows as u64;
@@ -277,7 +325,12 @@ impl FoldTask {
     }
 
     /// Rows of one frame into running totals.
-    fn take_total(&mut self, batch: &Batch, index: usize, keys: &BatchKeys<'_>) -> Result<(), Failure> {
+    fn take_total(
+        &mut self,
+        batch: &Batch,
+        index: usize,
+        keys: &BatchKeys<'_>,
+    ) -> Result<(), Failure> {
         let run = batch.runs[index];
         let careful = !self.suspicion.is_empty();
         let place = self.core.table(0);
@@ -295,13 +348,21 @@ impl FoldTask {
     }
 
     /// Rows of one frame into windows.
-    fn take_windowed(&mut self, batch: &Batch, index: usize, keys: &BatchKeys<'_>) -> Result<(), Failure> {
+    fn take_windowed(
+        &mut self,
+        batch: &Batch,
+        index: usize,
+        keys: &BatchKeys<'_>,
+    ) -> Result<(), Failure> {
         let run = batch.runs[index];
         let windows = self.core.windows.expect("called for windowed nodes");
         let careful = !self.suspicion.is_empty();
         let derived = self.setup.plan.input_derived;
         let before = self.core.mark.current().0;
-        let mut running = self.core.mark.begin(run.lane, run.append_time, run.data, self.setup.plan.idle_us);
+        let mut running =
+            self.core
+                .mark
+                .begin(run.lane, run.append_time, run.data, self.setup.plan.idle_us);
         self.close_passed(batch, &running, 0, before)?;
         let mut here = Here::NOWHERE;
         for row in run.start..run.end {
@@ -360,7 +421,11 @@ impl FoldTask {
             "late: event time {time} µs is in a window that was closed at watermark {watermark} µs"
         );
         let partition = self.lanes[batch.runs[index].lane];
-        let late = self.outs.late.as_mut().expect("a windowed node has a topic for late rows");
+        let late = self
+            .outs
+            .late
+            .as_mut()
+            .expect("a windowed node has a topic for late rows");
         late.push(batch, index, row, partition, reason);
     }
 
@@ -370,7 +435,9 @@ impl FoldTask {
         let spot = spot(&batch.runs[index], row);
         if let Some(reason) = self.suspicion.poison.get(&spot) {
             let partition = self.lanes[spot.lane];
-            self.outs.rejected.push(batch, index, row, partition, reason.clone());
+            self.outs
+                .rejected
+                .push(batch, index, row, partition, reason.clone());
             self.core.call.skip();
             return Ok(true);
         }
@@ -388,15 +455,28 @@ impl FoldTask {
             return Ok(());
         }
         let alone = !self.suspicion.is_empty() && self.is_suspect_alone(batch);
-        let before = if alone { Some(self.states_before()?) } else { None };
+        let before = if alone {
+            Some(self.states_before()?)
+        } else {
+            None
+        };
         let call = &self.core.call;
-        let input = Input { columns: &batch.columns, start: call.from, count: call.count };
-        let entries = Entries { rows: if call.sparse { &call.rows } else { &[] }, slots: &call.slots };
+        let input = Input {
+            columns: &batch.columns,
+            start: call.from,
+            count: call.count,
+        };
+        let entries = Entries {
+            rows: if call.sparse { &call.rows } else { &[] },
+            slots: &call.slots,
+        };
         match self.instance.update(input, entries) {
             Ok(rejects) if rejects.is_empty() => {}
             Ok(rejects) => {
-                let rows: Vec<(usize, String)> =
-                    rejects.into_iter().map(|r| (call.from + r.row as usize, r.reason)).collect();
+                let rows: Vec<(usize, String)> = rejects
+                    .into_iter()
+                    .map(|r| (call.from + r.row as usize, r.reason))
+                    .collect();
                 self.reject(batch, rows)?;
             }
             Err(fault) => return Err(self.failed(batch, fault, before)),
@@ -417,9 +497,14 @@ impl FoldTask {
         }
         kept.sort_unstable();
         let fresh = std::mem::take(&mut self.core.slots.fresh);
-        let unborn: Vec<u32> = fresh.into_iter().filter(|s| kept.binary_search(s).is_err()).collect();
+        let unborn: Vec<u32> = fresh
+            .into_iter()
+            .filter(|s| kept.binary_search(s).is_err())
+            .collect();
         if !unborn.is_empty() {
-            self.instance.release(&unborn).map_err(|f| self.setup.fault(f, None))?;
+            self.instance
+                .release(&unborn)
+                .map_err(|f| self.setup.fault(f, None))?;
             for slot in unborn {
                 let place = self.core.table(self.core.slots.get(slot).window);
                 self.core.slots.forget(&mut self.core.tables[place], slot);
@@ -428,7 +513,9 @@ impl FoldTask {
         for (row, reason) in rejects {
             let index = batch.runs.partition_point(|run| run.end <= row);
             let partition = self.lanes[batch.runs[index].lane];
-            self.outs.rejected.push(batch, index, row, partition, reason);
+            self.outs
+                .rejected
+                .push(batch, index, row, partition, reason);
         }
         Ok(())
     }
@@ -446,14 +533,28 @@ impl FoldTask {
 
     /// The states of the call's slots as they are before it, without those that the call begins.
     fn states_before(&mut self) -> Result<(Vec<u32>, States), Failure> {
-        let known: Vec<u32> =
-            self.core.call.slots.iter().copied().filter(|s| !self.core.slots.fresh.contains(s)).collect();
-        let states = self.instance.save(&known).map_err(|f| self.setup.fault(f, None))?;
+        let known: Vec<u32> = self
+            .core
+            .call
+            .slots
+            .iter()
+            .copied()
+            .filter(|s| !self.core.slots.fresh.contains(s))
+            .collect();
+        let states = self
+            .instance
+            .save(&known)
+            .map_err(|f| self.setup.fault(f, None))?;
         Ok((known, states))
     }
 
     /// What a failed `update` means.
-    fn failed(&self, batch: &Batch, fault: refrain_plugin::Fault, before: Option<(Vec<u32>, States)>) -> Failure {
+    fn failed(
+        &self,
+        batch: &Batch,
+        fault: refrain_plugin::Fault,
+        before: Option<(Vec<u32>, States)>,
+    ) -> Failure {
         let mut rows = CallRows::default();
         for (row, _) in self.core.call.entries() {
             let run = &batch.runs[batch.runs.partition_point(|run| run.end <= row)];
@@ -461,7 +562,8 @@ impl FoldTask {
             rows.push(at.lane, at.offset..at.offset + 1);
         }
         let place = rows.place(&self.setup, &self.lanes);
-        let pin_down = fault.kind == FaultKind::Trap && self.setup.plan.on_trap == crate::pipeline::OnTrap::DeadLetter;
+        let pin_down = fault.kind == FaultKind::Trap
+            && self.setup.plan.on_trap == crate::pipeline::OnTrap::DeadLetter;
         if !pin_down {
             return Failure::Stop(self.setup.fault(fault, place));
         }
@@ -483,16 +585,30 @@ impl FoldTask {
     ) -> Failure {
         let plan = &self.setup.plan;
         let call = &self.core.call;
-        let again = self.setup.plugin.instantiate(&plan.options, plan.limits).and_then(|mut fresh| {
-            fresh.restore(&slots, &states)?;
-            let input = Input { columns: &batch.columns, start: call.from, count: call.count };
-            let entries = Entries { rows: if call.sparse { &call.rows } else { &[] }, slots: &call.slots };
-            fresh.update(input, entries).map(|_| ())
-        });
+        let again = self
+            .setup
+            .plugin
+            .instantiate(&plan.options, plan.limits)
+            .and_then(|mut fresh| {
+                fresh.restore(&slots, &states)?;
+                let input = Input {
+                    columns: &batch.columns,
+                    start: call.from,
+                    count: call.count,
+                };
+                let entries = Entries {
+                    rows: if call.sparse { &call.rows } else { &[] },
+                    slots: &call.slots,
+                };
+                fresh.update(input, entries).map(|_| ())
+            });
         match again {
             Err(second) if second.kind == FaultKind::Trap => {
                 let first = &rows.spots()[0];
-                let spot = Spot { lane: first.lane, offset: first.offsets.start };
+                let spot = Spot {
+                    lane: first.lane,
+                    offset: first.offsets.start,
+                };
                 Failure::Poison(spot, format!("trap: {}", second.what))
             }
             Err(second) => Failure::Stop(self.setup.fault(second, place)),
@@ -501,13 +617,22 @@ impl FoldTask {
                     "{}, but not again in a fresh instance with the same state: the plugin remembers something                      outside its slots",
                     fault.what
                 );
-                Failure::Stop(self.setup.fault(refrain_plugin::Fault { what, ..fault }, place))
+                Failure::Stop(
+                    self.setup
+                        .fault(refrain_plugin::Fault { what, ..fault }, place),
+                )
             }
         }
     }
 
     /// Closes the windows that the watermark has passed.
-    fn close_passed(&mut self, batch: &Batch, running: &Running, origin_row: u32, before: i64) -> Result<(), Failure> {
+    fn close_passed(
+        &mut self,
+        batch: &Batch,
+        running: &Running,
+        origin_row: u32,
+        before: i64,
+    ) -> Result<(), Failure> {
         if running.current < self.core.next_close {
             return Ok(());
         }
@@ -526,13 +651,18 @@ impl FoldTask {
             let (rows, hidden) = self.evaluate(block)?;
             self.counts.out += rows.num_rows() as u64;
             match &mut self.outs.topic {
-                Some(out) => out.push(rows.clone(), std::iter::repeat_n((origin_row, before), rows.num_rows())),
+                Some(out) => out.push(
+                    rows.clone(),
+                    std::iter::repeat_n((origin_row, before), rows.num_rows()),
+                ),
                 None => {
                     self.closed.push(rows);
                     self.hidden.extend(hidden);
                 }
             }
-            self.instance.release(block).map_err(|f| self.setup.fault(f, None))?;
+            self.instance
+                .release(block)
+                .map_err(|f| self.setup.fault(f, None))?;
         }
         let mut key = Vec::new();
         for slot in slots {
@@ -549,14 +679,27 @@ impl FoldTask {
     fn evaluate(&mut self, slots: &[u32]) -> Result<(RecordBatch, Option<RecordBatch>), Failure> {
         let mut columns = self.core.slots.key_columns(slots);
         if let Some(windows) = self.core.windows {
-            let starts = slots.iter().map(|s| windows.start(self.core.slots.get(*s).window));
+            let starts = slots
+                .iter()
+                .map(|s| windows.start(self.core.slots.get(*s).window));
             let starts = TimestampMicrosecondArray::from_iter_values(starts).with_timezone("UTC");
             columns.push(Arc::new(starts) as ArrayRef);
         }
-        let keys: &[ArrayRef] = if self.setup.plugin.about().wants_keys { &columns } else { &[] };
+        let keys: &[ArrayRef] = if self.setup.plugin.about().wants_keys {
+            &columns
+        } else {
+            &[]
+        };
         let answer = self
             .instance
-            .evaluate(slots, Input { columns: keys, start: 0, count: slots.len() })
+            .evaluate(
+                slots,
+                Input {
+                    columns: keys,
+                    start: 0,
+                    count: slots.len(),
+                },
+            )
             .map_err(|f| self.setup.fault(f, None))?;
         let key_fields = columns.len();
         columns.extend(answer.columns);
@@ -570,7 +713,10 @@ impl FoldTask {
 
     /// States of changed slots, and their rows when they go to a view.
     fn changes(&mut self) -> Result<(StateChanges, Option<ViewChanges>), Failure> {
-        let mut state = StateChanges { deleted: std::mem::take(&mut self.deleted), ..Default::default() };
+        let mut state = StateChanges {
+            deleted: std::mem::take(&mut self.deleted),
+            ..Default::default()
+        };
         let mut rows = std::mem::take(&mut self.closed);
         let mut hidden = std::mem::take(&mut self.hidden);
         let finals: usize = rows.iter().map(RecordBatch::num_rows).sum();
@@ -578,7 +724,10 @@ impl FoldTask {
         let dirty = self.take_dirty();
         let mut key = Vec::new();
         for block in dirty.chunks(self.setup.plan.call_rows) {
-            let saved = self.instance.save(block).map_err(|f| self.setup.fault(f, None))?;
+            let saved = self
+                .instance
+                .save(block)
+                .map_err(|f| self.setup.fault(f, None))?;
             for (i, slot) in block.iter().enumerate() {
                 self.core.state_key(*slot, &mut key);
                 state.put_keys.push(&key);
@@ -604,24 +753,39 @@ impl FoldTask {
         dirty
     }
 
-    fn view_changes(&self, rows: &[RecordBatch], finals: usize, hidden: &[RecordBatch]) -> ViewChanges {
+    fn view_changes(
+        &self,
+        rows: &[RecordBatch],
+        finals: usize,
+        hidden: &[RecordBatch],
+    ) -> ViewChanges {
         let schema = self.setup.plan.output_schema.arrow();
         let concat = |schema: &arrow_schema::SchemaRef, parts: &[RecordBatch]| {
-            arrow_select::concat::concat_batches(schema, parts).expect("rows of one node have one schema")
+            arrow_select::concat::concat_batches(schema, parts)
+                .expect("rows of one node have one schema")
         };
         let rows = concat(&schema, rows);
         let mut marks = BooleanBufferBuilder::new(rows.num_rows());
         marks.append_n(finals, true);
         marks.append_n(rows.num_rows() - finals, false);
         let deletes = hidden.first().map(|first| concat(&first.schema(), hidden));
-        ViewChanges { rows, finals: marks.finish(), deletes }
+        ViewChanges {
+            rows,
+            finals: marks.finish(),
+            deletes,
+        }
     }
 }
 
 /// Rows that are present, and the keys of those that are not.
-fn split(rows: &RecordBatch, present: &BooleanBuffer, key_fields: usize) -> (RecordBatch, Option<RecordBatch>) {
+fn split(
+    rows: &RecordBatch,
+    present: &BooleanBuffer,
+    key_fields: usize,
+) -> (RecordBatch, Option<RecordBatch>) {
     let filter = |rows: &RecordBatch, mask: BooleanBuffer| {
-        arrow_select::filter::filter_record_batch(rows, &BooleanArray::new(mask, None)).expect("a mask of equal length")
+        arrow_select::filter::filter_record_batch(rows, &BooleanArray::new(mask, None))
+            .expect("a mask of equal length")
     };
     if present.count_set_bits() == rows.num_rows() {
         return (rows.clone(), None);
@@ -632,7 +796,10 @@ fn split(rows: &RecordBatch, present: &BooleanBuffer, key_fields: usize) -> (Rec
 }
 
 fn spot(run: &Run, row: usize) -> Spot {
-    Spot { lane: run.lane, offset: run.offset.0 + (row - run.start) as u64 }
+    Spot {
+        lane: run.lane,
+        offset: run.offset.0 + (row - run.start) as u64,
+    }
 }
 
 impl Task for FoldTask {
@@ -654,9 +821,16 @@ impl Task for FoldTask {
         if let (Some(out), Output::Topic(topic)) = (&mut self.outs.topic, &self.setup.plan.output) {
             derived.push((topic.clone(), out.sync()?));
         }
-        let memo = Memo { watermark: self.core.mark.clone() };
+        let memo = Memo {
+            watermark: self.core.mark.clone(),
+        };
         Ok(Prepared {
-            changes: TaskChanges { task: self.task, state, view, memo: refrain_log::codec::encode(&memo) },
+            changes: TaskChanges {
+                task: self.task,
+                state,
+                view,
+                memo: refrain_log::codec::encode(&memo),
+            },
             derived,
             counts: std::mem::take(&mut self.counts),
             watermark: self.core.mark.current(),

@@ -35,7 +35,12 @@ pub struct Letters {
 impl Letters {
     /// For rows of this topic.
     pub fn new(out: Out, topic: &str) -> Self {
-        Self { out, topic: topic.to_owned(), pending: Vec::new(), count: 0 }
+        Self {
+            out,
+            topic: topic.to_owned(),
+            pending: Vec::new(),
+            count: 0,
+        }
     }
 
     /// One row of the batch, in any order.
@@ -43,7 +48,13 @@ impl Letters {
         let run = &batch.runs[run];
         let offset = run.offset.0 + (row - run.start) as u64;
         let origin_row = batch.origin_row(run, row);
-        self.pending.push(Letter { row, partition, offset, origin_row, reason });
+        self.pending.push(Letter {
+            row,
+            partition,
+            offset,
+            origin_row,
+            reason,
+        });
         self.count += 1;
     }
 
@@ -60,7 +71,10 @@ impl Letters {
                 of_run.push(letter);
             }
             if !of_run.is_empty() {
-                self.out.push(self.rows(&of_run), of_run.iter().map(|l| (l.origin_row, NEVER)));
+                self.out.push(
+                    self.rows(&of_run),
+                    of_run.iter().map(|l| (l.origin_row, NEVER)),
+                );
                 self.out.end_run(run, NEVER)?;
             }
         }
@@ -71,11 +85,18 @@ impl Letters {
         let topic = std::iter::repeat_n(self.topic.as_str(), letters.len());
         let columns: Vec<ArrayRef> = vec![
             Arc::new(StringArray::from_iter_values(topic)),
-            Arc::new(Int64Array::from_iter_values(letters.iter().map(|l| i64::from(l.partition)))),
-            Arc::new(Int64Array::from_iter_values(letters.iter().map(|l| l.offset as i64))),
-            Arc::new(StringArray::from_iter_values(letters.iter().map(|l| l.reason.as_str()))),
+            Arc::new(Int64Array::from_iter_values(
+                letters.iter().map(|l| i64::from(l.partition)),
+            )),
+            Arc::new(Int64Array::from_iter_values(
+                letters.iter().map(|l| l.offset as i64),
+            )),
+            Arc::new(StringArray::from_iter_values(
+                letters.iter().map(|l| l.reason.as_str()),
+            )),
         ];
-        RecordBatch::try_new(dead_letter_schema().arrow(), columns).expect("letters have their schema")
+        RecordBatch::try_new(dead_letter_schema().arrow(), columns)
+            .expect("letters have their schema")
     }
 
     /// How many since this was last asked.

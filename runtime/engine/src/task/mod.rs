@@ -58,7 +58,9 @@ impl Suspicion {
 
     /// Whether this row is to be taken alone.
     pub fn suspects(&self, spot: Spot) -> bool {
-        self.suspects.iter().any(|s| s.lane == spot.lane && s.offsets.contains(&spot.offset))
+        self.suspects
+            .iter()
+            .any(|s| s.lane == spot.lane && s.offsets.contains(&spot.offset))
     }
 }
 
@@ -93,12 +95,20 @@ pub struct NodeSetup {
 impl NodeSetup {
     /// The input partitions of a task.
     pub fn lanes(&self, task: u32) -> Vec<u32> {
-        if self.plan.partitioned { vec![task] } else { (0..self.topic.spec().partitions).collect() }
+        if self.plan.partitioned {
+            vec![task]
+        } else {
+            (0..self.topic.spec().partitions).collect()
+        }
     }
 
     /// An error of the plugin, with the rows of the call.
     pub fn fault(&self, fault: Fault, place: Option<Place>) -> Error {
-        Error::Fault { node: self.plan.name.clone(), place, fault }
+        Error::Fault {
+            node: self.plan.name.clone(),
+            place,
+            fault,
+        }
     }
 }
 
@@ -173,7 +183,9 @@ impl CallRows {
             return;
         }
         match self.0.last_mut() {
-            Some(last) if last.lane == lane && last.offsets.end == offsets.start => last.offsets.end = offsets.end,
+            Some(last) if last.lane == lane && last.offsets.end == offsets.start => {
+                last.offsets.end = offsets.end
+            }
             _ => self.0.push(Spots { lane, offsets }),
         }
     }
@@ -194,4 +206,3 @@ impl CallRows {
         self.0
     }
 }
-

@@ -30,7 +30,15 @@ impl Out {
     /// For this writer, of a topic with this schema.
     pub fn new(writer: DerivedWriter, schema: SchemaRef, every_run: bool) -> Self {
         let origins = Origins::default();
-        Self { writer, schema, parts: Vec::new(), rows: 0, origins, every_run, end: Offset(0) }
+        Self {
+            writer,
+            schema,
+            parts: Vec::new(),
+            rows: 0,
+            origins,
+            every_run,
+            end: Offset(0),
+        }
     }
 
     /// Takes rows of the current run; `origins` gives for each the row in its source frame and the watermark before it.
@@ -40,7 +48,11 @@ impl Out {
             self.origins.rows.push(row);
             self.origins.watermarks.push(Timestamp(watermark));
         }
-        assert_eq!(self.origins.rows.len(), self.rows, "each derived row has its origin");
+        assert_eq!(
+            self.origins.rows.len(),
+            self.rows,
+            "each derived row has its origin"
+        );
         self.parts.push(rows);
     }
 

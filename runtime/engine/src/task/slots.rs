@@ -71,7 +71,11 @@ impl Table {
 
     /// All slots, in no order that may decide anything.
     pub fn slots(&self) -> Vec<u32> {
-        self.ints.iter().map(|e| e.1).chain(self.spans.iter().map(|e| e.1)).collect()
+        self.ints
+            .iter()
+            .map(|e| e.1)
+            .chain(self.spans.iter().map(|e| e.1))
+            .collect()
     }
 }
 
@@ -120,7 +124,11 @@ impl Slots {
 
     /// An empty table for a window.
     pub fn table(&self, window: Index) -> Table {
-        Table { window, ints: HashTable::new(), spans: HashTable::new() }
+        Table {
+            window,
+            ints: HashTable::new(),
+            spans: HashTable::new(),
+        }
     }
 
     /// What is kept of a slot.
@@ -136,8 +144,14 @@ impl Slots {
     /// Makes a batch's key columns ready.
     pub fn batch_keys<'a>(&self, columns: &'a [ArrayRef]) -> BatchKeys<'a> {
         match (self.form, self.fields.first().map(|f| f.kind)) {
-            (Form::Int, Some(Kind::I64)) => BatchKeys::Ints(columns[0].as_primitive::<Int64Type>().values()),
-            (Form::Int, _) => BatchKeys::Ints(columns[0].as_primitive::<TimestampMicrosecondType>().values()),
+            (Form::Int, Some(Kind::I64)) => {
+                BatchKeys::Ints(columns[0].as_primitive::<Int64Type>().values())
+            }
+            (Form::Int, _) => BatchKeys::Ints(
+                columns[0]
+                    .as_primitive::<TimestampMicrosecondType>()
+                    .values(),
+            ),
             (Form::Span, Some(Kind::Text)) => BatchKeys::Text(columns[0].as_string()),
             (Form::Span, _) => BatchKeys::Bytes(columns[0].as_binary()),
             (Form::Encoded, _) => BatchKeys::Encoded(columns),
@@ -169,14 +183,18 @@ impl Slots {
         }
         let slot = self.take(table.window);
         self.int_keys[slot as usize] = key;
-        table.ints.insert_unique(hash, (key, slot), |e| HASH.hash_one(e.0));
+        table
+            .ints
+            .insert_unique(hash, (key, slot), |e| HASH.hash_one(e.0));
         slot
     }
 
     #[inline(always)]
     fn span(&mut self, table: &mut Table, key: &[u8]) -> u32 {
         let hash = HASH.hash_one(key);
-        let found = table.spans.find(hash, |e| e.0 == hash && *self.span_keys[e.1 as usize] == *key);
+        let found = table.spans.find(hash, |e| {
+            e.0 == hash && *self.span_keys[e.1 as usize] == *key
+        });
         if let Some(entry) = found {
             return entry.1;
         }
@@ -204,7 +222,11 @@ impl Slots {
             }
             u32::try_from(self.slots.len() - 1).expect("a task has fewer than 4 billion open keys")
         });
-        self.slots[slot as usize] = Slot { window, dirty: false, stored: false };
+        self.slots[slot as usize] = Slot {
+            window,
+            dirty: false,
+            stored: false,
+        };
         self.fresh.push(slot);
         slot
     }
@@ -212,9 +234,10 @@ impl Slots {
     /// Takes a slot for a key that comes from the store.
     pub fn restore(&mut self, table: &mut Table, key: &[u8]) -> u32 {
         let slot = match self.form {
-            Form::Int => {
-                self.int(table, keys::from_sortable(key.try_into().expect("a stored i64 key has 8 bytes")))
-            }
+            Form::Int => self.int(
+                table,
+                keys::from_sortable(key.try_into().expect("a stored i64 key has 8 bytes")),
+            ),
             Form::Span => {
                 let raw = unescape(key);
                 self.span(table, &raw)
@@ -273,11 +296,15 @@ impl Slots {
         match (self.form, kind) {
             (Form::Int, Some(Kind::I64)) => vec![Arc::new(Int64Array::from_iter_values(ints()))],
             (Form::Int, _) => {
-                vec![Arc::new(TimestampMicrosecondArray::from_iter_values(ints()).with_timezone("UTC"))]
+                vec![Arc::new(
+                    TimestampMicrosecondArray::from_iter_values(ints()).with_timezone("UTC"),
+                )]
             }
-            (Form::Span, Some(Kind::Text)) => vec![Arc::new(StringArray::from_iter_values(
-                spans().map(|s| std::str::from_utf8(s).expect("text keys are UTF-8 since ingest")),
-            ))],
+            (Form::Span, Some(Kind::Text)) => {
+                vec![Arc::new(StringArray::from_iter_values(spans().map(|s| {
+                    std::str::from_utf8(s).expect("text keys are UTF-8 since ingest")
+                })))]
+            }
             (Form::Span, _) => vec![Arc::new(BinaryArray::from_iter_values(spans()))],
             (Form::Encoded, _) => keys::decode(spans(), &self.fields),
         }
@@ -287,7 +314,9 @@ impl Slots {
     pub fn sort(&self, slots: &mut [u32]) {
         match self.form {
             Form::Int => slots.sort_unstable_by_key(|s| self.int_keys[*s as usize]),
-            _ => slots.sort_unstable_by(|a, b| self.span_keys[*a as usize].cmp(&self.span_keys[*b as usize])),
+            _ => slots.sort_unstable_by(|a, b| {
+                self.span_keys[*a as usize].cmp(&self.span_keys[*b as usize])
+            }),
         }
     }
 }
@@ -306,7 +335,10 @@ mod tests {
 
     fn columns() -> (Vec<Field>, Vec<ArrayRef>) {
         let fields = vec![Field::new("k", Kind::Text)];
-        (fields, vec![Arc::new(StringArray::from(vec!["b", "a\0", "b", ""]))])
+        (
+            fields,
+            vec![Arc::new(StringArray::from(vec!["b", "a\0", "b", ""]))],
+        )
     }
 
     #[test]
@@ -315,7 +347,9 @@ mod tests {
         let mut slots = Slots::new(fields);
         let (mut first, mut second) = (slots.table(0), slots.table(1));
         let keys = slots.batch_keys(&columns);
-        let taken: Vec<u32> = (0..4).map(|row| slots.touch(&mut first, &keys, row)).collect();
+        let taken: Vec<u32> = (0..4)
+            .map(|row| slots.touch(&mut first, &keys, row))
+            .collect();
         assert_eq!(taken[0], taken[2]);
         assert_ne!(taken[0], taken[1]);
         assert_ne!(slots.touch(&mut second, &keys, 0), taken[0]);
@@ -335,7 +369,10 @@ mod tests {
         let mut table = again.table(0);
         let slot = again.restore(&mut table, &bytes);
         assert!(again.get(slot).stored);
-        assert_eq!(again.key_columns(&[slot])[0].as_string::<i32>().value(0), "a\0");
+        assert_eq!(
+            again.key_columns(&[slot])[0].as_string::<i32>().value(0),
+            "a\0"
+        );
     }
 
     #[test]

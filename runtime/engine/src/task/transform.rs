@@ -65,7 +65,10 @@ impl TransformTask {
     ) -> Result<Self> {
         let plan = &setup.plan;
         let lanes = setup.lanes(task);
-        let instance = setup.plugin.instantiate(&plan.options, plan.limits).map_err(|f| setup.fault(f, None))?;
+        let instance = setup
+            .plugin
+            .instantiate(&plan.options, plan.limits)
+            .map_err(|f| setup.fault(f, None))?;
         let mark = memo.map_or_else(|| Watermark::new(lanes.len()), |memo| memo.watermark);
         Ok(TransformTask {
             task,
@@ -103,19 +106,40 @@ impl TransformTask {
         if self.suspicion.is_empty() {
             return (rows_max, true);
         }
-        let at = |row: usize| spot(batch.runs.iter().find(|r| row < r.end).expect("rows are in runs"), row);
+        let at = |row: usize| {
+            spot(
+                batch
+                    .runs
+                    .iter()
+                    .find(|r| row < r.end)
+                    .expect("rows are in runs"),
+                row,
+            )
+        };
         if let Some(reason) = self.suspicion.poison.get(&at(from)) {
             let index = batch.runs.partition_point(|run| run.end <= from);
             let partition = self.lanes[batch.runs[index].lane];
-            self.outs.rejected.push(batch, index, from, partition, reason.clone());
+            self.outs
+                .rejected
+                .push(batch, index, from, partition, reason.clone());
             return (1, false);
         }
         // While rows are pinned down, each is alone in its call.
         (1, true)
     }
 
-    fn call(&mut self, batch: &Batch, from: usize, count: usize, produced: &mut Produced) -> Result<(), Failure> {
-        let input = Input { columns: &batch.columns, start: from, count };
+    fn call(
+        &mut self,
+        batch: &Batch,
+        from: usize,
+        count: usize,
+        produced: &mut Produced,
+    ) -> Result<(), Failure> {
+        let input = Input {
+            columns: &batch.columns,
+            start: from,
+            count,
+        };
         let answer = match self.instance.transform(input) {
             Ok(answer) => answer,
             Err(fault) => return Err(self.failed(batch, from, count, fault)),
@@ -125,7 +149,9 @@ impl TransformTask {
             let row = from + reject.row as usize;
             let index = batch.runs.partition_point(|run| run.end <= row);
             let partition = self.lanes[batch.runs[index].lane];
-            self.outs.rejected.push(batch, index, row, partition, reject.reason);
+            self.outs
+                .rejected
+                .push(batch, index, row, partition, reject.reason);
         }
         Ok(())
     }
@@ -136,11 +162,14 @@ impl TransformTask {
         }
         match answer.origins.is_empty() {
             true => produced.rows.extend(from..from + answer.count),
-            false => produced.rows.extend(answer.origins.iter().map(|o| from + *o as usize)),
+            false => produced
+                .rows
+                .extend(answer.origins.iter().map(|o| from + *o as usize)),
         }
         let fields = self.setup.plan.about.outputs.clone();
         let schema = refrain_log::schema::Schema::new(fields).arrow();
-        let rows = RecordBatch::try_new(schema, answer.columns.clone()).expect("answers are checked");
+        let rows =
+            RecordBatch::try_new(schema, answer.columns.clone()).expect("answers are checked");
         produced.parts.push(rows);
     }
 
@@ -157,19 +186,37 @@ impl TransformTask {
             return Failure::Stop(self.setup.fault(fault, place));
         }
         let spots = rows.spots();
-        let first = Spot { lane: spots[0].lane, offset: spots[0].offsets.start };
+        let first = Spot {
+            lane: spots[0].lane,
+            offset: spots[0].offsets.start,
+        };
         if count > 1 || !self.suspicion.suspects(first) {
             return Failure::Suspect(spots, self.setup.fault(fault, place));
         }
         let plan = &self.setup.plan;
-        let again = self.setup.plugin.instantiate(&plan.options, plan.limits).and_then(|mut fresh| {
-            fresh.transform(Input { columns: &batch.columns, start: from, count }).map(|_| ())
-        });
+        let again = self
+            .setup
+            .plugin
+            .instantiate(&plan.options, plan.limits)
+            .and_then(|mut fresh| {
+                fresh
+                    .transform(Input {
+                        columns: &batch.columns,
+                        start: from,
+                        count,
+                    })
+                    .map(|_| ())
+            });
         match again {
-            Err(second) if second.kind == FaultKind::Trap => Failure::Poison(first, format!("trap: {}", second.what)),
+            Err(second) if second.kind == FaultKind::Trap => {
+                Failure::Poison(first, format!("trap: {}", second.what))
+            }
             Err(second) => Failure::Stop(self.setup.fault(second, place)),
             Ok(()) => {
-                let what = format!("{}, but not again in a fresh instance: the plugin remembers something", fault.what);
+                let what = format!(
+                    "{}, but not again in a fresh instance: the plugin remembers something",
+                    fault.what
+                );
                 Failure::Stop(self.setup.fault(Fault { what, ..fault }, place))
             }
         }
@@ -180,7 +227,8 @@ impl TransformTask {
             [] => None,
             [one] => Some(one.clone()),
             parts => Some(
-                arrow_select::concat::concat_batches(&parts[0].schema(), parts).expect("answers have one schema"),
+                arrow_select::concat::concat_batches(&parts[0].schema(), parts)
+                    .expect("answers have one schema"),
             ),
         };
         let mut done = 0;
@@ -188,7 +236,13 @@ impl TransformTask {
             let end = produced.rows.partition_point(|row| *row < run.end);
             let watermarks = self.watermarks(batch, run);
             if let (Some(all), true) = (&all, end > done) {
-                self.write(batch, run, &all.slice(done, end - done), &produced.rows[done..end], &watermarks);
+                self.write(
+                    batch,
+                    run,
+                    &all.slice(done, end - done),
+                    &produced.rows[done..end],
+                    &watermarks,
+                );
                 self.counts.out += (end - done) as u64;
             }
             if let Some(out) = &mut self.outs.topic {
@@ -196,14 +250,19 @@ impl TransformTask {
             }
             done = end;
             self.counts.frames += 1;
-            self.ends.insert(run.lane, Offset(run.offset.0 + (run.end - run.start) as u64));
+            self.ends.insert(
+                run.lane,
+                Offset(run.offset.0 + (run.end - run.start) as u64),
+            );
         }
         Ok(())
     }
 
     /// The node's watermark before each row of a run; moves it past the run.
     fn watermarks(&mut self, batch: &Batch, run: &Run) -> Vec<i64> {
-        let mut running = self.mark.begin(run.lane, run.append_time, run.data, self.setup.plan.idle_us);
+        let mut running =
+            self.mark
+                .begin(run.lane, run.append_time, run.data, self.setup.plan.idle_us);
         let mut before = Vec::new();
         if self.outs.topic.is_some() {
             before.reserve(run.end - run.start);
@@ -213,19 +272,36 @@ impl TransformTask {
                     before.push(running.current);
                 } else {
                     before.push(running.current);
-                    running.advance(batch.time(run, row).saturating_sub(self.setup.plan.disorder_us));
+                    running.advance(
+                        batch
+                            .time(run, row)
+                            .saturating_sub(self.setup.plan.disorder_us),
+                    );
                 }
             }
-            running.advance(if self.setup.plan.input_derived { run.watermark } else { NEVER });
+            running.advance(if self.setup.plan.input_derived {
+                run.watermark
+            } else {
+                NEVER
+            });
         }
         self.mark.end(run.lane, running);
         before
     }
 
-    fn write(&mut self, batch: &Batch, run: &Run, rows: &RecordBatch, from: &[usize], watermarks: &[i64]) {
+    fn write(
+        &mut self,
+        batch: &Batch,
+        run: &Run,
+        rows: &RecordBatch,
+        from: &[usize],
+        watermarks: &[i64],
+    ) {
         match &mut self.outs.topic {
             Some(out) => {
-                let origins = from.iter().map(|row| (batch.origin_row(run, *row), watermarks[row - run.start]));
+                let origins = from
+                    .iter()
+                    .map(|row| (batch.origin_row(run, *row), watermarks[row - run.start]));
                 out.push(rows.clone(), origins);
             }
             None => {
@@ -240,18 +316,25 @@ impl TransformTask {
         let partition = i64::from(self.lanes[run.lane]);
         let mut ordinal = 0;
         let ordinals = from.iter().enumerate().map(|(i, row)| {
-            ordinal = if i > 0 && from[i - 1] == *row { ordinal + 1 } else { 0 };
+            ordinal = if i > 0 && from[i - 1] == *row {
+                ordinal + 1
+            } else {
+                0
+            };
             ordinal
         });
         let ordinals: Int64Array = ordinals.collect();
-        let offsets = from.iter().map(|row| (run.offset.0 + (row - run.start) as u64) as i64);
+        let offsets = from
+            .iter()
+            .map(|row| (run.offset.0 + (row - run.start) as u64) as i64);
         let mut columns: Vec<ArrayRef> = vec![
             Arc::new(Int64Array::from(vec![partition; from.len()])),
             Arc::new(Int64Array::from_iter_values(offsets)),
             Arc::new(ordinals),
         ];
         columns.extend(rows.columns().iter().cloned());
-        RecordBatch::try_new(self.setup.plan.output_schema.arrow(), columns).expect("the plan gives the view's schema")
+        RecordBatch::try_new(self.setup.plan.output_schema.arrow(), columns)
+            .expect("the plan gives the view's schema")
     }
 
     fn view_changes(&mut self) -> Option<ViewChanges> {
@@ -260,14 +343,22 @@ impl TransformTask {
         }
         let schema = self.setup.plan.output_schema.arrow();
         let shown = std::mem::take(&mut self.shown);
-        let rows = arrow_select::concat::concat_batches(&schema, &shown).expect("rows of one node have one schema");
+        let rows = arrow_select::concat::concat_batches(&schema, &shown)
+            .expect("rows of one node have one schema");
         let finals = BooleanBuffer::new_set(rows.num_rows());
-        Some(ViewChanges { rows, finals, deletes: None })
+        Some(ViewChanges {
+            rows,
+            finals,
+            deletes: None,
+        })
     }
 }
 
 fn spot(run: &Run, row: usize) -> Spot {
-    Spot { lane: run.lane, offset: run.offset.0 + (row - run.start) as u64 }
+    Spot {
+        lane: run.lane,
+        offset: run.offset.0 + (row - run.start) as u64,
+    }
 }
 
 impl Task for TransformTask {
@@ -285,7 +376,9 @@ impl Task for TransformTask {
         if let (Some(out), Output::Topic(topic)) = (&mut self.outs.topic, &self.setup.plan.output) {
             derived.push((topic.clone(), out.sync()?));
         }
-        let memo = Memo { watermark: self.mark.clone() };
+        let memo = Memo {
+            watermark: self.mark.clone(),
+        };
         Ok(Prepared {
             changes: TaskChanges {
                 task: self.task,
