@@ -32,40 +32,59 @@ fn main() {
     let host = Host::open(project.clone()).expect("the host opens");
     measure("append (columns in, fsync)", rows, || append(&host, rows));
     drop(host);
-    for node in ["engagement", "engagement_total", "native"] {
-        if node == "native" {
-            continue;
-        }
-        let host = Host::open(project.clone()).expect("the host opens");
-        let options = RunOptions {
-            once: true,
-            workers: 1,
-            nodes: vec![node.into()],
-            ..RunOptions::default()
-        };
-        measure(&format!("run --once {node}"), rows, || {
-            let report = host
-                .run(&options, Some(folder.path().join("cache")))
-                .expect("the run ends");
-            assert!(report.stopped.is_empty(), "{:?}", report.stopped);
-        });
-        for view in host.state().views() {
+    for node in ["engagement", "engagement_total"] {
+        for once in [true, false] {
+            let host = Host::open(project.clone()).expect("the host opens");
+            let options = RunOptions {
+                once,
+                workers: 1,
+                nodes: vec![node.into()],
+                ..RunOptions::default()
+            };
+            let rhythm = if once {
+                "run --once"
+            } else {
+                "continuous, a commit a second:"
+            };
+            measure(&format!("{rhythm} {node}"), rows, || {
+                run(&host, &options, folder.path(), rows)
+            });
+            let views = host.state().views();
+            let view = views
+                .iter()
+                .find(|v| v.spec().name == node)
+                .expect("the node keeps it");
             let state = view.state();
             println!(
-                "    {}: {} rows, {} final, digest {:032x}, {} bytes",
-                view.spec().name,
-                state.rows,
-                state.finals,
-                state.digest,
-                state.bytes
+                "    {} rows, {} final, digest {:032x}",
+                state.rows, state.finals, state.digest
             );
+            println!(
+                "    {} commits, {} MiB of anonymous memory",
+                host.board().commits(),
+                anonymous_mib()
+            );
+            host.state().forget(node).expect("the node is forgotten");
         }
-        println!(
-            "    commits {}, peak memory {} MiB",
-            host.board().commits(),
-            peak_memory_mib()
-        );
     }
+}
+
+/// Runs until every row is taken.
+fn run(host: &Host, options: &RunOptions, folder: &Path, rows: u64) {
+    std::thread::scope(|scope| {
+        if !options.once {
+            scope.spawn(|| {
+                while host.board().rows() < rows {
+                    std::thread::sleep(std::time::Duration::from_millis(5));
+                }
+                host.stopper().stop();
+            });
+        }
+        let report = host
+            .run(options, Some(folder.join("cache")))
+            .expect("the run ends");
+        assert!(report.stopped.is_empty(), "{:?}", report.stopped);
+    });
 }
 
 fn project(folder: &Path, plugins: &Path) -> Project {
@@ -128,7 +147,7 @@ fn cpu_seconds() -> f64 {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a benchmark asks the system")]
-fn peak_memory_mib() -> u64 {
+fn anonymous_mib() -> u64 {
     let status = std::fs::read("/proc/self/status").unwrap_or_default();
     let status = String::from_utf8_lossy(&status);
     let line = status.lines().find(|l| l.starts_with("RssAnon:"));
