@@ -1,2 +1,70 @@
-//! cli
-fn main() {}
+//! The `refrain` binary: what was typed becomes a command, a command becomes requests, and how it ended becomes an exit
+//! code. Data goes to stdout, talk to stderr.
+
+mod args;
+mod cells;
+mod commands;
+mod failure;
+mod link;
+mod project;
+mod show;
+mod socket;
+mod wire;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use args::{Args, Command, PluginCommand, TopicCommand, ViewCommand};
+use failure::Failure;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    start_tracing(args.global.verbose);
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.tell(&args.global);
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+/// `-v` tells what happens, `-vv` in detail, `-vvv` everything; `RUST_LOG` says more exactly.
+fn start_tracing(verbose: u8) {
+    let level = ["warn", "info", "debug", "trace"][usize::from(verbose.min(3))];
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .init();
+}
+
+fn run(args: &Args) -> Result<(), Failure> {
+    let global = &args.global;
+    match &args.command {
+        Command::Init(args) => commands::init::run(args),
+        Command::Check(_) => commands::check::run(global),
+        Command::Status(_) => commands::status::run(global),
+        Command::Run(args) => commands::run::run(global, args),
+        Command::Demo(args) => commands::demo::run(global, args),
+        Command::Plugin(PluginCommand::New(args)) => commands::plugin::new::run(global, args),
+        Command::Plugin(PluginCommand::Build(args)) => commands::plugin::build::run(global, args),
+        Command::Plugin(PluginCommand::Inspect(args)) => {
+            commands::plugin::inspect::run(global, args)
+        }
+        Command::Topic(TopicCommand::List(_)) => commands::topic::list::run(global),
+        Command::Topic(TopicCommand::Describe(args)) => {
+            commands::topic::describe::run(global, args)
+        }
+        Command::Topic(TopicCommand::Append(args)) => commands::topic::append::run(global, args),
+        Command::Topic(TopicCommand::Read(args)) => commands::topic::read::run(global, args),
+        Command::View(ViewCommand::List(_)) => commands::view::list::run(global),
+        Command::View(ViewCommand::Get(args)) => commands::view::get::run(global, args),
+        Command::View(ViewCommand::Scan(args)) => commands::view::scan::run(global, args),
+        Command::View(ViewCommand::Export(args)) => commands::view::export::run(global, args),
+        Command::View(ViewCommand::Digest(args)) => commands::view::digest::run(global, args),
+    }
+}

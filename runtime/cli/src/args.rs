@@ -1,0 +1,100 @@
+//! What can be typed. One definition gives the help texts; what it means is in `commands`.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::commands;
+
+/// How many exit codes there are, for people.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done
+  1    an error that no one expected
+  2    wrong usage, or the pipeline file or the input was refused
+  3    reserved: two versions of a view differ
+  4    a plugin stopped a node
+  5    acknowledged data is damaged
+  6    the data folder is in use by another process
+  7    no space left
+  130  interrupted
+
+Example:
+  refrain demo --dir demo        see it work, on 200,000 real flights";
+
+/// One log, plugins in Wasm, any rhythm, exactly once.
+#[derive(Debug, Parser)]
+#[command(name = "refrain", version, after_help = EXIT_CODES)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Global {
+    /// Folder of the project [default: the nearest parent with a refrain.toml]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) project: Option<PathBuf>,
+    /// Form of what is printed on stdout
+    #[arg(long, global = true, value_enum, default_value = "table")]
+    pub(crate) output: Output,
+    /// Say more on stderr; twice and three times for more
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+/// Form of what is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people
+    Table,
+    /// One JSON document
+    Json,
+    /// CSV with a header line
+    Csv,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Init(commands::init::InitArgs),
+    Check(commands::check::CheckArgs),
+    Status(commands::status::StatusArgs),
+    /// Make, build and look at plugins
+    #[command(subcommand)]
+    Plugin(PluginCommand),
+    /// Append to topics and read them
+    #[command(subcommand)]
+    Topic(TopicCommand),
+    Run(commands::run::RunArgs),
+    /// Read views
+    #[command(subcommand)]
+    View(ViewCommand),
+    Demo(commands::demo::DemoArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PluginCommand {
+    New(commands::plugin::new::NewArgs),
+    Build(commands::plugin::build::BuildArgs),
+    Inspect(commands::plugin::inspect::InspectArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TopicCommand {
+    List(commands::topic::list::ListArgs),
+    Describe(commands::topic::describe::DescribeArgs),
+    Append(commands::topic::append::AppendArgs),
+    Read(commands::topic::read::ReadArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ViewCommand {
+    List(commands::view::list::ListArgs),
+    Get(commands::view::get::GetArgs),
+    Scan(commands::view::scan::ScanArgs),
+    Export(commands::view::export::ExportArgs),
+    Digest(commands::view::digest::DigestArgs),
+}

@@ -1,0 +1,10 @@
+//! One file a verb.
+
+pub(crate) mod check;
+pub(crate) mod demo;
+pub(crate) mod init;
+pub(crate) mod plugin;
+pub(crate) mod run;
+pub(crate) mod status;
+pub(crate) mod topic;
+pub(crate) mod view;

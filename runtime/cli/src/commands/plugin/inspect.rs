@@ -1,0 +1,107 @@
+//! `refrain plugin inspect`
+
+use std::path::{Path, PathBuf};
+
+use refrain_log::schema::Field;
+use refrain_plugin::{About, Host, HostOptions, Plugin, PluginKind};
+
+use crate::args::{Global, Output};
+use crate::cells::Cell;
+use crate::failure::Failure;
+use crate::project;
+use crate::show::{Sheet, seen_enough};
+
+/// Show what a plugin says of itself
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  refrain plugin inspect delays
+  refrain plugin inspect build/delays.wasm --output json")]
+pub(crate) struct InspectArgs {
+    /// Name of a plugin of the project, or a .wasm file
+    plugin: String,
+}
+
+pub(crate) fn run(global: &Global, args: &InspectArgs) -> Result<(), Failure> {
+    let path = match args.plugin.ends_with(".wasm") && Path::new(&args.plugin).is_file() {
+        true => PathBuf::from(&args.plugin),
+        false => project::find(global)?.component(&args.plugin),
+    };
+    let host = Host::new(HostOptions {
+        cache: Some(project::cache()),
+        ..HostOptions::default()
+    })?;
+    let plugin = host.load(&args.plugin, &read(&path)?)?;
+    match global.output {
+        Output::Json => print_json(&plugin),
+        output => print_sheets(&plugin, output),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a user's own file is read")]
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(path).map_err(|e| {
+        Failure::refused(format!(
+            "{}: {e}; build it with `refrain plugin build`, or give the path of a .wasm file",
+            path.display()
+        ))
+    })
+}
+
+fn print_json(plugin: &Plugin) -> Result<(), Failure> {
+    use std::io::Write;
+    let json =
+        serde_json::json!({ "digest": plugin.digest().to_string(), "about": plugin.about() });
+    let text = serde_json::to_string_pretty(&json).map_err(anyhow::Error::from)?;
+    seen_enough(writeln!(std::io::stdout(), "{text}"))
+}
+
+fn print_sheets(plugin: &Plugin, output: Output) -> Result<(), Failure> {
+    let about = plugin.about();
+    eprintln!(
+        "{} {} ({}), {}",
+        about.name,
+        about.version,
+        kind(about),
+        plugin.digest()
+    );
+    if !about.doc.is_empty() {
+        eprintln!("{}", about.doc);
+    }
+    let mut fields = Sheet::new(&["direction", "field", "type", "nullable"]);
+    for (direction, list) in [("reads", &about.inputs), ("writes", &about.outputs)] {
+        for Field {
+            name,
+            kind,
+            nullable,
+        } in list
+        {
+            fields.push(vec![
+                Cell::text(direction),
+                Cell::text(name),
+                Cell::text(kind.name()),
+                Cell::Bool(*nullable),
+            ]);
+        }
+    }
+    fields.print(output)?;
+    if about.settings.is_empty() {
+        return Ok(());
+    }
+    let mut options = Sheet::new(&["option", "type", "default", "meaning"]);
+    for setting in &about.settings {
+        options.push(vec![
+            Cell::text(&setting.name),
+            Cell::text(setting.kind.name()),
+            setting.default.as_ref().map_or(Cell::Null, Cell::text),
+            Cell::text(&setting.doc),
+        ]);
+    }
+    options.print(output)
+}
+
+fn kind(about: &About) -> &'static str {
+    match about.kind {
+        PluginKind::Fold => "fold",
+        PluginKind::Transform => "transform",
+    }
+}

@@ -1,0 +1,12 @@
+//! Plugins: make, build, look at.
+
+pub(crate) mod build;
+pub(crate) mod inspect;
+pub(crate) mod new;
+
+use refrain_engine::host::Project;
+
+/// Folder of a project with its plugins.
+fn folder(project: &Project) -> std::path::PathBuf {
+    project.root().join("plugins")
+}

@@ -1,0 +1,255 @@
+//! `refrain topic append`
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use clap::ValueEnum;
+use indicatif::{ProgressBar, ProgressStyle};
+use refrain_engine::ingest::{self, DecodeOptions, Decoded, Decoder, Format};
+use refrain_engine::pipeline::SourceTopic;
+use refrain_log::log::Undecoded;
+
+use super::feed::Feed;
+use crate::args::{Global, Output};
+use crate::failure::Failure;
+use crate::link::Link;
+use crate::project;
+use crate::show::grouped;
+
+/// Rows decoded at a time.
+const BATCH_ROWS: usize = 16_384;
+/// Decoded batches that wait for the log.
+const BATCHES_AHEAD: usize = 3;
+/// Rows that did not decode which are told one by one.
+const TOLD_MAX: u64 = 10;
+
+/// Append rows to a source topic; what it acknowledges is on disk
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  refrain topic append flights flights.parquet
+  refrain topic append events 1.csv 2.csv --producer import-7     safe to repeat after any interruption
+  tail -f events.jsonl | refrain topic append events --format jsonl
+
+CSV needs a header line; columns are found by name. An empty cell is null where the
+field allows null, and the empty text in a text field that does not; \"\" is always the
+empty text. Times are ISO 8601 (without a zone: UTC), or integers in the unit that the
+schema declares: timestamp(ms). Bytes are base64. Rows that do not decode go to
+TOPIC.rejected with line and reason.")]
+pub(crate) struct AppendArgs {
+    /// Name of the topic
+    topic: String,
+    /// Files, or - for stdin
+    #[arg(default_value = "-")]
+    files: Vec<PathBuf>,
+    /// Format of the input [default: by the file's ending]
+    #[arg(long, value_enum)]
+    format: Option<FormatName>,
+    /// Name under which this input is counted: the same input again adds nothing twice
+    #[arg(long, value_name = "NAME")]
+    producer: Option<String>,
+    /// Refuse the input at the first row that does not decode
+    #[arg(long)]
+    strict: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum FormatName {
+    Jsonl,
+    Csv,
+    Parquet,
+}
+
+/// What the decoding thread hands over.
+struct Piece {
+    input: String,
+    decoded: Decoded,
+    /// Bytes of all input read so far.
+    bytes_read: u64,
+}
+
+pub(crate) fn run(global: &Global, args: &AppendArgs) -> Result<(), Failure> {
+    let project = project::find(global)?;
+    let topic = project::source_topic(&project.declaration()?, &args.topic)?;
+    let inputs = inputs(args)?;
+    let schema = topic.spec.schema.clone();
+    let mut link = Link::open(&project)?;
+    let mut feed = Feed::new(&mut link, &args.topic, schema, args.producer.clone());
+    let bar = bar(&inputs);
+    let pieces = decode_ahead(inputs, topic);
+    let outcome = feed_all(&mut feed, &pieces, args, &bar);
+    // What is under way is known before anything is said, also after an error.
+    let settled = feed.settle();
+    bar.finish_and_clear();
+    report(global, args, &feed);
+    outcome.and(settled).map_err(|failure| Failure {
+        message: format!(
+            "{}; input is acknowledged up to row {}",
+            failure.message,
+            grouped(feed.acknowledged_row)
+        ),
+        ..failure
+    })
+}
+
+fn feed_all(
+    feed: &mut Feed,
+    pieces: &Receiver<Result<Piece, Failure>>,
+    args: &AppendArgs,
+    bar: &ProgressBar,
+) -> Result<(), Failure> {
+    let mut told = 0;
+    for piece in pieces {
+        let Piece {
+            input,
+            decoded,
+            bytes_read,
+        } = piece?;
+        for note in &decoded.notes {
+            bar.suspend(|| eprintln!("note: {input}: {note}"));
+        }
+        if let (true, Some(row)) = (args.strict, decoded.undecoded.first()) {
+            return Err(Failure::refused(format!(
+                "{input}, line {}: {}",
+                row.line, row.reason
+            )));
+        }
+        bar.suspend(|| tell_undecoded(&input, &decoded.undecoded, &mut told, &args.topic));
+        feed.send(&input, decoded)?;
+        bar.set_position(bytes_read);
+    }
+    Ok(())
+}
+
+fn tell_undecoded(input: &str, undecoded: &[Undecoded], told: &mut u64, topic: &str) {
+    for row in undecoded {
+        if *told < TOLD_MAX {
+            eprintln!("rejected: {input}, line {}: {}", row.line, row.reason);
+        } else if *told == TOLD_MAX {
+            eprintln!("rejected: more rows; read them with `refrain topic read {topic}.rejected`");
+        }
+        *told += 1;
+    }
+}
+
+fn report(global: &Global, args: &AppendArgs, feed: &Feed) {
+    let done = &feed.appended;
+    if global.output == Output::Json {
+        let answer = serde_json::json!({
+            "topic": args.topic,
+            "rows": done.rows,
+            "duplicates": done.duplicates,
+            "rejected": done.rejected,
+            "sequence": done.sequence.0,
+            "acknowledged_row": feed.acknowledged_row,
+        });
+        println!("{answer}");
+    }
+    let duplicates = match done.duplicates {
+        0 => String::new(),
+        n => format!(", {} were there already", grouped(n)),
+    };
+    let rejected = match done.rejected {
+        0 => String::new(),
+        n => format!(", {} rejected (see {}.rejected)", grouped(n), args.topic),
+    };
+    eprintln!(
+        "{}: {} rows appended{duplicates}{rejected}; all input up to row {} is acknowledged",
+        args.topic,
+        grouped(done.rows),
+        grouped(feed.acknowledged_row)
+    );
+}
+
+/// Each input with its format; `-` needs one that is named.
+fn inputs(args: &AppendArgs) -> Result<Vec<(PathBuf, Format)>, Failure> {
+    let named = args.format.map(|format| match format {
+        FormatName::Jsonl => Format::Jsonl,
+        FormatName::Csv => Format::Csv,
+        FormatName::Parquet => Format::Parquet,
+    });
+    let with_format = |path: &PathBuf| {
+        let format = named.or_else(|| Format::of(path));
+        let format = format.ok_or_else(|| {
+            Failure::refused(format!(
+                "{}: which format? Give --format jsonl, csv or parquet",
+                path.display()
+            ))
+        });
+        format.map(|format| (path.clone(), format))
+    };
+    args.files.iter().map(with_format).collect()
+}
+
+/// A bar over the bytes of the input, on a terminal.
+fn bar(inputs: &[(PathBuf, Format)]) -> ProgressBar {
+    let sizes: Option<u64> = inputs
+        .iter()
+        .map(|(path, _)| std::fs::metadata(path).ok().map(|m| m.len()))
+        .sum();
+    let (true, Some(bytes)) = (std::io::stderr().is_terminal(), sizes) else {
+        return ProgressBar::hidden();
+    };
+    let style =
+        ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta}");
+    ProgressBar::new(bytes).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+/// Decodes on a thread of its own, a few batches ahead of the log.
+fn decode_ahead(
+    inputs: Vec<(PathBuf, Format)>,
+    topic: SourceTopic,
+) -> Receiver<Result<Piece, Failure>> {
+    let (sender, pieces) = sync_channel(BATCHES_AHEAD);
+    std::thread::spawn(move || {
+        if let Err(failure) = decode_all(&inputs, &topic, &sender) {
+            // Nobody listens when the log refused an earlier batch.
+            let _ = sender.send(Err(failure));
+        }
+    });
+    pieces
+}
+
+fn decode_all(
+    inputs: &[(PathBuf, Format)],
+    topic: &SourceTopic,
+    sender: &SyncSender<Result<Piece, Failure>>,
+) -> Result<(), Failure> {
+    let schema = Arc::new(topic.spec.schema.clone());
+    let mut next_row = 1;
+    let mut bytes_before = 0;
+    for (path, format) in inputs {
+        let input = path.display().to_string();
+        let options = DecodeOptions {
+            schema: Arc::clone(&schema),
+            units: topic.units.clone(),
+            input: input.clone(),
+            first_row: next_row,
+        };
+        let mut decoder = open(path, *format, options)?;
+        let mut bytes_in_file = 0;
+        while let Some(decoded) = decoder.next(BATCH_ROWS)? {
+            next_row += decoded.row_numbers.len() as u64 + decoded.undecoded.len() as u64;
+            bytes_in_file = decoded.bytes_read;
+            let bytes_read = bytes_before + bytes_in_file;
+            let piece = Piece {
+                input: input.clone(),
+                decoded,
+                bytes_read,
+            };
+            if sender.send(Ok(piece)).is_err() {
+                return Ok(());
+            }
+        }
+        bytes_before += bytes_in_file;
+    }
+    Ok(())
+}
+
+fn open(path: &Path, format: Format, options: DecodeOptions) -> Result<Box<dyn Decoder>, Failure> {
+    Ok(match path == Path::new("-") {
+        true => ingest::decode_stream(format, Box::new(std::io::stdin()), options)?,
+        false => ingest::decode_file(format, path, options)?,
+    })
+}

@@ -1,0 +1,46 @@
+//! `refrain view digest`
+
+use super::{hex, views};
+use crate::args::Global;
+use crate::cells::Cell;
+use crate::failure::Failure;
+use crate::link::Link;
+use crate::project;
+use crate::show::Sheet;
+
+/// Print the digest of a view: equal digests, equal rows
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  refrain view digest delays --output json")]
+pub(crate) struct DigestArgs {
+    /// Name of the view
+    view: String,
+}
+
+pub(crate) fn run(global: &Global, args: &DigestArgs) -> Result<(), Failure> {
+    let mut link = Link::open(&project::find(global)?)?;
+    let views = views(&mut link)?;
+    let Some(view) = views.iter().find(|v| v.name == args.view) else {
+        let names: Vec<&str> = views.iter().map(|v| v.name.as_str()).collect();
+        let message = match names.is_empty() {
+            true => format!(
+                "there is no view {}: no node has run yet; start with `refrain run --once`",
+                args.view
+            ),
+            false => format!(
+                "there is no view {}; there are: {}",
+                args.view,
+                names.join(", ")
+            ),
+        };
+        return Err(Failure::refused(message));
+    };
+    let mut sheet = Sheet::new(&["view", "digest", "rows", "final", "cut"]);
+    sheet.push(vec![
+        Cell::text(&view.name),
+        Cell::text(hex(view.state.digest)),
+        Cell::count(view.state.rows),
+        Cell::count(view.state.finals),
+        Cell::count(view.state.cut.0),
+    ]);
+    sheet.print(global.output)
+}
