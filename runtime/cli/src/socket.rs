@@ -3,9 +3,11 @@
 //! Appends of one connection are handed to the log in the order in which they come and are answered in that order, several
 //! under way at once. A malformed frame is answered with what is wrong, and ends that connection only.
 
+use std::fs::File;
 use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream as StdStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use refrain_engine::host::Host;
@@ -22,6 +24,32 @@ use crate::wire::{self, FRAME_BYTES_MAX};
 /// Requests of one connection under way at once.
 const UNDER_WAY_MAX: usize = 8;
 
+/// Longest path that the system takes for a socket, with room to spare.
+const PATH_BYTES_MAX: usize = 100;
+
+/// A path that is short enough for a socket: through an open folder when its own is too long. The folder stays open as
+/// long as the path is used.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a folder is opened for its number, nothing is read"
+)]
+fn short(path: &Path) -> std::io::Result<(PathBuf, Option<File>)> {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+        return Ok((path.to_path_buf(), None));
+    };
+    if path.as_os_str().len() <= PATH_BYTES_MAX {
+        return Ok((path.to_path_buf(), None));
+    }
+    let folder = File::open(folder)?;
+    let number = folder.as_raw_fd();
+    Ok((
+        Path::new("/proc/self/fd")
+            .join(number.to_string())
+            .join(name),
+        Some(folder),
+    ))
+}
+
 /// Takes the socket's place: the caller holds the folder's lock, so that what is there is left over.
 #[expect(clippy::disallowed_methods, reason = "a socket is no stored data")]
 pub(crate) fn bind(path: &Path) -> Result<UnixListener, Failure> {
@@ -30,7 +58,8 @@ pub(crate) fn bind(path: &Path) -> Result<UnixListener, Failure> {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(told(e)),
         _ => {}
     }
-    UnixListener::bind(path).map_err(told)
+    let (short, _folder) = short(path).map_err(told)?;
+    UnixListener::bind(short).map_err(told)
 }
 
 /// Serves connections until the task is dropped.
@@ -164,7 +193,8 @@ pub(crate) struct Client(StdStream);
 impl Client {
     /// Connects to a running host.
     pub(crate) fn connect(path: &Path) -> std::io::Result<Self> {
-        StdStream::connect(path).map(Self)
+        let (short, _folder) = short(path)?;
+        StdStream::connect(short).map(Self)
     }
 
     /// Sends a request without waiting for its answer.
@@ -200,4 +230,27 @@ fn gone(error: &std::io::Error) -> Failure {
         1,
         format!("the running host went away ({error}); run the command again"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_path_is_reached_through_its_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let deep = folder.path().join("d".repeat(120));
+        std::fs::create_dir(&deep).unwrap();
+        let path = deep.join("control.sock");
+        let (short, _folder) = short(&path).unwrap();
+        let _listener = std::os::unix::net::UnixListener::bind(short).unwrap();
+        assert!(path.exists());
+        assert!(Client::connect(&path).is_ok());
+    }
+
+    #[test]
+    fn an_announced_length_has_a_limit() {
+        assert!(checked_length(u32::MAX.to_le_bytes()).is_err());
+        assert_eq!(checked_length(7_u32.to_le_bytes()), Ok(7));
+    }
 }

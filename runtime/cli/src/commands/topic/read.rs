@@ -43,7 +43,7 @@ fn parse_from(text: &str) -> Result<From, String> {
     }
     let time = ingest::parse_timestamp(text);
     time.map(|us| From::Time(Timestamp(us))).ok_or_else(|| {
-        "write an offset such as 1000, or a time such as 2001-01-15T00:00:00Z".into()
+        "write an offset such as 1000, or a time such as 2001-01-06T00:00:00Z".into()
     })
 }
 

@@ -11,7 +11,7 @@ use crate::project;
 /// Print the rows of a view that have this key
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  refrain view get delays ORD 2001-01-15
+  refrain view get delays ORD 2001-01-06
   refrain view get delays ORD                all rows whose first key field is ORD
 
 `@final` tells whether the row's window is closed. Exit code 2 when there is no such row.")]
