@@ -290,15 +290,22 @@ impl Host {
             self.state.forget(name)?;
         }
         let mut nodes: Vec<(Node, Upstream)> = Vec::new();
+        let mut refused = Vec::new();
         for (planned, plugin) in plan.nodes.iter().zip(plugins) {
-            self.declare(planned)?;
             if !chosen.contains(&planned.name) {
                 continue;
             }
             let upstream = self.upstream(&plan, planned, &nodes);
-            let setup = self.setup(planned, plugin)?;
-            self.board.phase(&planned.name, Phase::Running);
-            nodes.push((Node::recover(setup, &self.log, &self.state)?, upstream));
+            match self.node(planned, plugin) {
+                Ok(node) => {
+                    self.board.phase(&planned.name, Phase::Running);
+                    nodes.push((node, upstream));
+                }
+                Err(error) => {
+                    self.board.stopped(&planned.name, &error);
+                    refused.push((planned.name.clone(), error));
+                }
+            }
         }
         self.running.store(true, Ordering::SeqCst);
         let interval = Duration::from_micros(plan.commit_interval_us.max(0) as u64);
@@ -312,7 +319,16 @@ impl Host {
             self.events.clone(),
         );
         self.running.store(false, Ordering::SeqCst);
-        report
+        report.map(|mut report| {
+            report.stopped.splice(0..0, refused);
+            report
+        })
+    }
+
+    /// A node where its last commit left it. Its input is declared by now: nodes come after what they read.
+    fn node(&self, planned: &PlannedNode, plugin: Plugin) -> Result<Node> {
+        self.declare(planned)?;
+        Node::recover(self.setup(planned, plugin)?, &self.log, &self.state)
     }
 
     fn declare(&self, node: &PlannedNode) -> Result<()> {

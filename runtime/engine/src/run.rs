@@ -439,9 +439,9 @@ impl<'a> Run<'a> {
         let actor = &mut self.actors[place];
         let rows: u64 = prepared.iter().map(|p| p.counts.rows).sum();
         let commit = actor.node.commit(cut, prepared);
-        self.board.committed(&commit, rows);
         self.state.commit(vec![commit])?;
         actor.node.committed_at(cut);
+        self.board.committed(&actor.node.setup.plan.name, rows);
         Ok(())
     }
 

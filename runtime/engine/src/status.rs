@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use refrain_log::ids::{Sequence, Timestamp};
-use refrain_state::commit::NodeCommit;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
@@ -85,9 +84,9 @@ impl StatusBoard {
         self.phase(node, Phase::Waiting(error.to_string()));
     }
 
-    /// A node commits.
-    pub fn committed(&self, commit: &NodeCommit, rows: u64) {
-        self.phase(&commit.node, Phase::Running);
+    /// A node has committed, this many rows further on.
+    pub fn committed(&self, node: &str, rows: u64) {
+        self.phase(node, Phase::Running);
         self.rows
             .fetch_add(rows, std::sync::atomic::Ordering::Relaxed);
         self.commits

@@ -106,26 +106,23 @@ impl TransformTask {
         if self.suspicion.is_empty() {
             return (rows_max, true);
         }
-        let at = |row: usize| {
-            spot(
-                batch
-                    .runs
-                    .iter()
-                    .find(|r| row < r.end)
-                    .expect("rows are in runs"),
-                row,
-            )
-        };
+        let run_of = |row: usize| batch.runs.partition_point(|run| run.end <= row);
+        let at = |row: usize| spot(&batch.runs[run_of(row)], row);
         if let Some(reason) = self.suspicion.poison.get(&at(from)) {
-            let index = batch.runs.partition_point(|run| run.end <= from);
+            let index = run_of(from);
             let partition = self.lanes[batch.runs[index].lane];
             self.outs
                 .rejected
                 .push(batch, index, from, partition, reason.clone());
             return (1, false);
         }
-        // While rows are pinned down, each is alone in its call.
-        (1, true)
+        let alone = |row: &usize| {
+            self.suspicion.suspects(at(*row)) || self.suspicion.poison.contains_key(&at(*row))
+        };
+        let until = (from..from + rows_max)
+            .find(alone)
+            .unwrap_or(from + rows_max);
+        ((until - from).max(1), true)
     }
 
     fn call(

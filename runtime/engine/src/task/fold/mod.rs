@@ -1,0 +1,415 @@
+//! The fold task: rows into slots, windows closed by the watermark, totals and open windows shown at each commit.
+
+mod core;
+mod pin;
+mod show;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use refrain_log::ids::{Offset, Sequence};
+use refrain_plugin::{Entries, Input, Instance, States};
+use refrain_state::commit::TaskChanges;
+use refrain_state::store::Spans;
+
+use self::core::{Call, Core, Here};
+use self::pin::Care;
+use super::letters::Letters;
+use super::out::Out;
+use super::slots::{BatchKeys, Slots};
+use super::{Counts, Failure, Memo, NodeSetup, Prepared, Spot, Suspicion, Task};
+use crate::error::{Error, Result};
+use crate::input::{Batch, Reader, Run};
+use crate::keys;
+use crate::pipeline::Output;
+use crate::watermark::Watermark;
+use crate::window::Tumbling;
+
+/// Rows asked of the reader at once: enough to fill the largest call many times over.
+const BATCH_ROWS: usize = 16_384;
+
+/// Where a fold task begins: what the last commit says of it.
+pub struct FoldStart {
+    /// What the task remembered.
+    pub memo: Option<Memo>,
+    /// Its states.
+    pub states: Vec<(Box<[u8]>, Box<[u8]>)>,
+    /// What is known of rows that trap.
+    pub suspicion: Suspicion,
+}
+
+/// The writing ends of a fold task.
+pub struct FoldOuts {
+    /// Closed windows, when they go to a topic.
+    pub topic: Option<Out>,
+    /// `<node>.late`, of a windowed node.
+    pub late: Option<Letters>,
+    /// `<node>.rejected`.
+    pub rejected: Letters,
+}
+
+/// A fold on one partition of its key.
+pub struct FoldTask {
+    setup: Arc<NodeSetup>,
+    task: u32,
+    lanes: Vec<u32>,
+    reader: Reader,
+    instance: Instance,
+    core: Core,
+    outs: FoldOuts,
+    suspicion: Suspicion,
+    counts: Counts,
+    ends: BTreeMap<usize, Offset>,
+    /// View rows of closed windows since the last commit.
+    closed: Vec<RecordBatch>,
+    /// Keys of closed windows for which the plugin shows no row.
+    hidden: Vec<RecordBatch>,
+    /// Store keys of closed windows since the last commit.
+    deleted: Spans,
+}
+
+impl FoldTask {
+    /// Opens the task where its last commit left it.
+    pub fn open(
+        setup: Arc<NodeSetup>,
+        task: u32,
+        reader: Reader,
+        outs: FoldOuts,
+        start: FoldStart,
+    ) -> Result<Self> {
+        let plan = &setup.plan;
+        let lanes = setup.lanes(task);
+        let fields = plan.key.iter().map(|k| {
+            plan.input_schema
+                .field(k)
+                .expect("keys are checked")
+                .clone()
+        });
+        let windows = plan
+            .window
+            .as_ref()
+            .map(|w| Tumbling::new(w.size_us, w.lateness_us));
+        let mark = start
+            .memo
+            .map_or_else(|| Watermark::new(lanes.len()), |memo| memo.watermark);
+        let instance = setup
+            .plugin
+            .instantiate(&plan.options, plan.limits)
+            .map_err(|f| setup.fault(f, None))?;
+        let mut task = FoldTask {
+            core: Core::new(windows, mark, Slots::new(fields.collect())),
+            task,
+            lanes,
+            reader,
+            instance,
+            outs,
+            suspicion: start.suspicion,
+            counts: Counts::default(),
+            ends: BTreeMap::new(),
+            closed: Vec::new(),
+            hidden: Vec::new(),
+            deleted: Spans::default(),
+            setup,
+        };
+        task.restore(&start.states)?;
+        Ok(task)
+    }
+
+    fn restore(&mut self, states: &[(Box<[u8]>, Box<[u8]>)]) -> Result<()> {
+        for block in states.chunks(self.setup.plan.call_rows) {
+            let mut slots = Vec::with_capacity(block.len());
+            let mut saved = States::default();
+            for (key, state) in block {
+                let (window, key) = match self.core.windows {
+                    Some(_) => {
+                        let (window, key) = key
+                            .split_first_chunk()
+                            .expect("a windowed state key begins with its window");
+                        (keys::from_sortable(*window), key)
+                    }
+                    None => (0, &**key),
+                };
+                let place = self.core.table(window);
+                slots.push(self.core.slots.restore(&mut self.core.tables[place], key));
+                saved.push(state);
+            }
+            self.instance
+                .restore(&slots, &saved)
+                .map_err(|f| self.setup.fault(f, None))?;
+        }
+        self.core.slots.fresh.clear();
+        Ok(())
+    }
+
+    fn take(&mut self, batch: &Batch) -> Result<(), Failure> {
+        let keys = self.core.slots.batch_keys(&batch.keys);
+        self.core.call = Call::default();
+        for run in 0..batch.runs.len() {
+            if self.core.windows.is_some() {
+                self.take_windowed(batch, run, &keys)?;
+            } else {
+                self.take_total(batch, run, &keys)?;
+            }
+            self.counts.frames += 1;
+            let run = &batch.runs[run];
+            self.ends.insert(
+                run.lane,
+                Offset(run.offset.0 + (run.end - run.start) as u64),
+            );
+        }
+        self.flush(batch)?;
+        self.counts.rows += batch.rows as u64;
+        if let Some(late) = &mut self.outs.late {
+            late.end_batch(batch)?;
+        }
+        self.outs.rejected.end_batch(batch)?;
+        Ok(())
+    }
+
+    /// Rows of one frame into running totals.
+    fn take_total(
+        &mut self,
+        batch: &Batch,
+        index: usize,
+        keys: &BatchKeys<'_>,
+    ) -> Result<(), Failure> {
+        let run = batch.runs[index];
+        let careful = !self.suspicion.is_empty();
+        let place = self.core.table(0);
+        for row in run.start..run.end {
+            let care = if careful {
+                self.careful(batch, index, row)?
+            } else {
+                Care::None
+            };
+            if matches!(care, Care::Skip) {
+                continue;
+            }
+            let slot = self.core.touch(place, keys, row);
+            self.core.call.take(slot);
+            if matches!(care, Care::Alone) || self.core.call.count >= self.setup.plan.call_rows {
+                self.flush(batch)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Rows of one frame into windows.
+    fn take_windowed(
+        &mut self,
+        batch: &Batch,
+        index: usize,
+        keys: &BatchKeys<'_>,
+    ) -> Result<(), Failure> {
+        let run = batch.runs[index];
+        let windows = self.core.windows.expect("called for windowed nodes");
+        let careful = !self.suspicion.is_empty();
+        let derived = self.setup.plan.input_derived;
+        let before = self.core.mark.current().0;
+        let mut running =
+            self.core
+                .mark
+                .begin(run.lane, run.append_time, run.data, self.setup.plan.idle_us);
+        self.close_passed(batch, &running, 0, before)?;
+        let mut here = Here::NOWHERE;
+        for row in run.start..run.end {
+            if derived {
+                let before = running.current;
+                running.advance(batch.watermarks[row]);
+                if running.current >= self.core.next_close {
+                    self.close_passed(batch, &running, batch.origin_rows[row], before)?;
+                    here = Here::NOWHERE;
+                }
+            }
+            let time = batch.time(&run, row);
+            let care = if careful {
+                self.careful(batch, index, row)?
+            } else {
+                Care::None
+            };
+            // A row that is not taken moves time all the same.
+            if !matches!(care, Care::Skip) {
+                here.go(&windows, time);
+                if here.window < self.core.first_open {
+                    self.late(batch, index, row, time, running.current);
+                } else {
+                    let place = match here.place {
+                        Some(place) => place,
+                        None => *here.place.insert(self.core.table(here.window)),
+                    };
+                    let slot = self.core.touch(place, keys, row);
+                    self.core.call.take(slot);
+                }
+                if matches!(care, Care::Alone) || self.core.call.count >= self.setup.plan.call_rows
+                {
+                    self.flush(batch)?;
+                }
+            }
+            if !derived {
+                let before = running.current;
+                running.advance(time.saturating_sub(self.setup.plan.disorder_us));
+                if running.current >= self.core.next_close {
+                    self.close_passed(batch, &running, batch.origin_row(&run, row), before)?;
+                    here = Here::NOWHERE;
+                }
+            }
+        }
+        if derived {
+            let before = running.current;
+            running.advance(run.watermark);
+            self.close_passed(batch, &running, u32::MAX, before)?;
+        }
+        self.core.mark.end(run.lane, running);
+        if let Some(out) = &mut self.outs.topic {
+            out.end_run(&run, running.current)?;
+        }
+        Ok(())
+    }
+
+    fn late(&mut self, batch: &Batch, index: usize, row: usize, time: i64, watermark: i64) {
+        self.core.call.skip();
+        self.counts.late += 1;
+        let reason = format!(
+            "late: event time {time} µs is in a window that was closed at watermark {watermark} µs"
+        );
+        let partition = self.lanes[batch.runs[index].lane];
+        let late = self
+            .outs
+            .late
+            .as_mut()
+            .expect("a windowed node has a topic for late rows");
+        late.push(batch, index, row, partition, reason);
+    }
+
+    /// Hands the collected rows to the plugin.
+    fn flush(&mut self, batch: &Batch) -> Result<(), Failure> {
+        let call = &self.core.call;
+        if call.slots.is_empty() {
+            self.core.call.next();
+            return Ok(());
+        }
+        let alone = !self.suspicion.is_empty() && self.is_suspect_alone(batch);
+        let before = if alone {
+            Some(self.states_before()?)
+        } else {
+            None
+        };
+        let call = &self.core.call;
+        let input = Input {
+            columns: &batch.columns,
+            start: call.from,
+            count: call.count,
+        };
+        let entries = Entries {
+            rows: if call.sparse { &call.rows } else { &[] },
+            slots: &call.slots,
+        };
+        match self.instance.update(input, entries) {
+            Ok(rejects) if rejects.is_empty() => {}
+            Ok(rejects) => {
+                let rows: Vec<(usize, String)> = rejects
+                    .into_iter()
+                    .map(|r| (call.from + r.row as usize, r.reason))
+                    .collect();
+                self.reject(batch, rows)?;
+            }
+            Err(fault) => return Err(self.failed(batch, fault, before)),
+        }
+        self.core.slots.fresh.clear();
+        self.core.call.next();
+        Ok(())
+    }
+
+    /// Dead-letters rejected rows and takes back slots that only they would have begun.
+    fn reject(&mut self, batch: &Batch, rejects: Vec<(usize, String)>) -> Result<(), Failure> {
+        let rejected: Vec<usize> = rejects.iter().map(|r| r.0).collect();
+        let mut kept: Vec<u32> = Vec::new();
+        for (row, slot) in self.core.call.entries() {
+            if rejected.binary_search(&row).is_err() {
+                kept.push(slot);
+            }
+        }
+        kept.sort_unstable();
+        let fresh = std::mem::take(&mut self.core.slots.fresh);
+        let unborn: Vec<u32> = fresh
+            .into_iter()
+            .filter(|s| kept.binary_search(s).is_err())
+            .collect();
+        if !unborn.is_empty() {
+            self.instance
+                .release(&unborn)
+                .map_err(|f| self.setup.fault(f, None))?;
+            for slot in unborn {
+                let place = self.core.table(self.core.slots.get(slot).window);
+                self.core.slots.forget(&mut self.core.tables[place], slot);
+            }
+        }
+        for (row, reason) in rejects {
+            let index = batch.runs.partition_point(|run| run.end <= row);
+            let partition = self.lanes[batch.runs[index].lane];
+            self.outs
+                .rejected
+                .push(batch, index, row, partition, reason);
+        }
+        Ok(())
+    }
+}
+
+fn spot(run: &Run, row: usize) -> Spot {
+    Spot {
+        lane: run.lane,
+        offset: run.offset.0 + (row - run.start) as u64,
+    }
+}
+
+impl Task for FoldTask {
+    fn advance(&mut self, cut: Sequence) -> Result<(), Failure> {
+        while let Some(batch) = self.reader.next(cut, BATCH_ROWS)? {
+            self.take(&batch)?;
+        }
+        Ok(())
+    }
+
+    fn prepare(&mut self) -> Result<Prepared, Failure> {
+        let (state, view) = self.changes()?;
+        let node = &self.setup.plan.name;
+        self.counts.rejected = self.outs.rejected.take_count();
+        let mut derived = vec![(format!("{node}.rejected"), self.outs.rejected.sync()?)];
+        if let Some(late) = &mut self.outs.late {
+            derived.push((format!("{node}.late"), late.sync()?));
+        }
+        if let (Some(out), Output::Topic(topic)) = (&mut self.outs.topic, &self.setup.plan.output) {
+            derived.push((topic.clone(), out.sync()?));
+        }
+        let memo = Memo {
+            watermark: self.core.mark.clone(),
+        };
+        Ok(Prepared {
+            changes: TaskChanges {
+                task: self.task,
+                state,
+                view,
+                memo: refrain_log::codec::encode(&memo),
+            },
+            derived,
+            counts: std::mem::take(&mut self.counts),
+            watermark: self.core.mark.current(),
+            ends: std::mem::take(&mut self.ends),
+        })
+    }
+
+    fn publish(&mut self) {
+        self.outs.late.as_mut().map(Letters::publish);
+        self.outs.rejected.publish();
+        if let Some(out) = &mut self.outs.topic {
+            out.publish();
+        }
+    }
+
+    fn rollback(&mut self) -> Result<(), Error> {
+        self.outs.late.as_mut().map_or(Ok(()), Letters::rollback)?;
+        self.outs.rejected.rollback()?;
+        self.outs.topic.as_mut().map_or(Ok(()), Out::rollback)
+    }
+}
