@@ -47,9 +47,9 @@ pub enum Error {
         /// Node.
         node: String,
         /// Rows of the failed call, when it had rows.
-        place: Option<Place>,
+        place: Option<Box<Place>>,
         /// What the plugin did.
-        fault: Fault,
+        fault: Box<Fault>,
     },
     /// A component cannot be loaded.
     #[error(transparent)]

@@ -267,10 +267,10 @@ impl Reader {
     fn first_lane(&mut self, cut: Sequence) -> Result<Option<usize>> {
         let mut first: Option<(Sequence, usize)> = None;
         for (i, lane) in self.lanes.iter_mut().enumerate() {
-            if let Some(sequence) = lane.load(&self.fields, self.derived, self.after, cut)? {
-                if first.is_none_or(|f| (sequence, i) < f) {
-                    first = Some((sequence, i));
-                }
+            if let Some(sequence) = lane.load(&self.fields, self.derived, self.after, cut)?
+                && first.is_none_or(|f| (sequence, i) < f)
+            {
+                first = Some((sequence, i));
             }
         }
         Ok(first.map(|f| f.1))

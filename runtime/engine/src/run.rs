@@ -19,6 +19,10 @@ use crate::task::{Failure, Prepared};
 use crate::workers::{self, Done, Work};
 
 /// What the deciding thread waits for.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a handful is under way at a time"
+)]
 pub enum Event {
     /// A task came back.
     Done(Done),

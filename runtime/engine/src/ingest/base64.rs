@@ -23,7 +23,7 @@ pub fn encode(bytes: &[u8]) -> String {
 /// Appends the bytes of a base64 text to `out`; `None`, and `out` of any length, when it is none.
 pub fn decode(text: &[u8], out: &mut Vec<u8>) -> Option<()> {
     let digits = match text {
-        [rest @ .., b'=', b'='] | [rest @ .., b'='] if text.len() % 4 == 0 => rest,
+        [rest @ .., b'=', b'='] | [rest @ .., b'='] if text.len().is_multiple_of(4) => rest,
         _ => text,
     };
     for part in digits.chunks(4) {

@@ -68,7 +68,7 @@ impl Suspicion {
 #[derive(Debug)]
 pub enum Failure {
     /// A call trapped: open again and take these rows one by one.
-    Suspect(Vec<Spots>, Error),
+    Suspect(Vec<Spots>, Box<Error>),
     /// This row trapped twice: open again and dead-letter it.
     Poison(Spot, String),
     /// Anything else: the node stops (or waits, when there is no space).
@@ -106,8 +106,8 @@ impl NodeSetup {
     pub fn fault(&self, fault: Fault, place: Option<Place>) -> Error {
         Error::Fault {
             node: self.plan.name.clone(),
-            place,
-            fault,
+            place: place.map(Box::new),
+            fault: Box::new(fault),
         }
     }
 }

@@ -69,6 +69,11 @@ impl Table {
         self.ints.len() + self.spans.len()
     }
 
+    /// Whether there is no pair.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// All slots, in no order that may decide anything.
     pub fn slots(&self) -> Vec<u32> {
         self.ints
@@ -383,7 +388,7 @@ mod tests {
         let keys = slots.batch_keys(&columns);
         let slot = slots.touch(&mut table, &keys, 0);
         slots.forget(&mut table, slot);
-        assert_eq!(table.len(), 0);
+        assert!(table.is_empty());
         assert_eq!(slots.touch(&mut table, &keys, 1), slot);
     }
 }

@@ -188,7 +188,7 @@ impl TransformTask {
             offset: spots[0].offsets.start,
         };
         if count > 1 || !self.suspicion.suspects(first) {
-            return Failure::Suspect(spots, self.setup.fault(fault, place));
+            return Failure::Suspect(spots, Box::new(self.setup.fault(fault, place)));
         }
         let plan = &self.setup.plan;
         let again = self

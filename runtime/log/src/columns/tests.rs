@@ -1,3 +1,5 @@
+//! The layout of columns: what is written is read back, canonical, and damage is found.
+
 use std::sync::Arc;
 
 use arrow_array::{

@@ -1,3 +1,5 @@
+//! Laws of the digest: order of rows, of fields and added nulls change nothing; any value changes it.
+
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray};

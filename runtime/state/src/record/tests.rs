@@ -1,3 +1,5 @@
+//! Laws of the records: what is written is read back, and other bytes are refused.
+
 use arrow_array::Array;
 use arrow_array::cast::AsArray;
 use proptest::prelude::*;

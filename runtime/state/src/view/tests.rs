@@ -1,3 +1,5 @@
+//! Views as readers see them: whole, at one commit, while a writer goes on.
+
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow_array::cast::AsArray;

@@ -29,12 +29,15 @@ use crate::window::Tumbling;
 /// Rows asked of the reader at once: enough to fill the largest call many times over.
 const BATCH_ROWS: usize = 16_384;
 
+/// Key, behind its window when there are windows, and the state that the plugin saved.
+pub type KeyedState = (Box<[u8]>, Box<[u8]>);
+
 /// Where a fold task begins: what the last commit says of it.
 pub struct FoldStart {
     /// What the task remembered.
     pub memo: Option<Memo>,
     /// Its states.
-    pub states: Vec<(Box<[u8]>, Box<[u8]>)>,
+    pub states: Vec<KeyedState>,
     /// What is known of rows that trap.
     pub suspicion: Suspicion,
 }
@@ -116,7 +119,7 @@ impl FoldTask {
         Ok(task)
     }
 
-    fn restore(&mut self, states: &[(Box<[u8]>, Box<[u8]>)]) -> Result<()> {
+    fn restore(&mut self, states: &[KeyedState]) -> Result<()> {
         for block in states.chunks(self.setup.plan.call_rows) {
             let mut slots = Vec::with_capacity(block.len());
             let mut saved = States::default();

@@ -94,7 +94,7 @@ impl FoldTask {
             return Failure::Stop(self.setup.fault(fault, place));
         }
         match before {
-            None => Failure::Suspect(rows.spots(), self.setup.fault(fault, place)),
+            None => Failure::Suspect(rows.spots(), Box::new(self.setup.fault(fault, place))),
             Some((slots, states)) => self.verify(batch, fault, slots, states, rows, place),
         }
     }

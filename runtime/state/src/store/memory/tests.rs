@@ -1,3 +1,5 @@
+//! The store against an ordered map of the standard library.
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! The table against an ordered map of the standard library.
+
 use std::collections::BTreeMap;
 
 use arrow_array::cast::AsArray;
