@@ -1,0 +1,52 @@
+# What the gate and the full run share. Sourced, from the root of the checkout.
+
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$HOME/.cache/refrain/target}"
+export CARGO_TERM_COLOR="${CARGO_TERM_COLOR:-never}"
+
+NEXTEST_VERSION=0.9.143
+DENY_VERSION=0.20.2
+# Folders with a Cargo.toml of their own: they are compiled for plugins.
+OTHER_WORKSPACES=(plugin-sdk/rust plugins tests/guests/bad tests/guests/bad_transform)
+
+step() {
+    printf '\n== %s (%s)\n' "$1" "$(date -u +%H:%M:%S)"
+}
+
+have() {
+    command -v "$1" >/dev/null
+}
+
+# A linker, which rustup does not bring.
+require_compiler() {
+    if ! have cargo; then
+        echo "cargo is missing: install it by https://rustup.rs" >&2
+        exit 1
+    fi
+    have cc && return
+    echo "cc is missing: installing it"
+    if [ "$(id -u)" = 0 ]; then
+        apt-get update -q && apt-get install -y -q --no-install-recommends gcc libc6-dev
+    else
+        echo "as root: apt-get install gcc libc6-dev" >&2
+        exit 1
+    fi
+}
+
+require_nextest() {
+    have cargo-nextest || cargo install cargo-nextest --locked --version "$NEXTEST_VERSION"
+    cargo nextest --version | head -1
+}
+
+require_deny() {
+    have cargo-deny || cargo install cargo-deny --locked --version "$DENY_VERSION"
+}
+
+# The advisory database is a git repository of another host, which a gate must not depend on: not asked for.
+deny() {
+    cargo deny --workspace --all-features --config .config/deny.toml check bans licenses sources
+}
+
+# The test command of the README.
+test_all() {
+    cargo nextest run --release --workspace
+}
