@@ -286,8 +286,11 @@ impl Host {
         let Loaded { plan, plugins } = load(&self.project, &self.declaration, cache)?;
         let chosen = choose(&plan, &options.nodes)?;
         let rebuild = choose_rebuild(&plan, &options.rebuild)?;
-        for name in &rebuild {
-            self.state.forget(name)?;
+        for planned in plan.nodes.iter().filter(|n| rebuild.contains(&n.name)) {
+            self.state.forget(&planned.name)?;
+            for topic in planned.derived_topics() {
+                self.log.drop_derived(&topic.name)?;
+            }
         }
         let mut nodes: Vec<(Node, Upstream)> = Vec::new();
         let mut refused = Vec::new();

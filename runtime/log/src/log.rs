@@ -251,6 +251,31 @@ impl Core {
         Ok(Arc::new(Topic::new(spec, Arc::new(partitions))))
     }
 
+    /// Whether nothing was ever appended to a source topic: its declaration may still change altogether.
+    fn is_unused(&self, topic: &Topic) -> Result<bool> {
+        let spec = topic.spec();
+        let empty = (0..spec.partitions).all(|p| topic.end(p) == Offset(0));
+        let quarantine = self.folder.join(&spec.name).join("quarantine");
+        let kept = self
+            .storage
+            .list(&quarantine)
+            .map_err(|e| Core::io("list", &quarantine, e))?;
+        Ok(spec.origin == Origin::Source && empty && kept.is_empty())
+    }
+
+    /// Forgets a topic with all its files.
+    fn remove(&self, name: &str) -> Result<()> {
+        self.topics
+            .write()
+            .expect("no holder of this lock panics")
+            .remove(name);
+        let folder = self.folder.join(name);
+        self.storage
+            .remove_dir_all(&folder)
+            .and_then(|()| self.storage.sync_dir(&self.folder))
+            .map_err(|e| Core::io("remove", &folder, e))
+    }
+
     fn write_spec(&self, spec: &TopicSpec) -> Result<()> {
         let folder = self.folder.join(&spec.name);
         let path = folder.join(SPEC);
@@ -368,6 +393,11 @@ impl Log {
                     }
                 }
                 Arc::new(topic.redeclared(spec))
+            }
+            Some(topic) if self.core.is_unused(&topic)? => {
+                self.core.remove(&spec.name)?;
+                self.core.write_spec(&spec)?;
+                self.core.open_topic(spec, true, &mut Vec::new())?
             }
             Some(topic) => return Err(changed(topic.spec(), &spec)),
             None => {
@@ -509,6 +539,18 @@ impl Log {
         }
         *tail = Some(recovered);
         Ok(())
+    }
+
+    /// Removes a derived topic with all its rows: its node is computed anew from the beginning. No change when there is
+    /// none.
+    pub fn drop_derived(&self, name: &str) -> Result<()> {
+        match self.topic(name) {
+            Some(topic) if topic.spec().origin == Origin::Derived => self.core.remove(name),
+            Some(_) => Err(Error::Invalid(format!(
+                "{name} is a source topic: its rows are never removed"
+            ))),
+            None => Ok(()),
+        }
     }
 
     /// Opens a partition again after [`crate::Error::Failed`], as after a restart.

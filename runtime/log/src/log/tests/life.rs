@@ -144,6 +144,13 @@ fn a_changed_declaration_is_refused_but_for_what_may_change() {
         ..spec(2)
     };
     assert_eq!(log.declare(other.clone()).unwrap().spec(), &other);
+    assert_eq!(
+        log.declare(spec(5)).unwrap().spec(),
+        &spec(5),
+        "nothing was appended yet"
+    );
+    log.declare(spec(2)).unwrap();
+    log.append(append_of(rows([1]), None)).unwrap();
     let said = log.declare(spec(3)).unwrap_err().to_string();
     assert_eq!(
         said,
