@@ -149,6 +149,8 @@ impl Slots {
     /// Makes a batch's key columns ready.
     pub fn batch_keys<'a>(&self, columns: &'a [ArrayRef]) -> BatchKeys<'a> {
         match (self.form, self.fields.first().map(|f| f.kind)) {
+            // A batch of frames without rows has no columns at all.
+            _ if columns.is_empty() => BatchKeys::Encoded(columns),
             (Form::Int, Some(Kind::I64)) => {
                 BatchKeys::Ints(columns[0].as_primitive::<Int64Type>().values())
             }
@@ -359,6 +361,20 @@ mod tests {
         assert_ne!(taken[0], taken[1]);
         assert_ne!(slots.touch(&mut second, &keys, 0), taken[0]);
         assert_eq!(first.len(), 3);
+    }
+
+    #[test]
+    fn a_batch_without_rows_has_no_key_columns_and_none_are_looked_for() {
+        for kind in [
+            Kind::I64,
+            Kind::Text,
+            Kind::Bytes,
+            Kind::Timestamp,
+            Kind::Bool,
+        ] {
+            let slots = Slots::new(vec![Field::new("k", kind)]);
+            assert!(matches!(slots.batch_keys(&[]), BatchKeys::Encoded([])));
+        }
     }
 
     #[test]
