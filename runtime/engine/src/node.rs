@@ -6,6 +6,7 @@ use std::sync::Arc;
 use refrain_log::ids::{Offset, Sequence, Timestamp};
 use refrain_log::log::Log;
 use refrain_log::topic::TopicSpec;
+use refrain_plugin::PluginKind;
 use refrain_state::commit::{DerivedEnd, Lineage, NodeCommit, SourceEnd, State};
 
 use crate::error::{Error, Result};
@@ -138,7 +139,7 @@ impl Node {
         };
         let rejected = letters("rejected")?;
         let suspicion = self.suspicions.get(&task).cloned().unwrap_or_default();
-        if plan.key.is_empty() {
+        if plan.about.kind == PluginKind::Transform {
             let outs = TransformOuts { topic, rejected };
             return Ok(Box::new(TransformTask::open(
                 setup, task, reader, outs, memo, suspicion,
