@@ -286,7 +286,11 @@ fn output_topic(
                 .is_some_and(|f| f.kind == Kind::Timestamp && !f.nullable)
         }),
     };
-    Some(derived_spec(name.clone(), schema.clone(), time, tasks))
+    // A partition that is idle in the source is idle in what is made of it.
+    Some(TopicSpec {
+        idle_us: input.idle_us,
+        ..derived_spec(name.clone(), schema.clone(), time, tasks)
+    })
 }
 
 fn derived_spec(name: String, schema: Schema, time: Option<String>, partitions: u32) -> TopicSpec {
