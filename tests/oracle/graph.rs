@@ -1,0 +1,165 @@
+//! What a pipeline of the oracle declares: one source topic, some nodes. Written as a pipeline file for the engine, read
+//! as it stands by the model.
+
+use refrain_log::schema::{Field, Kind, Schema};
+
+use crate::guests::FoldOptions;
+
+/// The source topic `events`; its fields are those of the transform guest.
+#[derive(Clone, Debug)]
+pub struct Source {
+    pub fields: Vec<Field>,
+    pub key: Vec<String>,
+    pub partitions: u32,
+    pub disorder_us: i64,
+    pub idle_us: Option<i64>,
+    pub ahead_us: i64,
+}
+
+#[derive(Clone, Debug)]
+pub struct Node {
+    pub name: String,
+    pub input: String,
+    pub work: Work,
+    pub to_topic: bool,
+    pub call_rows: usize,
+    pub rhythm: String,
+}
+
+#[derive(Clone, Debug)]
+pub enum Work {
+    Transform {
+        shift: i64,
+    },
+    Fold {
+        key: Vec<String>,
+        window: Option<Window>,
+        options: FoldOptions,
+    },
+}
+
+#[derive(Clone, Debug)]
+pub struct Window {
+    pub size_us: i64,
+    pub lateness_us: i64,
+    pub start: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct Graph {
+    pub source: Source,
+    pub nodes: Vec<Node>,
+}
+
+impl Source {
+    pub fn schema(&self) -> Schema {
+        Schema::new(self.fields.clone())
+    }
+}
+
+impl Node {
+    /// Name of what it writes.
+    pub fn output(&self) -> String {
+        let prefix = if self.to_topic { "t" } else { "v" };
+        format!("{prefix}_{}", self.name)
+    }
+}
+
+impl Graph {
+    /// The pipeline file.
+    pub fn text(&self) -> String {
+        let source = &self.source;
+        let mut text =
+            String::from("[run]\ncommit_interval = \"1ms\"\n\n[topic.events]\nschema = { ");
+        let fields = source.fields.iter().map(|f| {
+            let mark = if f.nullable { "?" } else { "" };
+            format!("{} = \"{}{mark}\"", f.name, f.kind.name())
+        });
+        text += &fields.collect::<Vec<_>>().join(", ");
+        text += &format!(" }}\ntime = \"at\"\nkey = {:?}\n", source.key);
+        text += &format!(
+            "partitions = {}\ndisorder = \"{}us\"\nahead = \"{}us\"\nsegment_bytes = \"64KiB\"\n",
+            source.partitions, source.disorder_us, source.ahead_us
+        );
+        if let Some(idle) = source.idle_us {
+            text += &format!("idle = \"{idle}us\"\n");
+        }
+        self.nodes.iter().for_each(|node| text += &node.text());
+        text
+    }
+}
+
+impl Node {
+    fn text(&self) -> String {
+        let mut text = format!("\n[node.{}]\ninput = \"{}\"\n", self.name, self.input);
+        match &self.work {
+            Work::Transform { shift } => {
+                text += "plugin = \"oracle_transform\"\n";
+                text += &format!("options = {{ shift = {shift} }}\n");
+            }
+            Work::Fold {
+                key,
+                window,
+                options,
+            } => {
+                text += "plugin = \"oracle\"\n";
+                text += &format!(
+                    "options = {{ hide = {}, refuse = {} }}\n",
+                    options.hide, options.refuse
+                );
+                if !key.is_empty() {
+                    text += &format!("key = {key:?}\n");
+                }
+                if let Some(w) = window {
+                    text += &format!(
+                        "window = {{ tumbling = \"{}us\", lateness = \"{}us\", as = \"{}\" }}\n",
+                        w.size_us, w.lateness_us, w.start
+                    );
+                }
+            }
+        }
+        let kind = if self.to_topic { "topic" } else { "view" };
+        text += &format!(
+            "{kind} = \"{}\"\ncall_rows = {}\nrhythm = \"{}\"\n",
+            self.output(),
+            self.call_rows,
+            self.rhythm
+        );
+        text
+    }
+}
+
+/// Fields that the transform writes.
+pub fn transformed_fields() -> Vec<Field> {
+    let kinds = [
+        Kind::Timestamp,
+        Kind::Text,
+        Kind::I64,
+        Kind::Bool,
+        Kind::Timestamp,
+        Kind::Bytes,
+    ];
+    let names = crate::guests::ALL.iter().zip(kinds);
+    let mut fields: Vec<Field> = names
+        .map(|(name, kind)| Field::new(*name, kind).nullable())
+        .collect();
+    fields[0].nullable = false;
+    fields.extend(payload_fields());
+    fields
+}
+
+/// The nullable fields of every kind.
+pub fn payload_fields() -> Vec<Field> {
+    let kinds = [
+        Kind::Bool,
+        Kind::I64,
+        Kind::F64,
+        Kind::Text,
+        Kind::Bytes,
+        Kind::Timestamp,
+    ];
+    let names = crate::guests::PAYLOAD.iter().zip(kinds);
+    names
+        .map(|(name, kind)| Field::new(*name, kind).nullable())
+        .collect()
+}

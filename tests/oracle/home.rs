@@ -1,0 +1,274 @@
+//! A project of the oracle: its folder, its disk, its clock, and the rows that were appended to it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use refrain_engine::host::{Host, Project};
+use refrain_engine::request::{Request, Response};
+use refrain_engine::run::{RunOptions, RunReport};
+use refrain_log::clock::ManualClock;
+use refrain_log::frame::FrameKind;
+use refrain_log::ids::{Offset, Sequence, Timestamp};
+use refrain_log::log::Append;
+use refrain_log::storage::{DiskStorage, MemoryStorage, Storage};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::graph::{Graph, Source};
+use crate::model::{Frame, InRow, NEVER};
+use crate::random::BASE_US;
+use crate::value::{Row, Value, counted, to_batch};
+
+/// Rows without a key go to partitions in blocks of this many.
+const BLOCK_ROWS: u64 = 4096;
+const YEARS: std::ops::RangeInclusive<i64> = -62_135_596_800_000_000..=253_402_300_799_999_999;
+
+pub struct Home {
+    pub graph: Graph,
+    folder: tempfile::TempDir,
+    storage: Arc<dyn Storage>,
+    clock: Arc<ManualClock>,
+    pub now: i64,
+    /// Rows that the log must have taken, by partition, in order of their appends.
+    pub taken: Vec<Vec<Row>>,
+    /// Rows that the log must have refused, with the reason's beginning.
+    pub refused: Vec<String>,
+    rows: u64,
+}
+
+impl Home {
+    pub fn new(graph: Graph, on_disk: bool) -> Home {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let plugins = folder.path().join("plugins");
+        std::fs::create_dir_all(&plugins).expect("a folder");
+        for name in ["oracle.wasm", "oracle_transform.wasm"] {
+            std::fs::copy(guests().join(name), plugins.join(name)).expect("a guest");
+        }
+        let storage: Arc<dyn Storage> = match on_disk {
+            true => Arc::new(DiskStorage),
+            false => Arc::new(MemoryStorage::new(1)),
+        };
+        let taken = vec![Vec::new(); graph.source.partitions as usize];
+        Home {
+            graph,
+            folder,
+            storage,
+            clock: Arc::new(ManualClock::new(Timestamp(BASE_US))),
+            now: BASE_US,
+            taken,
+            refused: Vec::new(),
+            rows: 0,
+        }
+    }
+
+    /// Opens the host with the pipeline file as the graph says now.
+    pub fn open(&self) -> Host {
+        let project = Project::new(self.folder.path());
+        #[expect(clippy::disallowed_methods, reason = "a file of the test")]
+        std::fs::write(project.pipeline_file(), self.graph.text()).expect("a file");
+        Host::open_in(project, self.storage.clone(), self.clock.clone())
+            .unwrap_or_else(|e| panic!("the host does not open: {e}\n{}", self.graph.text()))
+    }
+
+    pub fn wait(&mut self, us: i64) {
+        self.now += us;
+        self.clock.set(Timestamp(self.now));
+    }
+
+    /// Appends rows and notes what must become of them.
+    pub fn append(&mut self, host: &Host, rows: &[Row]) {
+        let source = self.graph.source.clone();
+        let appended = host.log().append(Append {
+            topic: "events".into(),
+            rows: to_batch(&source.schema(), rows),
+            row_numbers: Vec::new(),
+            input: "oracle".into(),
+            undecoded: Vec::new(),
+            producer: None,
+        });
+        let appended = appended.expect("the log takes rows");
+        let mut counts = (0, 0);
+        for row in rows {
+            match refusal(&source, row, self.now) {
+                Some(reason) => {
+                    self.refused.push(reason);
+                    counts.1 += 1;
+                }
+                None => {
+                    let partition = partition(&source, row, self.rows);
+                    self.rows += 1;
+                    self.taken[partition].push(row.clone());
+                    counts.0 += 1;
+                }
+            }
+        }
+        assert_eq!(
+            (appended.rows, appended.rejected),
+            counts,
+            "rows taken and refused"
+        );
+    }
+
+    /// The frames of the log up to a cut, in log order, with the rows that the test knows to be in them.
+    pub fn frames(&self, host: &Host, cut: Sequence) -> Vec<Frame> {
+        let topic = host.log().topic("events").expect("it is declared");
+        let mut frames = Vec::new();
+        for (partition, rows) in self.taken.iter().enumerate() {
+            let mut cursor = topic.cursor(partition as u32, Offset(0)).expect("a cursor");
+            let mut next = 0;
+            while let Some(frame) = cursor.next(cut).expect("a frame") {
+                let header = frame.header();
+                assert_eq!(header.base_offset.0, next as u64, "offsets have no holes");
+                let values = &rows[next..next + header.rows as usize];
+                let row = |(i, values): (usize, &Row)| InRow {
+                    values: values.clone(),
+                    offset: (next + i) as u64,
+                    watermark: NEVER,
+                };
+                frames.push(Frame {
+                    partition: partition as u32,
+                    sequence: header.sequence.0,
+                    append_time: header.append_time.0,
+                    data: header.kind == FrameKind::Rows,
+                    rows: values.iter().enumerate().map(row).collect(),
+                    watermark: NEVER,
+                });
+                next += header.rows as usize;
+            }
+            if cut.0 == u64::MAX {
+                assert_eq!(next, rows.len(), "rows in partition {partition}");
+            }
+        }
+        frames.sort_by_key(|f| f.sequence);
+        frames
+    }
+
+    /// Removes the commit log, and the derived topics as well or not. No host is open.
+    pub fn forget(&self, derived: bool) {
+        let data = self.folder.path().join("data");
+        let remove = |path: PathBuf| self.storage.remove_dir_all(&path).expect("a folder");
+        remove(data.join("commits"));
+        if derived {
+            for node in &self.graph.nodes {
+                for topic in derived_topics(node) {
+                    remove(data.join("topics").join(topic));
+                }
+            }
+        }
+    }
+}
+
+/// Topics that a node writes.
+pub fn derived_topics(node: &crate::graph::Node) -> Vec<String> {
+    let letters = ["late", "rejected"].map(|kind| format!("{}.{kind}", node.name));
+    let out = node.to_topic.then(|| node.output());
+    letters.into_iter().chain(out).collect()
+}
+
+pub fn guests() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("guests/oracle")
+}
+
+/// Compiled plugins, shared by all cases and runs of the test.
+pub fn cache() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled")
+}
+
+fn refusal(source: &Source, row: &Row, now: i64) -> Option<String> {
+    for (field, value) in source.fields.iter().zip(row) {
+        if *value == Value::Null && !field.nullable {
+            return Some(format!("{} is null", field.name));
+        }
+        if field.name == "at" {
+            let time = value.as_int().expect("not null");
+            if !YEARS.contains(&time) {
+                return Some("at lies outside the years 1 to 9999".into());
+            }
+            if time > now.saturating_add(source.ahead_us) {
+                return Some("at is more than".into());
+            }
+        }
+    }
+    None
+}
+
+fn partition(source: &Source, row: &Row, number: u64) -> usize {
+    let mut bytes = Vec::new();
+    for key in &source.key {
+        let place = source.fields.iter().position(|f| f.name == *key);
+        let value = &row[place.expect("keys are fields")];
+        let canonical = match value {
+            Value::Null => {
+                bytes.push(0);
+                continue;
+            }
+            Value::Bool(v) => vec![u8::from(*v)],
+            Value::Int(v) | Value::Time(v) => v.to_le_bytes().to_vec(),
+            Value::Text(v) => counted(v.as_bytes()),
+            Value::Bytes(v) => counted(v),
+            Value::Float(_) => unreachable!("an f64 is no key"),
+        };
+        bytes.push(1);
+        bytes.extend(canonical);
+    }
+    let partitions = u64::from(source.partitions);
+    let chosen = match source.key.is_empty() {
+        true => number / BLOCK_ROWS % partitions,
+        false => xxh3_64(&bytes) % partitions,
+    };
+    chosen as usize
+}
+
+/// Runs until all that is there is done.
+pub fn run_once(host: &Host, options: &RunOptions) -> RunReport {
+    host.run(options, Some(cache())).expect("the run ends")
+}
+
+/// Runs while `act` works, then until every node has committed the last frame of `events`, then stops.
+pub fn run_meanwhile(host: &Host, options: &RunOptions, act: impl FnOnce()) -> RunReport {
+    std::thread::scope(|scope| {
+        let run = scope.spawn(|| host.run(options, Some(cache())));
+        let acted = std::panic::catch_unwind(std::panic::AssertUnwindSafe(act));
+        let last = last_sequence(host);
+        let caught_up = || status(host).iter().all(|node| node.cut.0 >= last);
+        if acted.is_ok() {
+            wait_until(|| run.is_finished() || caught_up());
+        }
+        host.stopper().stop();
+        let report = run.join().expect("the run does not panic");
+        acted.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        report.expect("the run ends")
+    })
+}
+
+/// Nodes as the host tells of them.
+pub fn status(host: &Host) -> Vec<refrain_engine::status::NodeStatus> {
+    match host.handle(Request::Status) {
+        Response::Status(status) => status.nodes,
+        other => panic!("not a status: {other:?}"),
+    }
+}
+
+/// Sequence of the last frame of `events`; 0 for none.
+fn last_sequence(host: &Host) -> u64 {
+    let topic = host.log().topic("events").expect("it is declared");
+    let mut last = 0;
+    for partition in 0..topic.spec().partitions {
+        let mut cursor = topic.cursor(partition, Offset(0)).expect("a cursor");
+        while let Some(frame) = cursor.next(Sequence(u64::MAX)).expect("a frame") {
+            last = last.max(frame.header().sequence.0);
+        }
+    }
+    last
+}
+
+/// Looks until it is so; a minute without it is a failure.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "bounds how long a hanging test takes; no result depends on it"
+)]
+pub fn wait_until(done: impl Fn() -> bool) {
+    let began = std::time::Instant::now();
+    while !done() && began.elapsed().as_secs() < 60 {
+        std::thread::park_timeout(std::time::Duration::from_millis(1));
+    }
+}

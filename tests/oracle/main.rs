@@ -1,0 +1,165 @@
+//! The oracle: whatever the rhythm, the call size, the number of workers and the order of sittings, a host says exactly
+//! what a straightforward model says that takes the rows one by one in log order.
+//!
+//! `REFRAIN_CASES` is the number of random cases. A failing case prints its seed; `REFRAIN_SEED=<seed>` runs it alone.
+
+#![expect(clippy::unwrap_used, unreachable_pub, reason = "modules of one test")]
+
+mod compare;
+mod graph;
+mod guests;
+mod home;
+mod model;
+mod random;
+mod value;
+
+use refrain_engine::run::RunOptions;
+
+use compare::{Seen, compare};
+use home::{Home, run_meanwhile, run_once};
+use random::{Case, Rows, Step};
+
+/// Random cases when `REFRAIN_CASES` says nothing.
+const CASES: u64 = 120;
+const SEED: u64 = 20_261_122_000;
+
+#[test]
+fn every_way_to_run_says_what_the_model_says() {
+    let number = |name: &str| std::env::var(name).ok().and_then(|n| n.parse::<u64>().ok());
+    let seeds: Vec<u64> = match number("REFRAIN_SEED") {
+        Some(seed) => vec![seed],
+        None => (SEED..SEED + number("REFRAIN_CASES").unwrap_or(CASES)).collect(),
+    };
+    let mut seen = Seen::default();
+    for seed in &seeds {
+        let ran = std::panic::catch_unwind(|| run_case(*seed));
+        match ran {
+            Ok(of_case) => seen.add(of_case),
+            Err(_) => {
+                let case = random::case(*seed);
+                panic!(
+                    "case {seed} failed (above). Again: REFRAIN_SEED={seed} cargo nextest run --release --workspace \
+                     -E 'test(every_way_to_run)' --no-capture\n{}\n{:#?}",
+                    case.graph.text(),
+                    case.steps
+                );
+            }
+        }
+    }
+    println!("{} cases: {seen:?}", seeds.len());
+    if seeds.len() > 50 {
+        let each = [
+            seen.rows,
+            seen.finals,
+            seen.late,
+            seen.rejected,
+            seen.derived,
+        ];
+        assert!(
+            each.iter().all(|n| *n > 100),
+            "the cases are too tame: {seen:?}"
+        );
+    }
+}
+
+impl Seen {
+    fn add(&mut self, other: Seen) {
+        self.rows += other.rows;
+        self.finals += other.finals;
+        self.late += other.late;
+        self.rejected += other.rejected;
+        self.derived += other.derived;
+    }
+}
+
+fn run_case(seed: u64) -> Seen {
+    let Case {
+        graph,
+        steps,
+        rows,
+        on_disk,
+    } = random::case(seed);
+    let mut rows = Rows::new(seed, rows, graph.source.fields.clone());
+    let mut home = Home::new(graph, on_disk);
+    let mut host = Some(home.open());
+    let mut seen = Seen::default();
+    for step in steps {
+        match step {
+            Step::Append(sizes) => {
+                let host = host.as_ref().unwrap();
+                append_all(&mut home, host, &mut rows, &sizes);
+            }
+            Step::Wait(us) => home.wait(us),
+            Step::Forget { derived } => {
+                drop(host.take());
+                home.forget(derived);
+                host = Some(home.open());
+            }
+            Step::Run {
+                rhythm,
+                workers,
+                call_rows,
+                drop_instances,
+                meanwhile,
+                reopen,
+            } => {
+                let changed = home.graph.nodes.iter_mut().fold(false, |changed, node| {
+                    let changed = changed || node.call_rows != call_rows || node.rhythm != rhythm;
+                    node.call_rows = call_rows;
+                    node.rhythm = rhythm.into();
+                    changed
+                });
+                if changed || reopen {
+                    drop(host.take());
+                    host = Some(home.open());
+                }
+                let host = host.as_ref().unwrap();
+                let options = RunOptions {
+                    once: rhythm == "once",
+                    workers,
+                    drop_instances,
+                    ..RunOptions::default()
+                };
+                let report = match rhythm {
+                    "once" => {
+                        let report = run_once(host, &options);
+                        append_all(&mut home, host, &mut rows, &meanwhile);
+                        report
+                    }
+                    _ => run_meanwhile(host, &options, || {
+                        append_all(&mut home, host, &mut rows, &meanwhile);
+                    }),
+                };
+                assert!(report.stopped.is_empty(), "stopped: {:?}", report.stopped);
+                compare(&home, host, &mut seen);
+            }
+        }
+    }
+    seen
+}
+
+fn append_all(
+    home: &mut Home,
+    host: &refrain_engine::host::Host,
+    rows: &mut Rows,
+    sizes: &[usize],
+) {
+    for size in sizes {
+        let batch: Vec<_> = (0..*size).map(|_| rows.row()).collect();
+        home.append(host, &batch);
+        home.wait(size.cast_signed() as i64 * 1000);
+    }
+}
+
+/// Builds the guests of tests/guests/oracle again, after a change of their source.
+#[test]
+#[ignore = "changes committed files"]
+fn build_the_guests() {
+    let cache = refrain_plugin::build::default_cache();
+    for name in ["oracle", "oracle_transform"] {
+        let package = home::guests().join("..").join(name);
+        let out = home::guests().join(format!("{name}.wasm"));
+        refrain_plugin::build::build_plugin(&package, &out, &cache, &mut |line| println!("{line}"))
+            .unwrap_or_else(|e| panic!("{name}: {e}"));
+    }
+}
