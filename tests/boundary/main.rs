@@ -1,0 +1,15 @@
+//! Refrain as its users meet it: the real program, real components, real files. One binary, a theme a module.
+
+#![expect(clippy::disallowed_methods, reason = "tests handle files of users")]
+
+mod crash;
+mod demo;
+
+/// A guest that goes with the tests.
+#[allow(dead_code)]
+fn guest(name: &str) -> Vec<u8> {
+    let path = refrain_tests::repository()
+        .join("tests/guests/bad")
+        .join(name);
+    std::fs::read(path).unwrap()
+}
