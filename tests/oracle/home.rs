@@ -249,7 +249,7 @@ pub fn status(host: &Host) -> Vec<refrain_engine::status::NodeStatus> {
 }
 
 /// Sequence of the last frame of `events`; 0 for none.
-fn last_sequence(host: &Host) -> u64 {
+pub fn last_sequence(host: &Host) -> u64 {
     let topic = host.log().topic("events").expect("it is declared");
     let mut last = 0;
     for partition in 0..topic.spec().partitions {

@@ -11,6 +11,7 @@ mod guests;
 mod home;
 mod model;
 mod random;
+mod rhythm;
 mod value;
 
 use refrain_engine::run::RunOptions;

@@ -78,6 +78,8 @@ const SPAN_FIRST: u64 = 64;
 const CHECKPOINT: Duration = Duration::from_secs(4);
 /// Wait before a node tries again that found no space.
 const NO_SPACE_PATIENCE: Duration = Duration::from_secs(1);
+/// Wait for an event when nothing else is due.
+const PATIENCE: Duration = Duration::from_secs(3600);
 
 /// What a node is at.
 enum At {
@@ -249,16 +251,17 @@ impl<'a> Run<'a> {
 
     /// How long nothing can happen without an event.
     fn patience(&self, now: Instant) -> Duration {
-        let due = |(i, a): (usize, &Actor)| match a.at {
-            At::Pause(until) => Some(until),
-            At::Rest if matches!(a.rhythm, Rhythm::Every(_)) && a.goal.is_none() => Some(a.due),
-            At::Rest if self.reachable(i) > a.node.frontier => Some(a.due),
+        let due = |(i, a): (usize, &Actor)| match (&a.at, a.rhythm) {
+            (At::Pause(until), _) => Some(*until),
+            (At::Rest, Rhythm::Every(_)) if a.goal.is_none() => Some(a.due),
+            (At::Rest, Rhythm::Continuous) if self.reachable(i) > a.node.frontier => Some(a.due),
             _ => None,
         };
         let next = self.actors.iter().enumerate().filter_map(due).min();
-        next.map_or(Duration::from_secs(3600), |due| {
-            due.saturating_duration_since(now)
-        })
+        match next.filter(|_| !self.stopping) {
+            None => PATIENCE,
+            Some(due) => due.saturating_duration_since(now),
+        }
     }
 
     /// How far a node could go now.
@@ -279,12 +282,12 @@ impl<'a> Run<'a> {
         for place in 0..self.actors.len() {
             self.wake(place, now, report);
             let reachable = self.reachable(place);
-            let actor = &mut self.actors[place];
-            if !matches!(actor.at, At::Rest) || now < actor.due {
-                continue;
-            }
-            let in_pass = actor.rhythm == Rhythm::Continuous || actor.goal.is_some();
-            if in_pass && reachable > actor.node.frontier {
+            let actor = &self.actors[place];
+            let begins = match actor.rhythm {
+                Rhythm::Continuous => now >= actor.due,
+                Rhythm::Once | Rhythm::Every(_) => actor.goal.is_some(),
+            };
+            if begins && matches!(actor.at, At::Rest) && reachable > actor.node.frontier {
                 self.start_round(place, reachable, now);
             }
         }
