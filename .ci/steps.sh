@@ -5,8 +5,8 @@ export CARGO_TERM_COLOR="${CARGO_TERM_COLOR:-never}"
 
 NEXTEST_VERSION=0.9.143
 DENY_VERSION=0.20.2
-# Folders with a Cargo.toml of their own: they are compiled for plugins.
-OTHER_WORKSPACES=(plugin-sdk/rust plugins tests/guests/bad tests/guests/bad_transform)
+# Folders with a workspace of their own: they are compiled for plugins.
+mapfile -t OTHER_WORKSPACES < <(git ls-files '*/Cargo.toml' | xargs grep -lx '\[workspace\]' | xargs -n 1 dirname)
 
 step() {
     printf '\n== %s (%s)\n' "$1" "$(date -u +%H:%M:%S)"
