@@ -12,6 +12,7 @@ mod home;
 mod model;
 mod random;
 mod rhythm;
+mod scenes;
 mod value;
 
 use refrain_engine::run::RunOptions;
@@ -152,14 +153,19 @@ fn append_all(
     }
 }
 
-/// Builds the guests of tests/guests/oracle again, after a change of their source.
+/// Builds the guests of tests/guests/oracle again; with `REFRAIN_KEEP_GUESTS` set they take the place of the committed.
 #[test]
-#[ignore = "changes committed files"]
+#[ignore = "needs a guest toolchain"]
 fn build_the_guests() {
     let cache = refrain_plugin::build::default_cache();
+    let folder = tempfile::tempdir().unwrap();
+    let place = match std::env::var_os("REFRAIN_KEEP_GUESTS") {
+        Some(_) => home::guests(),
+        None => folder.path().to_owned(),
+    };
     for name in ["oracle", "oracle_transform"] {
         let package = home::guests().join("..").join(name);
-        let out = home::guests().join(format!("{name}.wasm"));
+        let out = place.join(format!("{name}.wasm"));
         refrain_plugin::build::build_plugin(&package, &out, &cache, &mut |line| println!("{line}"))
             .unwrap_or_else(|e| panic!("{name}: {e}"));
     }

@@ -74,7 +74,12 @@ impl Fold for OracleFold {
             seen.flag = Some(seen.flag.unwrap_or(false) ^ flag);
         }
         if let Some(number) = event.number {
-            seen.number = Some(seen.number.unwrap_or(7).wrapping_mul(31).wrapping_add(number));
+            seen.number = Some(
+                seen.number
+                    .unwrap_or(7)
+                    .wrapping_mul(31)
+                    .wrapping_add(number),
+            );
         }
         if let Some(real) = event.real {
             seen.real = Some(seen.real.unwrap_or(-0.0) + real);
