@@ -283,7 +283,6 @@ pub struct Running {
 
 impl Running {
     /// What it and hosts before it said.
-    #[expect(clippy::disallowed_methods, reason = "files of the test")]
     pub fn said(&self) -> String {
         fs::read_to_string(&self.talk).unwrap_or_default()
     }
