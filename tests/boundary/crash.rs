@@ -120,13 +120,11 @@ fn assert_same_rows(whole: &str, part: &str) {
     };
     let mut left = whole.lines().map(without_offset);
     let wanted = part.lines().map(without_offset);
-    let mut count = 0;
-    for line in wanted {
+    for (count, line) in wanted.enumerate() {
         assert!(
             left.any(|other| other == line),
             "row {count} is missing: {line:?}"
         );
-        count += 1;
     }
 }
 

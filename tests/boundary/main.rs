@@ -1,5 +1,6 @@
 //! Refrain as its users meet it: the real program, real components, real files. One binary, a theme a module.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![expect(clippy::disallowed_methods, reason = "tests handle files of users")]
 
 mod crash;
