@@ -62,7 +62,7 @@ pub fn compare(home: &Home, host: &Host, seen: &mut Seen) {
                 node.name
             );
         }
-        letters(home, host, node, outcome);
+        letters(host, node, outcome);
         results(host, node, outcome, told.cut);
         seen.late += late as u64;
         seen.rejected += rejected as u64;
@@ -103,7 +103,7 @@ fn read(host: &Host, topic: &str, partition: u32) -> Vec<Row> {
     }
 }
 
-fn letters(_home: &Home, host: &Host, node: &Node, outcome: &Outcome) {
+fn letters(host: &Host, node: &Node, outcome: &Outcome) {
     let windowed = matches!(
         node.work,
         Work::Fold {
