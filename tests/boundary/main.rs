@@ -3,11 +3,15 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![expect(clippy::disallowed_methods, reason = "tests handle files of users")]
 
+mod cli;
 mod crash;
+mod damage;
 mod demo;
+mod fuzz;
+mod guests;
+mod syscalls;
 
 /// A guest that goes with the tests.
-#[allow(dead_code)]
 fn guest(name: &str) -> Vec<u8> {
     let path = refrain_tests::repository()
         .join("tests/guests/bad")

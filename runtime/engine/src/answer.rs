@@ -132,11 +132,11 @@ fn unknown(what: &str, name: &str, all: &[String]) -> Error {
         .iter()
         .max_by_key(|other| (strsim::jaro_winkler(name, other) * 1000.0) as u32);
     let hint = nearest.filter(|other| strsim::jaro_winkler(name, other) > 0.7);
-    let hint = hint
-        .map(|other| format!("; did you mean {other}?"))
-        .unwrap_or_default();
+    let hint = hint.map_or("; there are".to_string(), |other| {
+        format!("; did you mean {other}? There are")
+    });
     Error::Refused(format!(
-        "there is no {what} {name}{hint} There are: {}",
+        "there is no {what} {name}{hint}: {}",
         all.join(", ")
     ))
 }

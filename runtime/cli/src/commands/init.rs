@@ -9,7 +9,7 @@ use crate::failure::Failure;
 const PIPELINE: &str = r#"# What flows where. Check it with `refrain check`.
 
 [topic.events]
-schema = { time = "timestamp", id = "i64", kind = "text", amount = "f64?" }
+schema = { time = "timestamp", id = "i64", kind = "text", value = "i64" }
 time   = "time"          # the event time
 key    = ["id"]          # rows with the same id go to the same partition
 

@@ -1,0 +1,303 @@
+//! What the command line says: help and errors as snapshots, garbage in, every form of output, names that are wrong.
+
+use refrain_tests::{Done, EVENTS, Home, events_csv, events_jsonl, repository};
+
+fn events() -> Home {
+    Home::new(&format!("{EVENTS}2\n"))
+}
+
+/// Exit code and talk, without what differs from run to run.
+fn told(home: &Home, done: &Done) -> String {
+    let root = home.root().display().to_string();
+    let code = done
+        .code
+        .map_or("killed".to_string(), |code| code.to_string());
+    let text = format!("exit code {code}\n{}{}", done.out, done.err);
+    // Where long lines are folded depends on where the temp folder is.
+    text.replace("\n  │ ", " ").replace(&root, "PROJECT")
+}
+
+#[test]
+fn every_command_has_its_help() {
+    let home = events();
+    let commands = [
+        "",
+        "init",
+        "check",
+        "status",
+        "run",
+        "demo",
+        "plugin",
+        "plugin new",
+        "plugin build",
+        "plugin inspect",
+        "topic",
+        "topic list",
+        "topic describe",
+        "topic append",
+        "topic read",
+        "view",
+        "view list",
+        "view get",
+        "view scan",
+        "view export",
+        "view digest",
+    ];
+    let mut text = String::new();
+    for command in commands {
+        let mut words: Vec<&str> = command.split_whitespace().collect();
+        words.push("--help");
+        let done = home.refrain(&words).ok();
+        if !command.is_empty() && !["plugin", "topic", "view"].contains(&command) {
+            assert!(done.out.contains("Example"), "{command} shows no example");
+        }
+        text.push_str(&format!("$ refrain {}\n{}\n", words.join(" "), done.out));
+    }
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn wrong_words_are_told_with_what_to_do() {
+    let home = events();
+    home.write("events.csv", events_csv(41, 10));
+    let lines = [
+        "topic append evnts events.csv",
+        "topic append events events.txt",
+        "topic append events missing.csv",
+        "topic append events",
+        "topic read evnts",
+        "topic read events --partition 7",
+        "topic read events --from yesterday",
+        "topic describe nothing",
+        "view get engagement 1",
+        "view digest engagement",
+        "view export engagement out.txt",
+        "run --once --node nobody",
+        "run --workers 0",
+        "plugin inspect missing",
+        "plugin build missing",
+        "topics",
+        "topic raed events",
+        "check --output yaml",
+        "init .",
+    ];
+    let mut text = String::new();
+    for line in lines {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let done = home.refrain(&words);
+        assert!(
+            done.code.is_some_and(|code| code == 2 || code == 1),
+            "{line}: {done:?}"
+        );
+        text.push_str(&format!("$ refrain {line}\n{}\n", told(&home, &done)));
+    }
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn a_wrong_pipeline_file_is_told_by_line() {
+    let files = [
+        ("an unknown key", "[topic.a]\nschema = { x = \"i64\" }\npartitoins = 2\n".to_string()),
+        ("an unknown topic", format!("{EVENTS}1\n[node.n]\nplugin = \"views_only\"\ninput = \"evnets\"\ntopic = \"views\"\n")),
+        ("a missing plugin", format!("{EVENTS}1\n[node.n]\nplugin = \"view_only\"\ninput = \"events\"\ntopic = \"views\"\n")),
+        ("no TOML", "[topic.a\n".to_string()),
+        ("a field that is not there", "[topic.events]\nschema = { content_id = \"i64\" }\n[node.n]\nplugin = \"views_only\"\ninput = \"events\"\ntopic = \"views\"\n".to_string()),
+    ];
+    let mut text = String::new();
+    for (what, file) in files {
+        let home = Home::new(&file).with_plugins(&["views_only"]);
+        let done = home.refrain(&["check"]).code(2);
+        text.push_str(&format!("== {what}\n{}\n", told(&home, &done)));
+        home.run().code(2);
+    }
+    insta::assert_snapshot!(text);
+}
+
+const GARBAGE: &str = "event_time,content_id,user_id,kind,watch_ms
+1700000000000,1,1,view,5
+1700000000001,one,1,view,5
+not a time,1,1,view,5
+1700000000002,1,1
+1700000000003,2,1,\"a, b\",5
+99999999999999999,1,1,view,5
+1700000000004,9223372036854775808,1,view,5
+";
+
+#[test]
+fn rows_that_do_not_decode_are_told_by_line_and_kept() {
+    let home = events();
+    home.write("garbage.csv", GARBAGE);
+    let done = home.append("events", "garbage.csv", "g").ok();
+    let rejected = home.refrain(&["topic", "read", "events.rejected", "--output", "json"]);
+    let text = format!("{}\n{}", told(&home, &done), rejected.ok().out);
+    insta::assert_snapshot!(text);
+    home.append("events", "garbage.csv", "g")
+        .ok()
+        .says(&["0 rows appended"]);
+    assert_eq!((home.rows("events"), home.rows("events.rejected")), (2, 5));
+
+    let strict = events();
+    strict.write("garbage.csv", GARBAGE);
+    let done = strict.refrain(&["topic", "append", "events", "garbage.csv", "--strict"]);
+    done.code(2).says(&["garbage.csv, line 3"]);
+    assert_eq!(strict.rows("events"), 0);
+}
+
+#[test]
+fn csv_and_json_lines_give_the_same_rows() {
+    let (csv, jsonl) = (events(), events());
+    csv.write("events.csv", events_csv(42, 2_000));
+    jsonl.write("events.jsonl", events_jsonl(42, 2_000));
+    csv.append("events", "events.csv", "p").ok();
+    jsonl.append("events", "events.jsonl", "p").ok();
+    assert_eq!(csv.topic_text("events"), jsonl.topic_text("events"));
+}
+
+#[test]
+fn a_producer_may_repeat_and_go_on() {
+    let home = events();
+    home.write("part.csv", events_csv(43, 700));
+    home.write("whole.csv", events_csv(43, 1_000));
+    home.append("events", "part.csv", "p")
+        .ok()
+        .says(&["700 rows appended"]);
+    let again = home.append("events", "whole.csv", "p").ok();
+    again.says(&[
+        "300 rows appended, 700 were there already",
+        "all input up to row 1,000 is acknowledged",
+    ]);
+    home.append("events", "part.csv", "q")
+        .ok()
+        .says(&["700 rows appended;"]);
+    assert_eq!(home.rows("events"), 1_700);
+}
+
+#[test]
+fn every_output_has_its_form() {
+    let home = Home::engagement();
+    home.write("events.csv", events_csv(44, 3_000));
+    home.append("events", "events.csv", "p").ok();
+    home.run().ok();
+    for command in [
+        "topic list",
+        "view list",
+        "view scan total --limit 3",
+        "topic read views --limit 3",
+        "view digest total",
+    ] {
+        let with = |form: &str| {
+            let words: Vec<&str> = command
+                .split_whitespace()
+                .chain(["--output", form])
+                .collect();
+            home.refrain(&words).ok()
+        };
+        let rows = with("json").json().as_array().unwrap().len();
+        assert_eq!(with("csv").out.lines().count(), rows + 1, "{command}");
+        assert!(with("table").out.starts_with('┌'), "{command}");
+    }
+    for file in ["out.csv", "out.jsonl", "out.parquet"] {
+        home.refrain(&["view", "export", "total", file]).ok();
+        assert!(
+            std::fs::metadata(home.path(file)).unwrap().len() > 100,
+            "{file}"
+        );
+    }
+    let lines = std::fs::read_to_string(home.path("out.jsonl")).unwrap();
+    assert_eq!(lines.lines().count(), home.view("total").len());
+}
+
+#[test]
+fn keys_may_be_of_any_script() {
+    let home = Home::new("[topic.números]\nschema = { id = \"text\" }\n");
+    home.refrain(&["check"]).code(2);
+    let home = Home::new(
+        "[topic.words]\nschema = { word = \"text\", value = \"i64\" }\nkey = [\"word\"]\npartitions = 3\n[node.bad]\nplugin = \"bad\"\ninput = \"words\"\nkey = [\"word\"]\nview = \"bad\"\n",
+    );
+    home.write("plugins/bad.wasm", crate::guest("bad.wasm"));
+    let words = [
+        "naïve",
+        "日本語",
+        "🦀",
+        "e\u{301}",
+        "é",
+        "\"quoted\"",
+        "a,b",
+        " ",
+    ];
+    let mut text = "word,value\n".to_string();
+    for (i, word) in words.iter().enumerate() {
+        text.push_str(&format!("\"{}\",{i}\n", word.replace('"', "\"\"")));
+    }
+    home.write("words.csv", text);
+    home.append("words", "words.csv", "p").ok();
+    home.run().ok();
+    assert_eq!(home.view("bad").len(), words.len());
+    for (i, word) in words.iter().enumerate() {
+        let row = home
+            .refrain(&["view", "get", "bad", word, "--output", "json"])
+            .ok()
+            .json();
+        assert_eq!(
+            (row[0]["word"].as_str(), row[0]["sum"].as_u64()),
+            (Some(*word), Some(i as u64))
+        );
+    }
+}
+
+#[test]
+fn a_new_project_works_as_it_says() {
+    let place = Home::new("");
+    let done = place.refrain(&["init", "shop"]).ok();
+    done.says(&["made shop", "refrain plugin new"]);
+    let shop = Home::at(&place.path("shop"));
+    shop.refrain(&["check"]).ok();
+    shop.refrain(&["plugin", "new", "totals"]).ok();
+    shop.refrain(&["plugin", "build", "totals"]).ok();
+    let file = std::fs::read_to_string(shop.path("refrain.toml")).unwrap();
+    let lines = file.lines().map(|line| match line.strip_prefix("# ") {
+        Some(rest) if rest.starts_with('[') || rest.contains(" = ") => rest,
+        _ => line,
+    });
+    shop.write("refrain.toml", lines.collect::<Vec<_>>().join("\n"));
+    shop.refrain(&["check"]).ok();
+    shop.write(
+        "e.jsonl",
+        "{\"time\":\"2026-01-01T00:00:00Z\",\"id\":1,\"kind\":\"a\",\"value\":2}\n",
+    );
+    shop.append("events", "e.jsonl", "p").ok();
+    shop.run().ok();
+    assert_eq!(shop.view("totals").len(), 1);
+}
+
+/// Commands of ```console blocks, those of `refrain` only; the demo has a test of its own.
+fn commands_of(text: &str) -> Vec<String> {
+    let mut inside = false;
+    let mut commands = Vec::new();
+    for line in text.lines() {
+        if line.starts_with("```") {
+            inside = line == "```console";
+        } else if let (true, Some(command)) = (inside, line.strip_prefix("$ ")) {
+            commands.push(command.to_string());
+        }
+    }
+    commands.retain(|command| command.starts_with("refrain ") && !command.contains(" demo"));
+    commands
+}
+
+#[test]
+fn what_the_readme_types_exists() {
+    let Ok(readme) = std::fs::read_to_string(repository().join("README.md")) else {
+        return;
+    };
+    let home = events();
+    for command in commands_of(&readme) {
+        let words = command.split_whitespace().skip(1);
+        let mut words: Vec<&str> = words
+            .take_while(|word| !["|", ">", "&&", "#"].contains(word))
+            .collect();
+        words.push("--help");
+        let done = home.refrain(&words);
+        assert_eq!(done.code, Some(0), "{command}: {}", done.err);
+    }
+}
