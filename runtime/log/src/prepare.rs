@@ -133,11 +133,11 @@ fn refuse(rows: &RecordBatch, spec: &TopicSpec, now: Timestamp) -> Vec<Option<St
                 refuse(row, format!("{} is null", field.name));
             }
         }
-        if let (true, Some(times)) = (
-            is_time,
-            column.as_primitive_opt::<TimestampMicrosecondType>(),
-        ) {
-            let max = EVENT_TIME_US_MAX.min(now.0.saturating_add(spec.ahead_us));
+        if let Some(times) = column.as_primitive_opt::<TimestampMicrosecondType>() {
+            let max = match is_time {
+                true => EVENT_TIME_US_MAX.min(now.0.saturating_add(spec.ahead_us)),
+                false => EVENT_TIME_US_MAX,
+            };
             let fits = |t: &i64| (EVENT_TIME_US_MIN..=max).contains(t);
             if times.values().iter().all(fits) {
                 continue;
@@ -343,5 +343,44 @@ fn json_value(column: &ArrayRef, row: usize) -> serde_json::Value {
         String::from_utf8_lossy(a.value(row)).into()
     } else {
         serde_json::Value::Null
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::topic::Origin;
+    use arrow_array::TimestampMicrosecondArray;
+
+    /// Such a row was taken once, and stopped every node whose plugin passed the value on.
+    #[test]
+    fn a_timestamp_outside_the_years_is_refused_in_any_field() {
+        let field = |name: &str| Field::new(name, Kind::Timestamp).nullable();
+        let schema = Schema::new(vec![Field::new("at", Kind::Timestamp), field("seen")]);
+        let spec = TopicSpec {
+            name: "events".into(),
+            origin: Origin::Source,
+            schema: schema.clone(),
+            key: Vec::new(),
+            time: Some("at".into()),
+            partitions: 1,
+            ahead_us: 0,
+            idle_us: None,
+            segment_bytes: 1 << 20,
+        };
+        let times = |values: Vec<Option<i64>>| -> ArrayRef {
+            Arc::new(TimestampMicrosecondArray::from(values).with_timezone("UTC"))
+        };
+        let at = times(vec![Some(0); 4]);
+        let seen = times(vec![
+            Some(EVENT_TIME_US_MAX),
+            None,
+            Some(i64::MAX),
+            Some(i64::MIN),
+        ]);
+        let rows = RecordBatch::try_new(schema.arrow(), vec![at, seen]).unwrap();
+        let reasons = refuse(&rows, &spec, Timestamp(0));
+        let outside = Some("seen lies outside the years 1 to 9999".to_string());
+        assert_eq!(reasons, [None, None, outside.clone(), outside]);
     }
 }
