@@ -292,7 +292,7 @@ impl Host {
                 self.log.drop_derived(&topic.name)?;
             }
         }
-        let mut nodes: Vec<(Node, Upstream)> = Vec::new();
+        let mut nodes: Vec<(Node, Vec<Upstream>)> = Vec::new();
         let mut refused = Vec::new();
         for (planned, plugin) in plan.nodes.iter().zip(plugins) {
             if !chosen.contains(&planned.name) {
@@ -302,7 +302,7 @@ impl Host {
             match self.node(planned, plugin) {
                 Ok(node) => {
                     self.board.phase(&planned.name, Phase::Running);
-                    nodes.push((node, upstream));
+                    nodes.push((node, vec![upstream]));
                 }
                 Err(error) => {
                     self.board.stopped(&planned.name, &error);
@@ -349,7 +349,12 @@ impl Host {
         Ok(())
     }
 
-    fn upstream(&self, plan: &Plan, node: &PlannedNode, running: &[(Node, Upstream)]) -> Upstream {
+    fn upstream(
+        &self,
+        plan: &Plan,
+        node: &PlannedNode,
+        running: &[(Node, Vec<Upstream>)],
+    ) -> Upstream {
         let writes = |n: &&PlannedNode| n.output == Output::Topic(node.input.clone());
         let Some(writer) = plan.nodes.iter().find(writes) else {
             return Upstream::Source;

@@ -1,0 +1,55 @@
+//! A node within a run: what it is at, and what it waits for.
+
+use std::time::Instant;
+
+use refrain_log::ids::Sequence;
+
+use crate::node::Node;
+use crate::pipeline::Rhythm;
+use crate::task::{Failure, Prepared};
+
+/// What a node is at.
+pub(super) enum At {
+    /// Waits for its rhythm, or for input.
+    Rest,
+    /// Its tasks are with the workers.
+    Round {
+        cut: Sequence,
+        out: usize,
+        prepared: Vec<Prepared>,
+        failure: Option<(u32, Failure)>,
+        began: Instant,
+    },
+    /// There was no space; tries again then.
+    Pause(Instant),
+    /// Has reached its goal for good.
+    Done,
+    /// Stopped by an error.
+    Stopped,
+}
+
+/// How far a node's input has got.
+#[derive(Clone, Copy, Debug)]
+pub enum Upstream {
+    /// A source topic: as far as it is durable.
+    Source,
+    /// A node of this run, by its place.
+    Node(usize),
+    /// A node that does not run now: as far as its last commit.
+    Resting(Sequence),
+}
+
+/// A node within a run.
+pub(super) struct Actor {
+    pub(super) node: Node,
+    /// One for each input, in the order of the node's inputs.
+    pub(super) upstreams: Vec<Upstream>,
+    pub(super) rhythm: Rhythm,
+    /// Where this pass ends; none: no pass under way.
+    pub(super) goal: Option<Sequence>,
+    /// When the next pass or round may begin.
+    pub(super) due: Instant,
+    /// Sequences for one round.
+    pub(super) span: u64,
+    pub(super) at: At,
+}

@@ -1,0 +1,102 @@
+//! What a failure of a node leads to: rows pinned down, a pause, a stop. The others go on.
+
+use std::time::Duration;
+
+use super::Run;
+use super::actor::At;
+use super::options::RunReport;
+use super::rhythm::now;
+use crate::error::Error;
+use crate::task::Failure;
+
+/// Wait before a node tries again that found no space.
+const NO_SPACE_PATIENCE: Duration = Duration::from_secs(1);
+
+impl Run<'_> {
+    pub(super) fn fail(
+        &mut self,
+        place: usize,
+        task: u32,
+        failure: Failure,
+        report: &mut RunReport,
+    ) {
+        let actor = &mut self.actors[place];
+        let name = actor.node.setup.plan.name.clone();
+        if let Err(error) = actor.node.roll_back(self.state) {
+            self.stop_node(place, error, report);
+            return;
+        }
+        match failure {
+            Failure::Suspect(suspects, error) => {
+                tracing::warn!(node = name, %error, "taking the rows one by one");
+                let suspicion = actor.node.suspicions.entry(task).or_default();
+                suspicion.suspects = suspects;
+                self.reopen(place, report);
+            }
+            Failure::Poison(spot, reason) => {
+                tracing::warn!(
+                    node = name,
+                    lane = spot.lane,
+                    offset = spot.offset,
+                    reason,
+                    "row goes to dead letters"
+                );
+                actor
+                    .node
+                    .suspicions
+                    .entry(task)
+                    .or_default()
+                    .poison
+                    .insert(spot, reason);
+                self.reopen(place, report);
+            }
+            Failure::Stop(error) if is_no_space(&error) => {
+                tracing::error!(node = name, %error, "waiting for space");
+                self.board.waiting(&name, &error);
+                actor.at = At::Pause(now() + NO_SPACE_PATIENCE);
+            }
+            Failure::Stop(error) => self.stop_node(place, error, report),
+        }
+    }
+
+    pub(super) fn reopen(&mut self, place: usize, report: &mut RunReport) {
+        let actor = &mut self.actors[place];
+        actor.at = At::Rest;
+        if let Err(error) = actor.node.open_tasks(self.log, self.state) {
+            self.stop_node(place, error, report);
+        }
+    }
+
+    pub(super) fn stop_node(&mut self, place: usize, error: Error, report: &mut RunReport) {
+        let actor = &mut self.actors[place];
+        let name = actor.node.setup.plan.name.clone();
+        tracing::error!(node = name, %error, "stopped");
+        actor.node.tasks.clear();
+        actor.at = At::Stopped;
+        self.board.stopped(&name, &error);
+        report.stopped.push((name, error));
+    }
+
+    /// For tests: sometimes drops all instances of a node after a commit.
+    pub(super) fn roll_dice(&mut self, place: usize, report: &mut RunReport) {
+        let Some(dice) = &mut self.dice else { return };
+        *dice = dice
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
+        let actor = &mut self.actors[place];
+        if (*dice >> 33) % 2 == 0 && actor.node.frontier == actor.node.committed {
+            actor.node.tasks.clear();
+            self.reopen(place, report);
+        }
+    }
+}
+
+fn is_no_space(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Log(refrain_log::Error::NoSpace { .. })
+            | Error::State(refrain_state::Error::Log(
+                refrain_log::Error::NoSpace { .. }
+            ))
+    )
+}

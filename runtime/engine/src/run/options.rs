@@ -1,0 +1,70 @@
+//! What a run is asked, what it says at its end, and what can be told it meanwhile.
+
+use crossbeam::channel::Sender;
+use refrain_log::ids::Sequence;
+
+use crate::error::Error;
+use crate::workers::Done;
+
+/// What the deciding thread waits for.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a handful is under way at a time"
+)]
+pub enum Event {
+    /// A task came back.
+    Done(Done),
+    /// New frames are durable.
+    Durable,
+    /// Finish the rounds under way, commit and leave.
+    Stop,
+}
+
+/// Tells a run to stop; may be used from any thread, more than once.
+#[derive(Clone, Debug)]
+pub struct Stopper(pub(crate) Sender<Event>);
+
+impl Stopper {
+    /// Rounds under way end with their commit, and then the run returns.
+    pub fn stop(&self) {
+        // Nobody listens any more when the run is over.
+        let _ = self.0.send(Event::Stop);
+    }
+}
+
+/// How a run goes.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// Process what is there now and return.
+    pub once: bool,
+    /// Worker threads. Default: one a processor.
+    pub workers: usize,
+    /// Only these nodes; empty: all.
+    pub nodes: Vec<String>,
+    /// Compute these nodes, and all that depend on them, anew from the log.
+    pub rebuild: Vec<String>,
+    /// For tests: drop plugin instances at random commits, drawn from this seed, so that state outside slots shows.
+    pub drop_instances: Option<u64>,
+}
+
+impl Default for RunOptions {
+    fn default() -> Self {
+        let workers = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            once: false,
+            workers,
+            nodes: Vec::new(),
+            rebuild: Vec::new(),
+            drop_instances: None,
+        }
+    }
+}
+
+/// How a run ended.
+#[derive(Debug, Default)]
+pub struct RunReport {
+    /// The cut that was the goal of `once`.
+    pub cut: Sequence,
+    /// Nodes that stopped, with the reason.
+    pub stopped: Vec<(String, Error)>,
+}

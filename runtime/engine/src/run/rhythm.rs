@@ -1,0 +1,168 @@
+//! When a node works: passes of a rhythm, the length of a round, how long nothing can happen.
+
+use std::time::{Duration, Instant};
+
+use refrain_log::ids::Sequence;
+
+use super::Run;
+use super::actor::{Actor, At, Upstream};
+use super::options::RunReport;
+use crate::error::Error;
+use crate::pipeline::Rhythm;
+use crate::status::Phase;
+
+/// Work between two commits when a node has a backlog and a rhythm other than continuous.
+const CHECKPOINT: Duration = Duration::from_secs(4);
+/// Wait for an event when nothing else is due.
+const PATIENCE: Duration = Duration::from_secs(3600);
+
+impl Run<'_> {
+    /// How long nothing can happen without an event.
+    pub(super) fn patience(&self, now: Instant) -> Duration {
+        let due = |(i, a): (usize, &Actor)| match (&a.at, a.rhythm) {
+            (At::Pause(until), _) => Some(*until),
+            (At::Rest, Rhythm::Every(_)) if a.goal.is_none() => Some(a.due),
+            (At::Rest, Rhythm::Continuous) if self.reachable(i) > a.node.frontier => Some(a.due),
+            _ => None,
+        };
+        let next = self.actors.iter().enumerate().filter_map(due).min();
+        match next.filter(|_| !self.stopping) {
+            None => PATIENCE,
+            Some(due) => due.saturating_duration_since(now),
+        }
+    }
+
+    /// How far a node could go now: as far as its slowest input.
+    fn reachable(&self, place: usize) -> Sequence {
+        let actor = &self.actors[place];
+        let input = actor.upstreams.iter().map(|u| self.got(u)).min();
+        let input = input.expect("a node has an input");
+        actor.goal.map_or(input, |goal| input.min(goal))
+    }
+
+    pub(super) fn start_rounds(&mut self, now: Instant, report: &mut RunReport) {
+        if self.stopping {
+            return;
+        }
+        for place in 0..self.actors.len() {
+            self.wake(place, now, report);
+            let reachable = self.reachable(place);
+            let actor = &self.actors[place];
+            let begins = match actor.rhythm {
+                Rhythm::Continuous => now >= actor.due,
+                Rhythm::Once | Rhythm::Every(_) => actor.goal.is_some(),
+            };
+            if begins && matches!(actor.at, At::Rest) && reachable > actor.node.frontier {
+                self.start_round(place, reachable, now);
+            }
+        }
+        self.end_passes();
+        self.end_hopeless(report);
+    }
+
+    /// In a run that ends by itself: stops nodes that wait for one that will not go on.
+    fn end_hopeless(&mut self, report: &mut RunReport) {
+        if !self.once {
+            return;
+        }
+        for place in 0..self.actors.len() {
+            let actor = &self.actors[place];
+            let frontier = actor.node.frontier;
+            let stuck =
+                |upstream: &Upstream| self.is_over(upstream) && self.got(upstream) <= frontier;
+            if matches!(actor.at, At::Rest) && actor.upstreams.iter().any(stuck) {
+                let what = format!(
+                    "node {} got no further than sequence {}: the node that writes its input {} does not go on",
+                    actor.node.setup.plan.name, actor.node.frontier, actor.node.setup.plan.input
+                );
+                self.stop_node(place, Error::Refused(what), report);
+            }
+        }
+    }
+
+    /// How far an input has got.
+    fn got(&self, upstream: &Upstream) -> Sequence {
+        match upstream {
+            Upstream::Source => self.log.durable(),
+            Upstream::Node(upstream) => self.actors[*upstream].node.frontier,
+            Upstream::Resting(cut) => *cut,
+        }
+    }
+
+    /// Whether no more can come from there.
+    fn is_over(&self, upstream: &Upstream) -> bool {
+        match upstream {
+            Upstream::Source => false,
+            Upstream::Node(upstream) => matches!(self.actors[*upstream].at, At::Stopped),
+            Upstream::Resting(_) => true,
+        }
+    }
+
+    /// Begins what time has brought: a pass of a rhythm, another try after a pause.
+    fn wake(&mut self, place: usize, now: Instant, report: &mut RunReport) {
+        let durable = self.log.durable();
+        let actor = &mut self.actors[place];
+        if let At::Pause(until) = actor.at {
+            if now >= until {
+                self.reopen(place, report);
+            }
+            return;
+        }
+        if let (Rhythm::Every(micros), None, true) = (actor.rhythm, actor.goal, now >= actor.due) {
+            actor.goal = Some(durable);
+            actor.due = next_tick(actor.due, micros, now);
+        }
+    }
+
+    /// Ends passes whose goal is reached.
+    fn end_passes(&mut self) {
+        for actor in &mut self.actors {
+            let reached = actor.goal.is_some_and(|goal| actor.node.frontier >= goal);
+            if reached && matches!(actor.at, At::Rest) {
+                match actor.rhythm {
+                    Rhythm::Once => {
+                        actor.at = At::Done;
+                        self.board.phase(&actor.node.setup.plan.name, Phase::Done);
+                    }
+                    _ => actor.goal = None,
+                }
+            }
+        }
+    }
+
+    /// Chooses the length of the next round and when it may begin.
+    pub(super) fn pace(&mut self, place: usize, cut: Sequence, began: Instant) {
+        let interval = self.interval;
+        let behind = self.reachable(place) > cut;
+        let actor = &mut self.actors[place];
+        let wanted = if actor.rhythm == Rhythm::Continuous {
+            interval
+        } else {
+            CHECKPOINT
+        };
+        let took = now().saturating_duration_since(began);
+        let ratio = wanted.as_secs_f64() / took.as_secs_f64().max(1e-6);
+        let full = actor.node.frontier.0 > 0 && behind;
+        if full {
+            actor.span = ((actor.span as f64 * ratio.clamp(0.25, 4.0)) as u64).max(1);
+        }
+        if actor.rhythm == Rhythm::Continuous {
+            actor.due = if full { now() } else { began + interval };
+        }
+    }
+}
+
+/// The next multiple of a period after now, so that a late pass does not shift the later ones.
+fn next_tick(due: Instant, micros: i64, now: Instant) -> Instant {
+    let period = Duration::from_micros(micros.max(1) as u64);
+    let missed = now.saturating_duration_since(due).as_micros() / period.as_micros();
+    due + period * (missed as u32 + 1)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "decides when work is done, never what comes out"
+)]
+pub(super) fn now() -> Instant {
+    Instant::now()
+}

@@ -1,0 +1,117 @@
+//! The round of a node: its tasks go to the workers up to a cut and come home, a commit makes what they prepared
+//! durable, readers see it.
+
+use std::time::Instant;
+
+use refrain_log::ids::Sequence;
+
+use super::Run;
+use super::actor::At;
+use super::options::{Event, RunReport};
+use crate::error::Result;
+use crate::task::{Failure, Prepared};
+use crate::workers::{Done, Work};
+
+impl Run<'_> {
+    pub(super) fn start_round(&mut self, place: usize, reachable: Sequence, now: Instant) {
+        let actor = &mut self.actors[place];
+        let cut = reachable.min(Sequence(actor.node.frontier.0.saturating_add(actor.span)));
+        let out = actor.node.tasks.len();
+        for (task, body) in actor.node.tasks.iter_mut().enumerate() {
+            let body = body.take().expect("tasks are at home while the node rests");
+            self.work
+                .send(Work {
+                    node: place,
+                    task,
+                    body,
+                    cut,
+                })
+                .expect("workers live as long as the run");
+        }
+        actor.at = At::Round {
+            cut,
+            out,
+            prepared: Vec::new(),
+            failure: None,
+            began: now,
+        };
+    }
+
+    pub(super) fn take(&mut self, event: Event, report: &mut RunReport) -> Result<()> {
+        match event {
+            Event::Durable => {}
+            Event::Stop => self.stopping = true,
+            Event::Done(done) => {
+                let place = done.node;
+                self.bring_home(done);
+                if matches!(self.actors[place].at, At::Round { out: 0, .. }) {
+                    self.end_round(place, report)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn bring_home(&mut self, done: Done) {
+        let actor = &mut self.actors[done.node];
+        actor.node.tasks[done.task] = Some(done.body);
+        let At::Round {
+            out,
+            prepared,
+            failure,
+            ..
+        } = &mut actor.at
+        else {
+            unreachable!("tasks are out in rounds only")
+        };
+        *out -= 1;
+        match done.result {
+            Ok(changes) => prepared.push(changes),
+            // The first failure by task number, so that what is reported does not depend on who was faster.
+            Err(new) if failure.as_ref().is_none_or(|f| done.task < f.0 as usize) => {
+                *failure = Some((done.task as u32, new));
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn end_round(&mut self, place: usize, report: &mut RunReport) -> Result<()> {
+        let at = std::mem::replace(&mut self.actors[place].at, At::Rest);
+        let At::Round {
+            cut,
+            mut prepared,
+            failure,
+            began,
+            ..
+        } = at
+        else {
+            unreachable!("called at the end of a round")
+        };
+        if let Some((task, failure)) = failure {
+            self.fail(place, task, failure, report);
+            return Ok(());
+        }
+        prepared.sort_by_key(|p| p.changes.task);
+        let actor = &mut self.actors[place];
+        let ends_pass = actor.goal.is_some_and(|goal| cut >= goal);
+        if !ends_pass && prepared.iter().all(|p| p.counts.frames == 0) {
+            actor.node.frontier = cut;
+        } else if let Err(error) = self.commit(place, cut, prepared) {
+            self.fail(place, 0, Failure::Stop(error), report);
+            return Ok(());
+        }
+        self.pace(place, cut, began);
+        self.roll_dice(place, report);
+        Ok(())
+    }
+
+    fn commit(&mut self, place: usize, cut: Sequence, prepared: Vec<Prepared>) -> Result<()> {
+        let actor = &mut self.actors[place];
+        let rows: u64 = prepared.iter().map(|p| p.counts.rows).sum();
+        let commit = actor.node.commit(cut, prepared);
+        self.state.commit(vec![commit])?;
+        actor.node.committed_at(cut);
+        self.board.committed(&actor.node.setup.plan.name, rows);
+        Ok(())
+    }
+}
