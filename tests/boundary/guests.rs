@@ -82,6 +82,7 @@ fn stops(plugin: &str, behaviours: &[&str], parts: &[&str]) {
 }
 
 const WHERE: [&str; 1] = ["topic numbers, partition 0, offsets "];
+const SINCE: &str = "rows since the last commit: ";
 const OF_ANSWERS: [&str; 14] = [
     "rows-short",
     "rows-long",
@@ -118,15 +119,12 @@ fn limits_stop_the_node_and_lose_no_row() {
 
 #[test]
 fn malformed_answers_stop_the_node() {
-    stops("bad", &OF_ANSWERS, &["fold.evaluate"]);
-    stops("bad", &["huge", "present-short"], &["fold.evaluate"]);
-    stops(
-        "bad",
-        &["trap-evaluate", "fatal-evaluate"],
-        &["fold.evaluate"],
-    );
+    let evaluate = ["fold.evaluate", SINCE, WHERE[0]];
+    stops("bad", &OF_ANSWERS, &evaluate);
+    stops("bad", &["huge", "present-short"], &evaluate);
+    stops("bad", &["trap-evaluate", "fatal-evaluate"], &evaluate);
     let states = ["save-short", "save-ends-beyond", "save-huge"];
-    stops("bad", &states, &["fold.save"]);
+    stops("bad", &states, &["fold.save", SINCE, WHERE[0]]);
     stops(
         "bad_transform",
         &OF_ANSWERS,
@@ -152,6 +150,11 @@ fn rows_that_trap_are_dead_letters_and_leave_no_trace() {
             let offsets: Vec<_> = rejected.iter().map(|row| row["offset"].as_u64()).collect();
             assert_eq!(offsets, [Some(3), Some(5)], "{plugin} {behaviour}");
             assert!(rejected.iter().all(|row| row["topic"] == "numbers"));
+            let trapped = |row: &serde_json::Value| {
+                let reason = row["reason"].as_str().unwrap_or_default();
+                reason.starts_with("trap: ") && !reason.contains("trapped")
+            };
+            assert!(behaviour == "reject" || rejected.iter().all(trapped));
             let sums: i64 = home
                 .view("bad")
                 .iter()

@@ -137,12 +137,7 @@ fn is_letter(found: &Row, expected: &Letter, topic: &str) -> bool {
         Value::Int(expected.offset as i64),
     ];
     let reason = found[3].as_text().expect("a reason is text");
-    let trap = "trap: ";
-    found[..3] == place
-        && match expected.reason == trap {
-            true => reason.starts_with(trap),
-            false => reason == expected.reason,
-        }
+    found[..3] == place && reason == expected.reason
 }
 
 fn results(host: &Host, node: &Node, outcome: &Outcome, cut: Sequence) {

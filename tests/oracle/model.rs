@@ -9,6 +9,8 @@ use crate::graph::{Graph, Node, Source, Window, Work};
 use crate::guests::{self, FoldOptions, Seen, Taken};
 use crate::value::{Row, Value};
 
+/// Why a row that traps is set aside: the guests panic.
+const TRAPPED: &str = "trap: it panicked or aborted (`unreachable`)";
 /// Before every event time.
 pub const NEVER: i64 = i64::MIN;
 
@@ -47,7 +49,7 @@ pub struct Feed {
     pub frames: Vec<Frame>,
 }
 
-/// A row not taken: partition and offset in the node's input, and why. A trap's reason is only its beginning.
+/// A row not taken: partition and offset in the node's input, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Letter {
     pub partition: u32,
@@ -381,7 +383,7 @@ impl<'a> Task<'a> {
                 match guests::transform(*shift, &fields) {
                     Taken::Yes(rows) => self.transformed(frame, row, rows, outcome),
                     Taken::Refused(why) => rejected.push(letter(why)),
-                    Taken::Trapped => rejected.push(letter("trap: ".into())),
+                    Taken::Trapped => rejected.push(letter(TRAPPED.into())),
                 }
             }
             Work::Fold { key, window, .. } => {
@@ -410,7 +412,7 @@ impl<'a> Task<'a> {
                         self.open.insert(place, seen);
                     }
                     Taken::Refused(why) => rejected.push(letter(why)),
-                    Taken::Trapped => rejected.push(letter("trap: ".into())),
+                    Taken::Trapped => rejected.push(letter(TRAPPED.into())),
                 }
             }
         }

@@ -97,7 +97,7 @@ pub fn case(seed: u64) -> Case {
         keys: *dice.pick(&[1, 3, 12]),
     };
     let nodes = nodes(&mut dice, &source);
-    let steps = steps(&mut dice, rows.traps == 0);
+    let steps = steps(&mut dice);
     Case {
         graph: Graph { source, nodes },
         steps,
@@ -250,10 +250,9 @@ fn fold(dice: &mut Dice, input: &Readable, source: &Source) -> Work {
     }
 }
 
-/// `large`: whether a batch may be larger than a call. Each row that traps has its frame read again, so that a large one
-/// with many of them takes minutes.
-fn batches(dice: &mut Dice, large: bool) -> Vec<usize> {
-    if dice.one_in(40) && large {
+fn batches(dice: &mut Dice) -> Vec<usize> {
+    // Now and then more than a call.
+    if dice.one_in(40) {
         return vec![20_000];
     }
     let count = dice.below(12);
@@ -262,10 +261,10 @@ fn batches(dice: &mut Dice, large: bool) -> Vec<usize> {
         .collect()
 }
 
-fn steps(dice: &mut Dice, large: bool) -> Vec<Step> {
+fn steps(dice: &mut Dice) -> Vec<Step> {
     let mut steps = Vec::new();
     for _ in 0..2 + dice.below(3) {
-        steps.push(Step::Append(batches(dice, large)));
+        steps.push(Step::Append(batches(dice)));
         if dice.one_in(3) {
             let by = *dice.pick(&[SECOND, 3 * SECOND, 40 * SECOND]);
             steps.push(Step::Wait(by));
@@ -274,20 +273,20 @@ fn steps(dice: &mut Dice, large: bool) -> Vec<Step> {
             let derived = dice.one_in(2);
             steps.push(Step::Forget { derived });
         }
-        steps.push(run(dice, large));
+        steps.push(run(dice));
     }
     // The same again from nothing but the log.
     let derived = dice.one_in(2);
     steps.push(Step::Forget { derived });
-    steps.push(run(dice, large));
+    steps.push(run(dice));
     steps
 }
 
-fn run(dice: &mut Dice, large: bool) -> Step {
+fn run(dice: &mut Dice) -> Step {
     let rhythm = *dice.pick(&["once", "once", "continuous", "every 10ms"]);
     let meanwhile = match rhythm == "once" && !dice.one_in(4) {
         true => Vec::new(),
-        false => batches(dice, large),
+        false => batches(dice),
     };
     Step::Run {
         rhythm,

@@ -116,6 +116,39 @@ fn a_trapping_row_is_a_dead_letter_and_its_neighbours_survive() {
     }
 }
 
+/// Each trapping row once had its node read everything since the last commit again.
+#[test]
+fn many_traps_in_one_round_cost_as_many_rows_as_few() {
+    let mut nodes = vec![
+        node("total", "events", fold(&["kb"], None), false),
+        node("windowed", "events", fold(&["ka"], Some(5 * SECOND)), false),
+        node("copies", "events", Work::Transform { shift: 0 }, false),
+    ];
+    nodes.iter_mut().for_each(|n| n.call_rows = 1024);
+    let (count, each) = (20_000, nodes.len() as u64);
+    let source = source(&["kb"], 1, None);
+    let mut home = Home::new(Graph { source, nodes }, false);
+    let mut rows = rows(count);
+    for trapping in (0..count).step_by(25) {
+        rows[trapping][7] = Value::Int(TRAP);
+    }
+    let host = home.open();
+    home.append(&host, &rows);
+    let report = run_once(&host, &once());
+    well(&report);
+    let mut seen = Seen::default();
+    compare(&home, &host, &mut seen);
+    assert!(seen.rejected >= 500 * each, "{seen:?}");
+    assert!(report.rounds_again <= each, "{report:?}");
+    // A call of 1024 is halved until its culprits are alone: ten times at most.
+    let bound = (2 * 10 + 2) * count as u64 * each;
+    assert!(
+        report.rows_handed <= bound,
+        "{} > {bound}",
+        report.rows_handed
+    );
+}
+
 #[test]
 fn a_trap_that_does_not_repeat_stops_its_node_and_the_others_go_on() {
     let folder = tempfile::tempdir().unwrap();

@@ -8,6 +8,15 @@ use crate::pipeline::Diagnostics;
 /// The result of most calls of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// Which rows a [`Place`] names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// Those of the call.
+    Call,
+    /// All that the task took since its last commit: the call itself was about states.
+    SinceCommit,
+}
+
 /// Rows concerned by a fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -15,14 +24,19 @@ pub struct Place {
     pub topic: String,
     /// Partition.
     pub partition: u32,
-    /// First row of the call.
+    /// First of the rows.
     pub first: Offset,
-    /// Last row of the call.
+    /// Last of the rows.
     pub last: Offset,
+    /// Which rows.
+    pub of: Extent,
 }
 
 impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.of == Extent::SinceCommit {
+            f.write_str("rows since the last commit: ")?;
+        }
         write!(
             f,
             "topic {}, partition {}, offsets {} to {}",
@@ -46,7 +60,7 @@ pub enum Error {
     Fault {
         /// Node.
         node: String,
-        /// Rows of the failed call, when it had rows.
+        /// Rows of the failed call, or those that the task took since its last commit, when there are any.
         place: Option<Box<Place>>,
         /// What the plugin did.
         fault: Box<Fault>,

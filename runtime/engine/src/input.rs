@@ -59,6 +59,11 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// Place of the run that holds a row.
+    pub fn run_of(&self, row: usize) -> usize {
+        self.runs.partition_point(|run| run.end <= row)
+    }
+
     /// Row in its source frame of a row of this run.
     pub fn origin_row(&self, run: &Run, row: usize) -> u32 {
         match self.origin_rows.get(row) {

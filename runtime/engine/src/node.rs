@@ -16,7 +16,7 @@ use crate::task::fold::{FoldOuts, FoldStart, FoldTask};
 use crate::task::letters::Letters;
 use crate::task::out::Out;
 use crate::task::transform::{TransformOuts, TransformTask};
-use crate::task::{Memo, NodeSetup, Prepared, Suspicion, Task};
+use crate::task::{Care, Memo, NodeSetup, Prepared, Suspicion, Task};
 
 /// A node's tasks and what is committed of them.
 pub struct Node {
@@ -30,7 +30,7 @@ pub struct Node {
     pub frontier: Sequence,
     /// Its tasks, at home while the node waits.
     pub tasks: Vec<Option<Box<dyn Task>>>,
-    /// Rows that trap, by task.
+    /// Calls that trapped since the last commit, by task.
     pub suspicions: BTreeMap<u32, Suspicion>,
     counts: BTreeMap<String, u64>,
     ends: BTreeMap<u32, Offset>,
@@ -138,11 +138,10 @@ impl Node {
             Output::View(_) => None,
         };
         let rejected = letters("rejected")?;
-        let suspicion = self.suspicions.get(&task).cloned().unwrap_or_default();
         if plan.about.kind == PluginKind::Transform {
             let outs = TransformOuts { topic, rejected };
             return Ok(Box::new(TransformTask::open(
-                setup, task, reader, outs, memo, suspicion,
+                setup, task, reader, outs, memo,
             )?));
         }
         let late = if plan.window.is_some() {
@@ -154,7 +153,7 @@ impl Node {
         let start = FoldStart {
             memo,
             states,
-            suspicion,
+            care: self.care(task),
         };
         Ok(Box::new(FoldTask::open(
             setup,
@@ -167,6 +166,15 @@ impl Node {
             },
             start,
         )?))
+    }
+
+    /// With how much care a task opens: with more when a call of the node has trapped since the last commit.
+    fn care(&self, task: u32) -> Care {
+        match self.suspicions.get(&task) {
+            Some(suspicion) => Care::Suspects(suspicion.clone()),
+            None if self.suspicions.is_empty() => Care::None,
+            None => Care::Careful,
+        }
     }
 
     /// The commit record of what the tasks prepared, at a cut. Takes effect in [`Node::committed_at`].

@@ -27,27 +27,11 @@ impl Run<'_> {
             return;
         }
         match failure {
-            Failure::Suspect(suspects, error) => {
-                tracing::warn!(node = name, %error, "taking the rows one by one");
-                let suspicion = actor.node.suspicions.entry(task).or_default();
-                suspicion.suspects = suspects;
-                self.reopen(place, report);
-            }
-            Failure::Poison(spot, reason) => {
-                tracing::warn!(
-                    node = name,
-                    lane = spot.lane,
-                    offset = spot.offset,
-                    reason,
-                    "row goes to dead letters"
-                );
-                actor
-                    .node
-                    .suspicions
-                    .entry(task)
-                    .or_default()
-                    .poison
-                    .insert(spot, reason);
+            Failure::Suspect(suspicion) => {
+                let fault = &suspicion.fault;
+                tracing::warn!(node = name, %fault, "taking the rows since the last commit again, with care");
+                report.rounds_again += 1;
+                actor.node.suspicions.insert(task, *suspicion);
                 self.reopen(place, report);
             }
             Failure::Stop(error) if is_no_space(&error) => {

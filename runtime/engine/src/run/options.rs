@@ -65,6 +65,10 @@ impl Default for RunOptions {
 pub struct RunReport {
     /// The cut that was the goal of `once`.
     pub cut: Sequence,
+    /// Rounds taken again because a call trapped.
+    pub rounds_again: u64,
+    /// Rows handed to plugins, each as often as it was handed, in rounds that ended well.
+    pub rows_handed: u64,
     /// Nodes that stopped, with the reason.
     pub stopped: Vec<(String, Error)>,
 }

@@ -92,6 +92,7 @@ impl Run<'_> {
             return Ok(());
         }
         prepared.sort_by_key(|p| p.changes.task);
+        report.rows_handed += prepared.iter().map(|p| p.handed).sum::<u64>();
         let actor = &mut self.actors[place];
         let ends_pass = actor.goal.is_some_and(|goal| cut >= goal);
         if !ends_pass && prepared.iter().all(|p| p.counts.frames == 0) {

@@ -15,22 +15,14 @@ use std::sync::Arc;
 
 use refrain_log::ids::{Offset, Sequence, Timestamp};
 use refrain_log::topic::Topic;
-use refrain_plugin::{Fault, Plugin};
+use refrain_plugin::{Fault, FaultKind, Instance, Plugin};
 use refrain_state::commit::TaskChanges;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Place};
-use crate::pipeline::PlannedNode;
+use crate::error::{Error, Extent, Place};
+use crate::input::Batch;
+use crate::pipeline::{OnTrap, PlannedNode};
 use crate::watermark::Watermark;
-
-/// One row of a task's input: the lane (input partition) and the offset in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Spot {
-    /// Which of the task's input partitions.
-    pub lane: usize,
-    /// Offset in it.
-    pub offset: u64,
-}
 
 /// Rows of one lane, by offset.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,36 +33,32 @@ pub struct Spots {
     pub offsets: Range<u64>,
 }
 
-/// What is known of rows that trap, while they are pinned down.
-#[derive(Clone, Debug, Default)]
+/// A call that trapped, and took its instance with it.
+#[derive(Clone, Debug)]
 pub struct Suspicion {
-    /// Rows of a call that trapped: taken one by one.
-    pub suspects: Vec<Spots>,
-    /// Rows that trapped twice, the second time alone in a fresh instance, with the reason.
-    pub poison: BTreeMap<Spot, String>,
+    /// How.
+    pub fault: Fault,
+    /// On which rows.
+    pub place: Option<Place>,
 }
 
-impl Suspicion {
-    /// Whether anything is known at all.
-    pub fn is_empty(&self) -> bool {
-        self.suspects.is_empty() && self.poison.is_empty()
-    }
-
-    /// Whether this row is to be taken alone.
-    pub fn suspects(&self, spot: Spot) -> bool {
-        self.suspects
-            .iter()
-            .any(|s| s.lane == spot.lane && s.offsets.contains(&spot.offset))
-    }
+/// How a task goes about calls that may trap.
+#[derive(Clone, Debug, Default)]
+pub enum Care {
+    /// Like any other.
+    #[default]
+    None,
+    /// Each call is tried out before: another task of the node has met a trap.
+    Careful,
+    /// The same, and this is the trap that is to come again.
+    Suspects(Suspicion),
 }
 
 /// Why a task's attempt failed.
 #[derive(Debug)]
 pub enum Failure {
-    /// A call trapped: open again and take these rows one by one.
-    Suspect(Vec<Spots>, Box<Error>),
-    /// This row trapped twice: open again and dead-letter it.
-    Poison(Spot, String),
+    /// A call trapped: open again and try each call out before it is made.
+    Suspect(Box<Suspicion>),
     /// Anything else: the node stops (or waits, when there is no space).
     Stop(Error),
 }
@@ -109,6 +97,27 @@ impl NodeSetup {
             place: place.map(Box::new),
             fault: Box::new(fault),
         }
+    }
+
+    /// The error of a trap that a fresh instance does not repeat.
+    pub fn not_again(&self, fault: Fault, place: Option<Place>) -> Error {
+        let what = format!(
+            "{}, but not again in a fresh instance with the same rows and states: the plugin remembers something \
+             outside its slots",
+            fault.what
+        );
+        self.fault(Fault { what, ..fault }, place)
+    }
+
+    /// A new instance, configured.
+    pub fn instance(&self) -> Result<Instance, Fault> {
+        self.plugin
+            .instantiate(&self.plan.options, self.plan.limits)
+    }
+
+    /// Whether a fault may be pinned on a row, which then goes to dead letters.
+    pub fn may_be_a_rows(&self, fault: &Fault) -> bool {
+        fault.kind == FaultKind::Trap && self.plan.on_trap == OnTrap::DeadLetter
     }
 }
 
@@ -151,6 +160,8 @@ pub struct Prepared {
     pub watermark: Timestamp,
     /// Offset after the last row taken, by lane, of lanes that moved.
     pub ends: BTreeMap<usize, Offset>,
+    /// Rows handed to the plugin since the last commit, each as often as it was handed.
+    pub handed: u64,
 }
 
 /// What a task remembers across restarts beside its state.
@@ -172,37 +183,63 @@ pub trait Task: Send {
     fn rollback(&mut self) -> Result<(), Error>;
 }
 
-/// The rows of a call that failed, for messages and for pinning down.
-#[derive(Debug, Default)]
-pub struct CallRows(Vec<Spots>);
+/// Why a row that traps is set aside: how it trapped.
+pub fn trap_reason(fault: &Fault) -> String {
+    let what = &fault.what;
+    format!("trap: {}", what.strip_prefix("trapped: ").unwrap_or(what))
+}
 
-impl CallRows {
-    /// Adds rows of one lane.
+/// Rows of a task's input, by lane, for messages.
+#[derive(Clone, Debug, Default)]
+pub struct Taken(Vec<Spots>);
+
+impl Taken {
+    /// Adds rows of one lane that follow its earlier ones.
     pub fn push(&mut self, lane: usize, offsets: Range<u64>) {
         if offsets.is_empty() {
             return;
         }
-        match self.0.last_mut() {
-            Some(last) if last.lane == lane && last.offsets.end == offsets.start => {
-                last.offsets.end = offsets.end
-            }
-            _ => self.0.push(Spots { lane, offsets }),
+        match self.0.iter_mut().find(|s| s.lane == lane) {
+            Some(known) => known.offsets.end = offsets.end,
+            None => self.0.push(Spots { lane, offsets }),
         }
     }
 
-    /// For a message: the first lane's rows.
-    pub fn place(&self, setup: &NodeSetup, lanes: &[u32]) -> Option<Place> {
+    /// Adds all rows of a batch.
+    pub fn push_batch(&mut self, batch: &Batch) {
+        for run in &batch.runs {
+            self.push(
+                run.lane,
+                run.offset.0..run.offset.0 + (run.end - run.start) as u64,
+            );
+        }
+    }
+
+    /// These rows of a batch.
+    pub fn of_rows(batch: &Batch, rows: impl Iterator<Item = usize>) -> Taken {
+        let mut taken = Taken::default();
+        for row in rows {
+            let run = &batch.runs[batch.run_of(row)];
+            let offset = run.offset.0 + (row - run.start) as u64;
+            taken.push(run.lane, offset..offset + 1);
+        }
+        taken
+    }
+
+    /// For a message: the rows of the lane that came first.
+    pub fn place(&self, setup: &NodeSetup, lanes: &[u32], of: Extent) -> Option<Place> {
         let first = self.0.first()?;
         Some(Place {
             topic: setup.topic.spec().name.clone(),
             partition: lanes[first.lane],
             first: Offset(first.offsets.start),
             last: Offset(first.offsets.end - 1),
+            of,
         })
     }
 
-    /// The rows.
-    pub fn spots(self) -> Vec<Spots> {
-        self.0
+    /// Forgets them.
+    pub fn clear(&mut self) {
+        self.0.clear();
     }
 }

@@ -6,16 +6,16 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, Int64Array, RecordBatch};
 use arrow_buffer::BooleanBuffer;
 use refrain_log::ids::{Offset, Sequence};
-use refrain_plugin::{Fault, FaultKind, Input, Instance, Transformed};
+use refrain_plugin::{Fault, Input, Instance, Transformed};
 use refrain_state::commit::TaskChanges;
 use refrain_state::view::ViewChanges;
 
 use super::letters::Letters;
 use super::out::Out;
-use super::{CallRows, Counts, Failure, Memo, NodeSetup, Prepared, Spot, Suspicion, Task};
-use crate::error::{Error, Result};
+use super::{Counts, Failure, Memo, NodeSetup, Prepared, Taken, Task, trap_reason};
+use crate::error::{Error, Extent, Place, Result};
 use crate::input::{Batch, Reader, Run};
-use crate::pipeline::{OnTrap, Output};
+use crate::pipeline::Output;
 use crate::watermark::{NEVER, Watermark};
 
 /// Rows asked of the reader at once.
@@ -38,7 +38,10 @@ pub struct TransformTask {
     instance: Instance,
     outs: TransformOuts,
     mark: Watermark,
-    suspicion: Suspicion,
+    /// Rows handed to the plugin since the last commit.
+    handed: u64,
+    /// Rows found to trap since the task was opened.
+    culprits: u64,
     counts: Counts,
     ends: BTreeMap<usize, Offset>,
     /// View rows since the last commit.
@@ -61,14 +64,9 @@ impl TransformTask {
         reader: Reader,
         outs: TransformOuts,
         memo: Option<Memo>,
-        suspicion: Suspicion,
     ) -> Result<Self> {
-        let plan = &setup.plan;
         let lanes = setup.lanes(task);
-        let instance = setup
-            .plugin
-            .instantiate(&plan.options, plan.limits)
-            .map_err(|f| setup.fault(f, None))?;
+        let instance = setup.instance().map_err(|f| setup.fault(f, None))?;
         let mark = memo.map_or_else(|| Watermark::new(lanes.len()), |memo| memo.watermark);
         Ok(TransformTask {
             task,
@@ -77,7 +75,8 @@ impl TransformTask {
             instance,
             outs,
             mark,
-            suspicion,
+            handed: 0,
+            culprits: 0,
             counts: Counts::default(),
             ends: BTreeMap::new(),
             shown: Vec::new(),
@@ -89,40 +88,13 @@ impl TransformTask {
         let mut produced = Produced::default();
         let mut from = 0;
         while from < batch.rows {
-            let (count, taken) = self.next_call(batch, from);
-            if taken {
-                self.call(batch, from, count, &mut produced)?;
-            }
+            let count = self.setup.plan.call_rows.min(batch.rows - from);
+            self.call(batch, from, count, &mut produced)?;
             from += count;
         }
         self.sort_into_runs(batch, &produced)?;
         self.counts.rows += batch.rows as u64;
         Ok(self.outs.rejected.end_batch(batch)?)
-    }
-
-    /// How many rows the next call has, and whether they are taken at all (a row known to trap is not).
-    fn next_call(&mut self, batch: &Batch, from: usize) -> (usize, bool) {
-        let rows_max = self.setup.plan.call_rows.min(batch.rows - from);
-        if self.suspicion.is_empty() {
-            return (rows_max, true);
-        }
-        let run_of = |row: usize| batch.runs.partition_point(|run| run.end <= row);
-        let at = |row: usize| spot(&batch.runs[run_of(row)], row);
-        if let Some(reason) = self.suspicion.poison.get(&at(from)) {
-            let index = run_of(from);
-            let partition = self.lanes[batch.runs[index].lane];
-            self.outs
-                .rejected
-                .push(batch, index, from, partition, reason.clone());
-            return (1, false);
-        }
-        let alone = |row: &usize| {
-            self.suspicion.suspects(at(*row)) || self.suspicion.poison.contains_key(&at(*row))
-        };
-        let until = (from..from + rows_max)
-            .find(alone)
-            .unwrap_or(from + rows_max);
-        ((until - from).max(1), true)
     }
 
     fn call(
@@ -132,25 +104,85 @@ impl TransformTask {
         count: usize,
         produced: &mut Produced,
     ) -> Result<(), Failure> {
-        let input = Input {
-            columns: &batch.columns,
-            start: from,
-            count,
-        };
-        let answer = match self.instance.transform(input) {
+        let answer = match self.hand(batch, from, count) {
             Ok(answer) => answer,
-            Err(fault) => return Err(self.failed(batch, from, count, fault)),
+            Err(fault) if self.setup.may_be_a_rows(&fault) => {
+                return self.pin_down(batch, from, count, fault, produced);
+            }
+            Err(fault) => return Err(self.stop(batch, from, count, fault)),
         };
         self.keep(&answer, from, produced);
         for reject in answer.rejects {
-            let row = from + reject.row as usize;
-            let index = batch.runs.partition_point(|run| run.end <= row);
-            let partition = self.lanes[batch.runs[index].lane];
-            self.outs
-                .rejected
-                .push(batch, index, row, partition, reject.reason);
+            self.reject(batch, from + reject.row as usize, reject.reason);
         }
         Ok(())
+    }
+
+    fn hand(&mut self, batch: &Batch, from: usize, count: usize) -> Result<Transformed, Fault> {
+        self.handed += count as u64;
+        self.instance.transform(Input {
+            columns: &batch.columns,
+            start: from,
+            count,
+        })
+    }
+
+    fn reject(&mut self, batch: &Batch, row: usize, reason: String) {
+        let index = batch.run_of(row);
+        let partition = self.lanes[batch.runs[index].lane];
+        self.outs
+            .rejected
+            .push(batch, index, row, partition, reason);
+    }
+
+    /// These rows trapped together. A transform has no state, so a fresh instance goes on where the last one ended: half
+    /// by half, until the culprits are alone. One that traps again, alone in a fresh instance, is a dead letter.
+    fn pin_down(
+        &mut self,
+        batch: &Batch,
+        from: usize,
+        count: usize,
+        fault: Fault,
+        produced: &mut Produced,
+    ) -> Result<(), Failure> {
+        self.refresh()?;
+        let before = self.culprits;
+        if count > 1 {
+            let half = count / 2;
+            self.call(batch, from, half, produced)?;
+            self.call(batch, from + half, count - half, produced)?;
+        } else {
+            match self.hand(batch, from, 1) {
+                Err(again) if self.setup.may_be_a_rows(&again) => {
+                    self.culprits += 1;
+                    self.reject(batch, from, trap_reason(&again));
+                    self.refresh()?;
+                }
+                Err(other) => return Err(self.stop(batch, from, 1, other)),
+                Ok(_) => {}
+            }
+        }
+        if self.culprits == before {
+            let place = self.place(batch, from, count);
+            return Err(Failure::Stop(self.setup.not_again(fault, place)));
+        }
+        Ok(())
+    }
+
+    fn refresh(&mut self) -> Result<(), Failure> {
+        self.instance = self
+            .setup
+            .instance()
+            .map_err(|f| self.setup.fault(f, None))?;
+        Ok(())
+    }
+
+    fn place(&self, batch: &Batch, from: usize, count: usize) -> Option<Place> {
+        Taken::of_rows(batch, from..from + count).place(&self.setup, &self.lanes, Extent::Call)
+    }
+
+    fn stop(&self, batch: &Batch, from: usize, count: usize, fault: Fault) -> Failure {
+        Failure::Stop(self.setup.fault(fault, self.place(batch, from, count)))
     }
 
     fn keep(&self, answer: &Transformed, from: usize, produced: &mut Produced) {
@@ -168,55 +200,6 @@ impl TransformTask {
         let rows =
             RecordBatch::try_new(schema, answer.columns.clone()).expect("answers are checked");
         produced.parts.push(rows);
-    }
-
-    /// What a failed call means.
-    fn failed(&self, batch: &Batch, from: usize, count: usize, fault: Fault) -> Failure {
-        let mut rows = CallRows::default();
-        for row in from..from + count {
-            let run = &batch.runs[batch.runs.partition_point(|run| run.end <= row)];
-            let at = spot(run, row);
-            rows.push(at.lane, at.offset..at.offset + 1);
-        }
-        let place = rows.place(&self.setup, &self.lanes);
-        if fault.kind != FaultKind::Trap || self.setup.plan.on_trap == OnTrap::Fail {
-            return Failure::Stop(self.setup.fault(fault, place));
-        }
-        let spots = rows.spots();
-        let first = Spot {
-            lane: spots[0].lane,
-            offset: spots[0].offsets.start,
-        };
-        if count > 1 || !self.suspicion.suspects(first) {
-            return Failure::Suspect(spots, Box::new(self.setup.fault(fault, place)));
-        }
-        let plan = &self.setup.plan;
-        let again = self
-            .setup
-            .plugin
-            .instantiate(&plan.options, plan.limits)
-            .and_then(|mut fresh| {
-                fresh
-                    .transform(Input {
-                        columns: &batch.columns,
-                        start: from,
-                        count,
-                    })
-                    .map(|_| ())
-            });
-        match again {
-            Err(second) if second.kind == FaultKind::Trap => {
-                Failure::Poison(first, format!("trap: {}", second.what))
-            }
-            Err(second) => Failure::Stop(self.setup.fault(second, place)),
-            Ok(()) => {
-                let what = format!(
-                    "{}, but not again in a fresh instance: the plugin remembers something",
-                    fault.what
-                );
-                Failure::Stop(self.setup.fault(Fault { what, ..fault }, place))
-            }
-        }
     }
 
     fn sort_into_runs(&mut self, batch: &Batch, produced: &Produced) -> Result<(), Failure> {
@@ -351,13 +334,6 @@ impl TransformTask {
     }
 }
 
-fn spot(run: &Run, row: usize) -> Spot {
-    Spot {
-        lane: run.lane,
-        offset: run.offset.0 + (row - run.start) as u64,
-    }
-}
-
 impl Task for TransformTask {
     fn advance(&mut self, cut: Sequence) -> Result<(), Failure> {
         while let Some(batch) = self.reader.next(cut, BATCH_ROWS)? {
@@ -387,6 +363,7 @@ impl Task for TransformTask {
             counts: std::mem::take(&mut self.counts),
             watermark: self.mark.current(),
             ends: std::mem::take(&mut self.ends),
+            handed: std::mem::take(&mut self.handed),
         })
     }
 

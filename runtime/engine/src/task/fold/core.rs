@@ -57,6 +57,17 @@ impl Call {
         self.slots.clear();
     }
 
+    /// Only these entries stay; the call still spans the same rows.
+    pub(super) fn keep(&mut self, entries: impl Iterator<Item = (usize, u32)>) {
+        self.sparse = true;
+        self.rows.clear();
+        self.slots.clear();
+        for (row, slot) in entries {
+            self.rows.push((row - self.from) as u32);
+            self.slots.push(slot);
+        }
+    }
+
     /// (row in the batch, slot) of each entry.
     pub(super) fn entries(&self) -> impl Iterator<Item = (usize, u32)> {
         let row = |i: usize| {

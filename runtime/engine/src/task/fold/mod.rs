@@ -9,18 +9,18 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use refrain_log::ids::{Offset, Sequence};
-use refrain_plugin::{Entries, Input, Instance, States};
+use refrain_plugin::{Entries, Fault, Input, Instance, States};
 use refrain_state::commit::TaskChanges;
 use refrain_state::store::Spans;
 
 use self::core::{Call, Core, Here};
-use self::pin::Care;
+use self::pin::{Careful, Refused};
 use super::letters::Letters;
 use super::out::Out;
 use super::slots::{BatchKeys, Slots};
-use super::{Counts, Failure, Memo, NodeSetup, Prepared, Spot, Suspicion, Task};
-use crate::error::{Error, Result};
-use crate::input::{Batch, Reader, Run};
+use super::{Care, Counts, Failure, Memo, NodeSetup, Prepared, Taken, Task};
+use crate::error::{Error, Extent, Result};
+use crate::input::{Batch, Reader};
 use crate::keys;
 use crate::pipeline::Output;
 use crate::watermark::Watermark;
@@ -38,8 +38,8 @@ pub struct FoldStart {
     pub memo: Option<Memo>,
     /// Its states.
     pub states: Vec<KeyedState>,
-    /// What is known of rows that trap.
-    pub suspicion: Suspicion,
+    /// Whether calls are tried out before.
+    pub care: Care,
 }
 
 /// The writing ends of a fold task.
@@ -61,8 +61,12 @@ pub struct FoldTask {
     instance: Instance,
     core: Core,
     outs: FoldOuts,
-    suspicion: Suspicion,
+    careful: Option<Careful>,
     counts: Counts,
+    /// Rows since the last commit, those of the batch in hand included.
+    taken: Taken,
+    /// Rows handed to the plugin since the last commit.
+    handed: u64,
     ends: BTreeMap<usize, Offset>,
     /// View rows of closed windows since the last commit.
     closed: Vec<RecordBatch>,
@@ -96,10 +100,7 @@ impl FoldTask {
         let mark = start
             .memo
             .map_or_else(|| Watermark::new(lanes.len()), |memo| memo.watermark);
-        let instance = setup
-            .plugin
-            .instantiate(&plan.options, plan.limits)
-            .map_err(|f| setup.fault(f, None))?;
+        let instance = setup.instance().map_err(|f| setup.fault(f, None))?;
         let mut task = FoldTask {
             core: Core::new(windows, mark, Slots::new(fields.collect())),
             task,
@@ -107,8 +108,10 @@ impl FoldTask {
             reader,
             instance,
             outs,
-            suspicion: start.suspicion,
+            careful: Careful::new(start.care),
             counts: Counts::default(),
+            taken: Taken::default(),
+            handed: 0,
             ends: BTreeMap::new(),
             closed: Vec::new(),
             hidden: Vec::new(),
@@ -147,6 +150,7 @@ impl FoldTask {
 
     fn take(&mut self, batch: &Batch) -> Result<(), Failure> {
         let keys = self.core.slots.batch_keys(&batch.keys);
+        self.taken.push_batch(batch);
         self.core.call = Call::default();
         for run in 0..batch.runs.len() {
             if self.core.windows.is_some() {
@@ -178,20 +182,11 @@ impl FoldTask {
         keys: &BatchKeys<'_>,
     ) -> Result<(), Failure> {
         let run = batch.runs[index];
-        let careful = !self.suspicion.is_empty();
         let place = self.core.table(0);
         for row in run.start..run.end {
-            let care = if careful {
-                self.careful(batch, index, row)?
-            } else {
-                Care::None
-            };
-            if matches!(care, Care::Skip) {
-                continue;
-            }
             let slot = self.core.touch(place, keys, row);
             self.core.call.take(slot);
-            if matches!(care, Care::Alone) || self.core.call.count >= self.setup.plan.call_rows {
+            if self.core.call.count >= self.setup.plan.call_rows {
                 self.flush(batch)?;
             }
         }
@@ -207,7 +202,6 @@ impl FoldTask {
     ) -> Result<(), Failure> {
         let run = batch.runs[index];
         let windows = self.core.windows.expect("called for windowed nodes");
-        let careful = !self.suspicion.is_empty();
         let derived = self.setup.plan.input_derived;
         let before = self.core.mark.current().0;
         let mut running =
@@ -226,28 +220,19 @@ impl FoldTask {
                 }
             }
             let time = batch.time(&run, row);
-            let care = if careful {
-                self.careful(batch, index, row)?
+            here.go(&windows, time);
+            if here.window < self.core.first_open {
+                self.late(batch, index, row, time, running.current);
             } else {
-                Care::None
-            };
-            // A row that is not taken moves time all the same.
-            if !matches!(care, Care::Skip) {
-                here.go(&windows, time);
-                if here.window < self.core.first_open {
-                    self.late(batch, index, row, time, running.current);
-                } else {
-                    let place = match here.place {
-                        Some(place) => place,
-                        None => *here.place.insert(self.core.table(here.window)),
-                    };
-                    let slot = self.core.touch(place, keys, row);
-                    self.core.call.take(slot);
-                }
-                if matches!(care, Care::Alone) || self.core.call.count >= self.setup.plan.call_rows
-                {
-                    self.flush(batch)?;
-                }
+                let place = match here.place {
+                    Some(place) => place,
+                    None => *here.place.insert(self.core.table(here.window)),
+                };
+                let slot = self.core.touch(place, keys, row);
+                self.core.call.take(slot);
+            }
+            if self.core.call.count >= self.setup.plan.call_rows {
+                self.flush(batch)?;
             }
             if !derived {
                 let before = running.current;
@@ -287,18 +272,28 @@ impl FoldTask {
 
     /// Hands the collected rows to the plugin.
     fn flush(&mut self, batch: &Batch) -> Result<(), Failure> {
-        let call = &self.core.call;
-        if call.slots.is_empty() {
+        if self.core.call.slots.is_empty() {
             self.core.call.next();
             return Ok(());
         }
-        let alone = !self.suspicion.is_empty() && self.is_suspect_alone(batch);
-        let before = if alone {
-            Some(self.states_before()?)
-        } else {
-            None
+        let mut refused = match self.careful {
+            None => Refused::new(),
+            Some(_) => self.sift(batch)?,
         };
+        if !self.core.call.slots.is_empty() {
+            self.update(batch, &mut refused)?;
+        }
+        if !refused.is_empty() {
+            self.reject(batch, refused)?;
+        }
+        self.core.slots.fresh.clear();
+        self.core.call.next();
+        Ok(())
+    }
+
+    fn update(&mut self, batch: &Batch, refused: &mut Refused) -> Result<(), Failure> {
         let call = &self.core.call;
+        self.handed += call.slots.len() as u64;
         let input = Input {
             columns: &batch.columns,
             start: call.from,
@@ -308,24 +303,30 @@ impl FoldTask {
             rows: if call.sparse { &call.rows } else { &[] },
             slots: &call.slots,
         };
-        match self.instance.update(input, entries) {
-            Ok(rejects) if rejects.is_empty() => {}
-            Ok(rejects) => {
-                let rows: Vec<(usize, String)> = rejects
-                    .into_iter()
-                    .map(|r| (call.from + r.row as usize, r.reason))
-                    .collect();
-                self.reject(batch, rows)?;
-            }
-            Err(fault) => return Err(self.failed(batch, fault, before)),
+        let rejects = match self.instance.update(input, entries) {
+            Ok(rejects) => rejects,
+            Err(fault) => return Err(self.failed(batch, fault)),
+        };
+        if !rejects.is_empty() {
+            let rows = rejects
+                .into_iter()
+                .map(|r| (call.from + r.row as usize, r.reason));
+            refused.extend(rows);
+            refused.sort_unstable_by_key(|r| r.0);
         }
-        self.core.slots.fresh.clear();
-        self.core.call.next();
         Ok(())
     }
 
+    /// An error of a call about states: it names the rows since the last commit.
+    fn since_commit(&self, fault: Fault) -> Error {
+        let place = self
+            .taken
+            .place(&self.setup, &self.lanes, Extent::SinceCommit);
+        self.setup.fault(fault, place)
+    }
+
     /// Dead-letters rejected rows and takes back slots that only they would have begun.
-    fn reject(&mut self, batch: &Batch, rejects: Vec<(usize, String)>) -> Result<(), Failure> {
+    fn reject(&mut self, batch: &Batch, rejects: Refused) -> Result<(), Failure> {
         let rejected: Vec<usize> = rejects.iter().map(|r| r.0).collect();
         let mut kept: Vec<u32> = Vec::new();
         for (row, slot) in self.core.call.entries() {
@@ -342,27 +343,20 @@ impl FoldTask {
         if !unborn.is_empty() {
             self.instance
                 .release(&unborn)
-                .map_err(|f| self.setup.fault(f, None))?;
+                .map_err(|f| self.since_commit(f))?;
             for slot in unborn {
                 let place = self.core.table(self.core.slots.get(slot).window);
                 self.core.slots.forget(&mut self.core.tables[place], slot);
             }
         }
         for (row, reason) in rejects {
-            let index = batch.runs.partition_point(|run| run.end <= row);
+            let index = batch.run_of(row);
             let partition = self.lanes[batch.runs[index].lane];
             self.outs
                 .rejected
                 .push(batch, index, row, partition, reason);
         }
         Ok(())
-    }
-}
-
-fn spot(run: &Run, row: usize) -> Spot {
-    Spot {
-        lane: run.lane,
-        offset: run.offset.0 + (row - run.start) as u64,
     }
 }
 
@@ -375,6 +369,7 @@ impl Task for FoldTask {
     }
 
     fn prepare(&mut self) -> Result<Prepared, Failure> {
+        self.settle_suspicion()?;
         let (state, view) = self.changes()?;
         let node = &self.setup.plan.name;
         self.counts.rejected = self.outs.rejected.take_count();
@@ -399,10 +394,13 @@ impl Task for FoldTask {
             counts: std::mem::take(&mut self.counts),
             watermark: self.core.mark.current(),
             ends: std::mem::take(&mut self.ends),
+            handed: std::mem::take(&mut self.handed),
         })
     }
 
     fn publish(&mut self) {
+        self.taken.clear();
+        self.relax();
         self.outs.late.as_mut().map(Letters::publish);
         self.outs.rejected.publish();
         if let Some(out) = &mut self.outs.topic {

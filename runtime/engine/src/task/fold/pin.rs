@@ -1,150 +1,257 @@
-//! Rows that trap: taken one by one until the culprit is alone, tried again in a fresh instance, then dead-lettered.
+//! Rows that trap: found without harm to the task's instance, tried again in a fresh one, then dead-lettered.
 //!
-//! Law 7: only what depends on row and state alone may reject a row. A trap that does not come again with the same row
-//! and the same states stops the node.
+//! A trap takes the instance with it, and all states since the last commit. So the first one has the task opened again,
+//! and careful: each call is tried out in another instance, its *scratch*, on copies of the states it meets. What
+//! traps there is halved until the culprits are alone; the task's own instance then takes the call without them. Rows
+//! since the commit are read again once, and each culprit costs about twice its call. The task stays careful while
+//! traps keep coming, until a commit without one.
+//!
+//! Law 7: only what depends on row and state alone may reject a row. A trap that does not come again with the same rows
+//! and states stops the node.
 
-use refrain_plugin::{Entries, Fault, FaultKind, Input, States};
+use std::collections::BTreeMap;
 
-use super::{FoldTask, spot};
-use crate::error::Place;
+use refrain_plugin::{Entries, Fault, Input, Instance, States};
+
+use super::FoldTask;
+use crate::error::{Extent, Place};
 use crate::input::Batch;
-use crate::pipeline::OnTrap;
-use crate::task::{CallRows, Failure, Spot};
+use crate::task::{Care, Failure, NodeSetup, Suspicion, Taken, trap_reason};
 
-/// How a row is taken while others, or itself, are under suspicion.
-pub(super) enum Care {
-    /// Like any other.
-    None,
-    /// Alone in its call.
-    Alone,
-    /// Not at all: it is known to trap.
-    Skip,
+/// What a careful task keeps.
+pub(super) struct Careful {
+    /// The trap that brought the care, until a culprit is found.
+    suspicion: Option<Suspicion>,
+    /// Rows found to trap since the last commit.
+    culprits: u64,
+    scratch: Option<Instance>,
 }
 
+impl Careful {
+    pub(super) fn new(care: Care) -> Option<Careful> {
+        let suspicion = match care {
+            Care::None => return None,
+            Care::Careful => None,
+            Care::Suspects(suspicion) => Some(suspicion),
+        };
+        Some(Careful {
+            suspicion,
+            culprits: 0,
+            scratch: None,
+        })
+    }
+}
+
+/// Rows with the reason that each is refused for.
+pub(super) type Refused = Vec<(usize, String)>;
+
 impl FoldTask {
-    /// While rows that trap are pinned down: dead-letters a row known to trap, and sees to it that a suspect begins a
-    /// call.
-    pub(super) fn careful(
-        &mut self,
-        batch: &Batch,
-        index: usize,
-        row: usize,
-    ) -> Result<Care, Failure> {
-        let spot = spot(&batch.runs[index], row);
-        if let Some(reason) = self.suspicion.poison.get(&spot) {
-            let partition = self.lanes[spot.lane];
-            self.outs
-                .rejected
-                .push(batch, index, row, partition, reason.clone());
-            self.core.call.skip();
-            return Ok(Care::Skip);
-        }
-        if !self.suspicion.suspects(spot) {
-            return Ok(Care::None);
-        }
-        self.flush(batch)?;
-        Ok(Care::Alone)
-    }
-
-    pub(super) fn is_suspect_alone(&self, batch: &Batch) -> bool {
-        let mut entries = self.core.call.entries();
-        match (entries.next(), entries.next()) {
-            (Some((row, _)), None) => {
-                let run = &batch.runs[batch.runs.partition_point(|run| run.end <= row)];
-                self.suspicion.suspects(spot(run, row))
+    /// Before a commit: the trap that brought the care must have come again by now.
+    pub(super) fn settle_suspicion(&mut self) -> Result<(), Failure> {
+        match self.careful.as_mut().and_then(|c| c.suspicion.take()) {
+            Some(Suspicion { fault, place }) => {
+                Err(Failure::Stop(self.setup.not_again(fault, place)))
             }
-            _ => false,
+            None => Ok(()),
         }
     }
 
-    /// The states of the call's slots as they are before it, without those that the call begins.
-    pub(super) fn states_before(&mut self) -> Result<(Vec<u32>, States), Failure> {
-        let known: Vec<u32> = self
-            .core
-            .call
-            .slots
-            .iter()
-            .copied()
-            .filter(|s| !self.core.slots.fresh.contains(s))
-            .collect();
-        let states = self
-            .instance
-            .save(&known)
-            .map_err(|f| self.setup.fault(f, None))?;
-        Ok((known, states))
+    /// After a commit: care ends when there was no trap since the last one.
+    pub(super) fn relax(&mut self) {
+        self.careful = self.careful.take().filter(|c| c.culprits > 0);
+        if let Some(careful) = &mut self.careful {
+            careful.culprits = 0;
+        }
     }
 
-    /// What a failed `update` means.
-    pub(super) fn failed(
-        &self,
-        batch: &Batch,
-        fault: Fault,
-        before: Option<(Vec<u32>, States)>,
-    ) -> Failure {
-        let mut rows = CallRows::default();
-        for (row, _) in self.core.call.entries() {
-            let run = &batch.runs[batch.runs.partition_point(|run| run.end <= row)];
-            let at = spot(run, row);
-            rows.push(at.lane, at.offset..at.offset + 1);
-        }
-        let place = rows.place(&self.setup, &self.lanes);
-        let pin_down =
-            fault.kind == FaultKind::Trap && self.setup.plan.on_trap == OnTrap::DeadLetter;
-        if !pin_down {
+    /// What a failed call of the task's own instance means.
+    pub(super) fn failed(&self, batch: &Batch, fault: Fault) -> Failure {
+        let rows = self.core.call.entries().map(|(row, _)| row);
+        let place = Taken::of_rows(batch, rows).place(&self.setup, &self.lanes, Extent::Call);
+        if !self.setup.may_be_a_rows(&fault) {
             return Failure::Stop(self.setup.fault(fault, place));
         }
-        match before {
-            None => Failure::Suspect(rows.spots(), Box::new(self.setup.fault(fault, place))),
-            Some((slots, states)) => self.verify(batch, fault, slots, states, rows, place),
+        if self.careful.is_some() {
+            // It went well in the scratch a moment ago.
+            return Failure::Stop(self.setup.not_again(fault, place));
+        }
+        Failure::Suspect(Box::new(Suspicion { fault, place }))
+    }
+
+    /// Tries the collected call out, and takes the rows that trap out of it.
+    pub(super) fn sift(&mut self, batch: &Batch) -> Result<Refused, Failure> {
+        let entries: Vec<(usize, u32)> = self.core.call.entries().collect();
+        let mut slots: Vec<u32> = entries.iter().map(|e| e.1).collect();
+        slots.sort_unstable();
+        slots.dedup();
+        let mut fresh = self.core.slots.fresh.clone();
+        fresh.sort_unstable();
+        let mut known = slots;
+        known.retain(|s| fresh.binary_search(s).is_err());
+        let saved = self
+            .instance
+            .save(&known)
+            .map_err(|f| self.since_commit(f))?;
+        let states = known.iter().enumerate();
+        let states = states
+            .map(|(i, slot)| (*slot, saved.get(i).to_vec()))
+            .collect();
+        let careful = self.careful.as_mut().expect("only careful tasks sift");
+        let mut sieve = Sieve {
+            setup: &self.setup,
+            lanes: &self.lanes,
+            batch,
+            scratch: careful.scratch.take(),
+            states,
+            culprits: Refused::new(),
+            handed: 0,
+        };
+        sieve.sift(&entries, false)?;
+        careful.scratch = sieve.scratch;
+        careful.culprits += sieve.culprits.len() as u64;
+        self.handed += sieve.handed;
+        let culprits = sieve.culprits;
+        if !culprits.is_empty() {
+            careful.suspicion = None;
+            let trapping = |row: usize| culprits.binary_search_by_key(&row, |c| c.0).is_ok();
+            let call = &mut self.core.call;
+            call.keep(entries.into_iter().filter(|(row, _)| !trapping(*row)));
+        }
+        Ok(culprits)
+    }
+}
+
+/// Finds the culprits among the entries of one call.
+struct Sieve<'a> {
+    setup: &'a NodeSetup,
+    lanes: &'a [u32],
+    batch: &'a Batch,
+    scratch: Option<Instance>,
+    /// States of the call's slots, as good rows before have left them. A slot without one is at its beginning.
+    states: BTreeMap<u32, Vec<u8>>,
+    culprits: Refused,
+    handed: u64,
+}
+
+impl Sieve<'_> {
+    /// Leaves the states of these entries' slots behind when `more` entries of the call follow.
+    fn sift(&mut self, entries: &[(usize, u32)], more: bool) -> Result<(), Failure> {
+        let fault = match self.attempt(entries, more) {
+            Ok(()) => return Ok(()),
+            Err(fault) => self.pinnable(entries, fault)?,
+        };
+        self.scratch = None;
+        let before = self.culprits.len();
+        match split(entries) {
+            Some((first, second)) => {
+                self.sift(first, true)?;
+                self.sift(second, more)?;
+            }
+            None => self.verify(entries)?,
+        }
+        match self.culprits.len() == before {
+            true => Err(Failure::Stop(
+                self.setup.not_again(fault, self.place(entries)),
+            )),
+            false => Ok(()),
         }
     }
 
-    /// A row trapped alone: does it again, in a fresh instance with the states it met?
-    pub(super) fn verify(
-        &self,
-        batch: &Batch,
-        fault: Fault,
-        slots: Vec<u32>,
-        states: States,
-        rows: CallRows,
-        place: Option<Place>,
-    ) -> Failure {
-        let plan = &self.setup.plan;
-        let call = &self.core.call;
-        let again = self
-            .setup
-            .plugin
-            .instantiate(&plan.options, plan.limits)
-            .and_then(|mut fresh| {
-                fresh.restore(&slots, &states)?;
-                let input = Input {
-                    columns: &batch.columns,
-                    start: call.from,
-                    count: call.count,
-                };
-                let entries = Entries {
-                    rows: if call.sparse { &call.rows } else { &[] },
-                    slots: &call.slots,
-                };
-                fresh.update(input, entries).map(|_| ())
-            });
-        match again {
-            Err(second) if second.kind == FaultKind::Trap => {
-                let first = &rows.spots()[0];
-                let spot = Spot {
-                    lane: first.lane,
-                    offset: first.offsets.start,
-                };
-                Failure::Poison(spot, format!("trap: {}", second.what))
+    /// One row alone: does it trap again in a fresh instance with the states it meets?
+    fn verify(&mut self, entries: &[(usize, u32)]) -> Result<(), Failure> {
+        if let Err(again) = self.attempt(entries, true) {
+            let again = self.pinnable(entries, again)?;
+            self.scratch = None;
+            self.culprits.push((entries[0].0, trap_reason(&again)));
+        }
+        Ok(())
+    }
+
+    fn attempt(&mut self, entries: &[(usize, u32)], more: bool) -> Result<(), Fault> {
+        let mut slots: Vec<u32> = entries.iter().map(|e| e.1).collect();
+        slots.sort_unstable();
+        slots.dedup();
+        let mut known = Vec::new();
+        let mut states = States::default();
+        for slot in &slots {
+            if let Some(state) = self.states.get(slot) {
+                known.push(*slot);
+                states.push(state);
             }
-            Err(second) => Failure::Stop(self.setup.fault(second, place)),
-            Ok(()) => {
-                let what = format!(
-                    "{}, but not again in a fresh instance with the same state: the plugin remembers something                      outside its slots",
-                    fault.what
-                );
-                Failure::Stop(self.setup.fault(Fault { what, ..fault }, place))
+        }
+        let scratch = match &mut self.scratch {
+            Some(scratch) => scratch,
+            none => none.insert(self.setup.instance()?),
+        };
+        scratch.release(&slots)?;
+        scratch.restore(&known, &states)?;
+        let (start, last) = (entries[0].0, entries[entries.len() - 1].0);
+        let rows: Vec<u32> = entries.iter().map(|e| (e.0 - start) as u32).collect();
+        let of_entries: Vec<u32> = entries.iter().map(|e| e.1).collect();
+        let input = Input {
+            columns: &self.batch.columns,
+            start,
+            count: last - start + 1,
+        };
+        self.handed += entries.len() as u64;
+        scratch.update(
+            input,
+            Entries {
+                rows: &rows,
+                slots: &of_entries,
+            },
+        )?;
+        if more {
+            let after = scratch.save(&slots)?;
+            for (i, slot) in slots.iter().enumerate() {
+                self.states.insert(*slot, after.get(i).to_vec());
             }
+        }
+        Ok(())
+    }
+
+    /// The fault again when it may be pinned on a row.
+    fn pinnable(&self, entries: &[(usize, u32)], fault: Fault) -> Result<Fault, Failure> {
+        match self.setup.may_be_a_rows(&fault) {
+            true => Ok(fault),
+            false => Err(Failure::Stop(self.setup.fault(fault, self.place(entries)))),
+        }
+    }
+
+    fn place(&self, entries: &[(usize, u32)]) -> Option<Place> {
+        let rows = entries.iter().map(|e| e.0);
+        Taken::of_rows(self.batch, rows).place(self.setup, self.lanes, Extent::Call)
+    }
+}
+
+/// Entries with two rows or more, in halves that divide no row.
+fn split(entries: &[(usize, u32)]) -> Option<(&[(usize, u32)], &[(usize, u32)])> {
+    let (first, last) = (entries.first()?.0, entries.last()?.0);
+    if first == last {
+        return None;
+    }
+    let row = entries[entries.len() / 2].0.max(first + 1);
+    Some(entries.split_at(entries.partition_point(|e| e.0 < row)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn halves_divide_no_row_and_are_never_empty() {
+        let one: Vec<(usize, u32)> = vec![(5, 0), (5, 1), (5, 2)];
+        assert!(split(&one).is_none());
+        for rows in [
+            vec![1, 1, 1, 2],
+            vec![1, 2, 2, 2],
+            vec![3, 9],
+            vec![1, 2, 3],
+        ] {
+            let entries: Vec<(usize, u32)> = rows.iter().map(|row| (*row, 0)).collect();
+            let (first, second) = split(&entries).expect("two rows or more");
+            assert!(!first.is_empty() && !second.is_empty(), "{rows:?}");
+            assert!(first[first.len() - 1].0 < second[0].0, "{rows:?}");
         }
     }
 }

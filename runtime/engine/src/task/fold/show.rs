@@ -58,7 +58,7 @@ impl FoldTask {
             }
             self.instance
                 .release(block)
-                .map_err(|f| self.setup.fault(f, None))?;
+                .map_err(|f| self.since_commit(f))?;
         }
         let mut key = Vec::new();
         for slot in slots {
@@ -99,7 +99,7 @@ impl FoldTask {
                     count: slots.len(),
                 },
             )
-            .map_err(|f| self.setup.fault(f, None))?;
+            .map_err(|f| self.since_commit(f))?;
         let key_fields = columns.len();
         columns.extend(answer.columns);
         let rows = RecordBatch::try_new(self.setup.plan.output_schema.arrow(), columns)
@@ -126,7 +126,7 @@ impl FoldTask {
             let saved = self
                 .instance
                 .save(block)
-                .map_err(|f| self.setup.fault(f, None))?;
+                .map_err(|f| self.since_commit(f))?;
             for (i, slot) in block.iter().enumerate() {
                 self.core.state_key(*slot, &mut key);
                 state.put_keys.push(&key);
