@@ -9,6 +9,7 @@ mod damage;
 mod demo;
 mod fuzz;
 mod guests;
+mod rejected;
 mod syscalls;
 
 /// A guest that goes with the tests.

@@ -68,6 +68,9 @@ pub(crate) enum Command {
     /// Append to topics and read them
     #[command(subcommand)]
     Topic(TopicCommand),
+    /// Rows that were set aside: count, look at, append again
+    #[command(subcommand)]
+    Rejected(RejectedCommand),
     Run(commands::run::RunArgs),
     /// Read views
     #[command(subcommand)]
@@ -88,6 +91,13 @@ pub(crate) enum TopicCommand {
     Describe(commands::topic::describe::DescribeArgs),
     Append(commands::topic::append::AppendArgs),
     Read(commands::topic::read::ReadArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RejectedCommand {
+    List(commands::rejected::list::ListArgs),
+    Show(commands::rejected::show::ShowArgs),
+    Resubmit(commands::rejected::resubmit::ResubmitArgs),
 }
 
 #[derive(Debug, Subcommand)]

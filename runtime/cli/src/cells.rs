@@ -15,6 +15,8 @@ pub(crate) enum Cell {
     Float(f64),
     /// Text, base64, a time.
     Text(String),
+    /// A value of JSON, as it is written.
+    Json(String),
 }
 
 impl Cell {
@@ -62,8 +64,21 @@ impl Cell {
             Cell::Bool(truth) => truth.to_string(),
             Cell::Integer(number) => number.to_string(),
             Cell::Float(number) => float(*number),
-            Cell::Text(text) => text.clone(),
+            Cell::Text(text) | Cell::Json(text) => text.clone(),
         }
+    }
+
+    /// For people, in a line of a terminal: what would move its cursor is written out.
+    pub(crate) fn plain(&self) -> String {
+        let text = self.shown();
+        if !text.chars().any(char::is_control) {
+            return text;
+        }
+        let escape = |c: char| match c.is_control() {
+            true => c.escape_default().to_string(),
+            false => c.to_string(),
+        };
+        text.chars().map(escape).collect()
     }
 
     /// As a value of JSON; what JSON has no number for is text.
@@ -79,7 +94,9 @@ impl Cell {
     /// As a cell of CSV: null is empty, the empty text is `""`.
     pub(crate) fn csv(&self) -> String {
         match self {
-            Cell::Text(text) if text.is_empty() || text.contains([',', '"', '\n', '\r']) => {
+            Cell::Text(text) | Cell::Json(text)
+                if text.is_empty() || text.contains([',', '"', '\n', '\r']) =>
+            {
                 format!("\"{}\"", text.replace('"', "\"\""))
             }
             other => other.shown(),
@@ -98,6 +115,12 @@ fn float(number: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_terminal_gets_no_commands_from_data() {
+        let cell = Cell::text("a\x1b[2Jb\n日本");
+        assert_eq!(cell.plain(), "a\\u{1b}[2Jb\\n日本");
+    }
 
     #[test]
     fn forms() {

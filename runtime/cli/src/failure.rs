@@ -4,6 +4,7 @@ use miette::{GraphicalReportHandler, LabeledSpan, MietteDiagnostic, NamedSource,
 use refrain_engine::pipeline::{Diagnostic, Diagnostics, Severity};
 
 use crate::args::{Global, Output};
+use crate::show;
 
 /// Bad usage, or a pipeline file or an input that was refused.
 pub(crate) const REFUSED: u8 = 2;
@@ -33,14 +34,21 @@ impl Failure {
         Self::new(REFUSED, message)
     }
 
+    /// The same, about a file.
+    pub(crate) fn about(self, file: &std::path::Path) -> Self {
+        Self {
+            message: format!("{}: {}", file.display(), self.message),
+            ..self
+        }
+    }
+
     /// Tells it on stderr, and problems of the pipeline file as data where data is asked for.
     pub(crate) fn tell(&self, global: &Global) {
         if let Some(diagnostics) = &self.diagnostics {
             if global.output == Output::Json {
-                println!(
-                    "{}",
-                    serde_json::json!({ "ok": false, "problems": diagnostics.list })
-                );
+                // Nobody is left to be told that nobody listens.
+                let _ =
+                    show::line(serde_json::json!({ "ok": false, "problems": diagnostics.list }));
             }
             tell_diagnostics(diagnostics, &diagnostics.list);
         }

@@ -5,6 +5,7 @@ mod args;
 mod cells;
 mod commands;
 mod failure;
+mod file;
 mod link;
 mod project;
 mod show;
@@ -17,7 +18,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
-use args::{Args, Command, PluginCommand, TopicCommand, ViewCommand};
+use args::{Args, Command, PluginCommand, RejectedCommand, TopicCommand, ViewCommand};
 use failure::Failure;
 
 fn main() -> ExitCode {
@@ -63,6 +64,13 @@ fn run(args: &Args) -> Result<(), Failure> {
         }
         Command::Topic(TopicCommand::Append(args)) => commands::topic::append::run(global, args),
         Command::Topic(TopicCommand::Read(args)) => commands::topic::read::run(global, args),
+        Command::Rejected(RejectedCommand::List(_)) => commands::rejected::list::run(global),
+        Command::Rejected(RejectedCommand::Show(args)) => {
+            commands::rejected::show::run(global, args)
+        }
+        Command::Rejected(RejectedCommand::Resubmit(args)) => {
+            commands::rejected::resubmit::run(global, args)
+        }
         Command::View(ViewCommand::List(_)) => commands::view::list::run(global),
         Command::View(ViewCommand::Get(args)) => commands::view::get::run(global, args),
         Command::View(ViewCommand::Scan(args)) => commands::view::scan::run(global, args),

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use refrain_engine::host::{PIPELINE_FILE, Project};
+use refrain_engine::names;
 use refrain_engine::pipeline::{Declaration, SourceTopic, source_topics};
 
 use crate::args::Global;
@@ -41,10 +42,9 @@ pub(crate) fn source_topic(declaration: &Declaration, name: &str) -> Result<Sour
     let names: Vec<String> = topics.iter().map(|t| t.spec.name.clone()).collect();
     let found = topics.into_iter().find(|t| t.spec.name == name);
     found.ok_or_else(|| {
-        Failure::refused(format!(
-            "there is no source topic {name}; there are: {}",
-            names.join(", ")
-        ))
+        let all = names.iter().map(String::as_str);
+        let none = "the pipeline file declares none; write a [topic.NAME] section";
+        Failure::refused(names::unknown("source topic", name, all, none))
     })
 }
 

@@ -43,11 +43,6 @@ impl Sheet {
         self.rows.push(row);
     }
 
-    /// Adds the rows of a sheet with the same columns.
-    pub(crate) fn extend(&mut self, other: Sheet) {
-        self.rows.extend(other.rows);
-    }
-
     /// Adds a column before the others.
     pub(crate) fn put_first(&mut self, name: &str, cells: impl IntoIterator<Item = Cell>) {
         self.names.insert(0, name.into());
@@ -65,14 +60,14 @@ impl Sheet {
     }
 
     /// Prints it on stdout. A reader that closes the pipe has seen enough.
-    pub(crate) fn print(&self, output: Output) -> Result<(), Failure> {
-        let mut stdout = io::BufWriter::new(io::stdout().lock());
-        let written = match output {
-            Output::Table => writeln!(stdout, "{}", self.table()),
-            Output::Json => self.write_json(&mut stdout),
-            Output::Csv => self.write_csv(&mut stdout),
-        };
-        seen_enough(written.and_then(|()| stdout.flush()))
+    pub(crate) fn print(self, output: Output) -> Result<(), Failure> {
+        let mut stream = Stream::new(output);
+        stream.push(self)?;
+        stream.finish()
+    }
+
+    fn is_nameless(&self) -> bool {
+        self.names.is_empty()
     }
 
     fn table(&self) -> Table {
@@ -86,20 +81,10 @@ impl Sheet {
                 } else {
                     CellAlignment::Left
                 };
-                comfy_table::Cell::new(cell.shown()).set_alignment(align)
+                comfy_table::Cell::new(cell.plain()).set_alignment(align)
             }));
         }
         table
-    }
-
-    /// One array, one object a line.
-    fn write_json(&self, out: &mut impl Write) -> io::Result<()> {
-        out.write_all(b"[")?;
-        for (i, row) in self.rows.iter().enumerate() {
-            out.write_all(if i == 0 { b"\n" } else { b",\n" })?;
-            self.write_object(row, out)?;
-        }
-        out.write_all(b"\n]\n")
     }
 
     fn write_object(&self, row: &[Cell], out: &mut impl Write) -> io::Result<()> {
@@ -125,14 +110,137 @@ impl Sheet {
     }
 
     pub(crate) fn write_csv(&self, out: &mut impl Write) -> io::Result<()> {
+        self.write_csv_header(out)?;
+        self.write_csv_rows(out)
+    }
+
+    pub(crate) fn write_csv_header(&self, out: &mut impl Write) -> io::Result<()> {
         let names: Vec<String> = self.names.iter().map(|n| Cell::text(n).csv()).collect();
-        writeln!(out, "{}", names.join(","))?;
+        writeln!(out, "{}", names.join(","))
+    }
+
+    pub(crate) fn write_csv_rows(&self, out: &mut impl Write) -> io::Result<()> {
         for row in &self.rows {
             let cells: Vec<String> = row.iter().map(Cell::csv).collect();
             writeln!(out, "{}", cells.join(","))?;
         }
         Ok(())
     }
+}
+
+/// Rows of one table of people's form; longer answers are several tables.
+const TABLE_ROWS: usize = 1000;
+
+/// Sheets of the same columns, printed while they come.
+pub(crate) struct Stream<W: Write = io::BufWriter<io::Stdout>> {
+    output: Output,
+    out: W,
+    /// Rows that wait for their table; without rows once it has been printed.
+    held: Sheet,
+    printed: u64,
+    /// The reader has closed the pipe.
+    enough: bool,
+}
+
+impl Stream {
+    /// To stdout.
+    pub(crate) fn new(output: Output) -> Self {
+        Stream::to(output, io::BufWriter::new(io::stdout()))
+    }
+}
+
+impl<W: Write> Stream<W> {
+    fn to(output: Output, out: W) -> Self {
+        Self {
+            output,
+            out,
+            held: Sheet::default(),
+            printed: 0,
+            enough: false,
+        }
+    }
+
+    /// Takes more rows; whether the reader wants more still.
+    pub(crate) fn push(&mut self, sheet: Sheet) -> Result<bool, Failure> {
+        let first = self.held.is_nameless();
+        if first {
+            self.held.names.clone_from(&sheet.names);
+        }
+        let written = match self.output {
+            Output::Table => self.hold(sheet),
+            Output::Json => self.write_json(&sheet),
+            Output::Csv => self.write_csv(&sheet, first),
+        };
+        self.note(written)?;
+        Ok(!self.enough)
+    }
+
+    /// Prints what is left.
+    pub(crate) fn finish(mut self) -> Result<(), Failure> {
+        if self.enough {
+            return Ok(());
+        }
+        let written = match self.output {
+            Output::Table if self.printed > 0 && self.held.rows.is_empty() => Ok(()),
+            Output::Table => self.print_table(),
+            Output::Json if self.printed == 0 => self.out.write_all(b"[\n]\n"),
+            Output::Json => self.out.write_all(b"\n]\n"),
+            Output::Csv => Ok(()),
+        };
+        let written = written.and_then(|()| self.out.flush());
+        self.note(written)
+    }
+
+    fn note(&mut self, written: io::Result<()>) -> Result<(), Failure> {
+        self.enough |= matches!(&written, Err(e) if e.kind() == io::ErrorKind::BrokenPipe);
+        seen_enough(written)
+    }
+
+    fn hold(&mut self, sheet: Sheet) -> io::Result<()> {
+        for row in sheet.rows {
+            self.held.rows.push(row);
+            if self.held.rows.len() >= TABLE_ROWS {
+                self.print_table()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn print_table(&mut self) -> io::Result<()> {
+        writeln!(self.out, "{}", self.held.table())?;
+        self.printed += self.held.rows.len() as u64;
+        self.held.rows.clear();
+        Ok(())
+    }
+
+    /// One array, one object a line.
+    fn write_json(&mut self, sheet: &Sheet) -> io::Result<()> {
+        for row in &sheet.rows {
+            let before: &[u8] = if self.printed == 0 { b"[\n" } else { b",\n" };
+            self.out.write_all(before)?;
+            sheet.write_object(row, &mut self.out)?;
+            self.printed += 1;
+        }
+        Ok(())
+    }
+
+    fn write_csv(&mut self, sheet: &Sheet, first: bool) -> io::Result<()> {
+        if first {
+            sheet.write_csv_header(&mut self.out)?;
+        }
+        sheet.write_csv_rows(&mut self.out)
+    }
+}
+
+/// One line on stdout.
+pub(crate) fn line(text: impl std::fmt::Display) -> Result<(), Failure> {
+    let mut stdout = io::stdout();
+    seen_enough(writeln!(stdout, "{text}").and_then(|()| stdout.flush()))
+}
+
+/// One JSON document on stdout.
+pub(crate) fn json(value: &impl serde::Serialize) -> Result<(), Failure> {
+    line(serde_json::to_string_pretty(value).map_err(anyhow::Error::from)?)
 }
 
 /// A closed pipe is no failure.
@@ -172,13 +280,51 @@ mod tests {
         let mut csv = Vec::new();
         sheet().write_csv(&mut csv).unwrap();
         assert_eq!(String::from_utf8(csv).unwrap(), "a,b\n1,\"x,y\"\n,\"\"\n");
-        let mut json = Vec::new();
-        sheet().write_json(&mut json).unwrap();
-        let json = String::from_utf8(json).unwrap();
+        let json = streamed(Output::Json, vec![sheet()]);
         assert_eq!(
             json,
             "[\n{\"a\": 1, \"b\": \"x,y\"},\n{\"a\": null, \"b\": \"\"}\n]\n"
         );
+    }
+
+    fn streamed(output: Output, sheets: Vec<Sheet>) -> String {
+        let mut bytes = Vec::new();
+        let mut stream = Stream::to(output, &mut bytes);
+        for sheet in sheets {
+            assert!(stream.push(sheet).unwrap());
+        }
+        stream.finish().unwrap();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn pieces_print_as_the_whole() {
+        let mut whole = sheet();
+        whole.rows.extend(sheet().rows);
+        let none = || Sheet::new(&["a", "b"]);
+        for output in [Output::Table, Output::Json, Output::Csv] {
+            let pieces = streamed(output, vec![none(), sheet(), none(), sheet()]);
+            assert_eq!(pieces, streamed(output, vec![whole.clone()]));
+        }
+        assert_eq!(streamed(Output::Json, vec![none()]), "[\n]\n");
+        assert_eq!(streamed(Output::Csv, vec![none()]), "a,b\n");
+        assert!(streamed(Output::Table, vec![none()]).contains('a'));
+    }
+
+    #[test]
+    fn a_closed_pipe_ends_a_stream() {
+        struct Closed;
+        impl Write for Closed {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut stream = Stream::to(Output::Csv, Closed);
+        assert!(!stream.push(sheet()).unwrap());
+        stream.finish().unwrap();
     }
 
     #[test]

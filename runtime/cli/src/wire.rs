@@ -31,6 +31,7 @@ impl Message for Request {
     fn tables(&mut self) -> Vec<&mut Table> {
         match self {
             Request::Append { rows, .. } => vec![rows],
+            Request::Resubmit(again) => vec![&mut again.rows],
             _ => Vec::new(),
         }
     }
@@ -50,6 +51,7 @@ impl Message for Response {
         match self {
             Response::Read(rows) => vec![&mut rows.table],
             Response::View(rows) => vec![&mut rows.table],
+            Response::RowsAt(rows) => vec![&mut rows.table],
             _ => Vec::new(),
         }
     }

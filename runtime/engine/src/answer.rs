@@ -19,6 +19,7 @@ use crate::request::{
     From, HostStatus, Request, Response, Table, TopicRows, TopicStatus, ViewAnswer, ViewStatus,
 };
 use crate::status::NodeStatus;
+use crate::{names, rejected};
 
 /// Rows that one answer to a read has at most.
 const READ_ROWS_MAX: u64 = 65_536;
@@ -80,6 +81,18 @@ fn attempt(host: &Host, request: Request) -> Result<Response> {
             from,
             limit,
         } => Response::Read(read(&topic(host, &name)?, partition, from, limit)?),
+        Request::RowsAt {
+            topic: name,
+            partition,
+            offsets,
+        } => Response::RowsAt(rejected::rows_at(
+            &topic(host, &name)?,
+            partition,
+            &offsets,
+        )?),
+        Request::Rejected(None) => Response::Rejected(rejected::all(host)?),
+        Request::Rejected(Some(name)) => Response::Rejected(vec![rejected::one(host, &name)?]),
+        Request::Resubmit(rows) => Response::Resubmitted(rejected::resubmit(host, rows)?),
         Request::Views => Response::Views(host.state().views().iter().map(view_status).collect()),
         Request::ViewGet { view: name, key } => {
             let view = view(host, &name)?;
@@ -100,45 +113,19 @@ fn attempt(host: &Host, request: Request) -> Result<Response> {
 
 fn topic(host: &Host, name: &str) -> Result<Arc<Topic>> {
     host.log().topic(name).ok_or_else(|| {
-        let all: Vec<String> = host
-            .log()
-            .topics()
-            .iter()
-            .map(|t| t.spec().name.clone())
-            .collect();
-        unknown("topic", name, &all)
+        let topics = host.log().topics();
+        let all = topics.iter().map(|t| t.spec().name.as_str());
+        let none = "the pipeline file declares none; write a [topic.NAME] section";
+        Error::Refused(names::unknown("topic", name, all, none))
     })
 }
 
 fn view(host: &Host, name: &str) -> Result<Arc<View>> {
     host.state().view(name).ok_or_else(|| {
-        let all: Vec<String> = host
-            .state()
-            .views()
-            .iter()
-            .map(|v| v.spec().name.clone())
-            .collect();
-        match all.is_empty() {
-            true => Error::Refused(format!(
-                "there is no view {name}: no node has run yet; start with `refrain run --once`"
-            )),
-            false => unknown("view", name, &all),
-        }
+        let views = host.state().views();
+        let all = views.iter().map(|v| v.spec().name.as_str());
+        Error::Refused(names::unknown("view", name, all, names::NO_VIEWS))
     })
-}
-
-fn unknown(what: &str, name: &str, all: &[String]) -> Error {
-    let nearest = all
-        .iter()
-        .max_by_key(|other| (strsim::jaro_winkler(name, other) * 1000.0) as u32);
-    let hint = nearest.filter(|other| strsim::jaro_winkler(name, other) > 0.7);
-    let hint = hint.map_or("; there are".to_string(), |other| {
-        format!("; did you mean {other}? There are")
-    });
-    Error::Refused(format!(
-        "there is no {what} {name}{hint}: {}",
-        all.join(", ")
-    ))
 }
 
 fn topic_status(topic: &Arc<Topic>) -> TopicStatus {

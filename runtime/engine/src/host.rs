@@ -17,8 +17,10 @@ use refrain_state::view::ViewSpec;
 
 use crate::answer;
 use crate::error::{Error, Result};
+use crate::names;
 use crate::node::Node;
 use crate::pipeline::{self, Declaration, Output, Plan, PlannedNode};
+use crate::rejected::Notes;
 use crate::request::{Request, Response};
 use crate::run::{Event, Run, RunOptions, RunReport, Stopper, Upstream};
 use crate::status::{Phase, StatusBoard};
@@ -152,6 +154,7 @@ pub struct Host {
     state: State,
     findings: Vec<Finding>,
     board: StatusBoard,
+    notes: Notes,
     running: AtomicBool,
     events: (Sender<Event>, Receiver<Event>),
     _lock: Box<dyn Send + Sync>,
@@ -186,6 +189,11 @@ impl Host {
             Arc::clone(&clock),
             data.join("topics"),
         )?;
+        let notes = Notes::new(
+            Arc::clone(&storage),
+            Arc::clone(&clock),
+            data.join("resubmitted"),
+        );
         let (state, more) = State::open(storage, clock, data.join("commits"))?;
         findings.extend(more);
         for source in sources {
@@ -205,6 +213,7 @@ impl Host {
             state,
             findings,
             board: StatusBoard::default(),
+            notes,
             running: AtomicBool::new(false),
             events: unbounded(),
             _lock: lock,
@@ -229,6 +238,11 @@ impl Host {
     /// The state.
     pub fn state(&self) -> &State {
         &self.state
+    }
+
+    /// Notes of rows that were appended again.
+    pub(crate) fn notes(&self) -> &Notes {
+        &self.notes
     }
 
     /// What opening found that an operator should know.
@@ -290,6 +304,7 @@ impl Host {
             self.state.forget(&planned.name)?;
             for topic in planned.derived_topics() {
                 self.log.drop_derived(&topic.name)?;
+                self.notes.forget_topic(&topic.name)?;
             }
         }
         let mut nodes: Vec<(Node, Vec<Upstream>)> = Vec::new();
@@ -425,11 +440,9 @@ fn lock(storage: &Arc<dyn Storage>, data: &Path) -> Result<Box<dyn Send + Sync>>
 fn known(plan: &Plan, names: &[String]) -> Result<()> {
     for name in names {
         if !plan.nodes.iter().any(|n| n.name == *name) {
-            let all: Vec<&str> = plan.nodes.iter().map(|n| n.name.as_str()).collect();
-            return Err(Error::Refused(format!(
-                "there is no node {name}; there are: {}",
-                all.join(", ")
-            )));
+            let all = plan.nodes.iter().map(|n| n.name.as_str());
+            let none = "the pipeline file declares none; write a [node.NAME] section";
+            return Err(Error::Refused(names::unknown("node", name, all, none)));
         }
     }
     Ok(())

@@ -11,6 +11,7 @@ use refrain_state::view::ViewState;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::rejected::{RejectedStatus, Resubmission, Resubmitted, RowsAt};
 use crate::status::NodeStatus;
 
 /// Rows with their schema.
@@ -82,6 +83,19 @@ pub enum Request {
         /// At most so many.
         limit: u64,
     },
+    /// Rows of one partition of a topic at these offsets, which rise.
+    RowsAt {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: u32,
+        /// The offsets.
+        offsets: Vec<u64>,
+    },
+    /// All topics of rows set aside, or one of them.
+    Rejected(Option<String>),
+    /// Rows set aside, to be appended again.
+    Resubmit(Resubmission),
     /// All views.
     Views,
     /// Rows of a view with this key, given as text; the first key fields may do.
@@ -188,6 +202,12 @@ pub enum Response {
     Appended(Appended),
     /// To [`Request::Read`].
     Read(TopicRows),
+    /// To [`Request::RowsAt`].
+    RowsAt(RowsAt),
+    /// To [`Request::Rejected`].
+    Rejected(Vec<RejectedStatus>),
+    /// To [`Request::Resubmit`].
+    Resubmitted(Resubmitted),
     /// To [`Request::Views`].
     Views(Vec<ViewStatus>),
     /// To [`Request::ViewGet`] and [`Request::ViewScan`].

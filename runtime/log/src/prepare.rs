@@ -48,7 +48,7 @@ pub(crate) struct Prepared {
 }
 
 /// Schema of `<topic>.rejected`.
-pub(crate) fn rejected_schema() -> Schema {
+pub fn rejected_schema() -> Schema {
     Schema::new(vec![
         Field::new("producer", Kind::Text),
         Field::new("input", Kind::Text),
@@ -59,8 +59,8 @@ pub(crate) fn rejected_schema() -> Schema {
     ])
 }
 
-/// Hash of a producer's name; 0 is kept for none.
-pub(crate) fn producer_hash(name: &str) -> u64 {
+/// Hash of a producer's name, by which it is remembered (xxh3-64); 0 is kept for none.
+pub fn producer_hash(name: &str) -> u64 {
     xxh3_64(name.as_bytes()).max(1)
 }
 

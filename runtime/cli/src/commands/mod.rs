@@ -4,6 +4,7 @@ pub(crate) mod check;
 pub(crate) mod demo;
 pub(crate) mod init;
 pub(crate) mod plugin;
+pub(crate) mod rejected;
 pub(crate) mod run;
 pub(crate) mod status;
 pub(crate) mod topic;

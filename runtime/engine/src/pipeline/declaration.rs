@@ -40,6 +40,14 @@ impl Declaration {
             .collect()
     }
 
+    /// Names of the nodes that read a topic, in the order of the file.
+    pub fn readers_of(&self, topic: &str) -> Vec<String> {
+        let names = self.node_names().into_iter();
+        names
+            .filter(|node| self.node_input(node).as_deref() == Some(topic))
+            .collect()
+    }
+
     /// The topic that the node of that name reads.
     pub fn node_input(&self, node: &str) -> Option<String> {
         let node = self.nodes.iter().find(|n| n.name.get_ref() == node);

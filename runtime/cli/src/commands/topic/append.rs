@@ -16,7 +16,7 @@ use crate::args::{Global, Output};
 use crate::failure::Failure;
 use crate::link::Link;
 use crate::project;
-use crate::show::grouped;
+use crate::show::{self, grouped};
 
 /// Rows decoded at a time.
 const BATCH_ROWS: usize = 16_384;
@@ -127,7 +127,9 @@ fn tell_undecoded(input: &str, undecoded: &[Undecoded], told: &mut u64, topic: &
         if *told < TOLD_MAX {
             eprintln!("rejected: {input}, line {}: {}", row.line, row.reason);
         } else if *told == TOLD_MAX {
-            eprintln!("rejected: more rows; read them with `refrain topic read {topic}.rejected`");
+            eprintln!(
+                "rejected: more rows; see them with `refrain rejected show {topic}.rejected`"
+            );
         }
         *told += 1;
     }
@@ -144,7 +146,8 @@ fn report(global: &Global, args: &AppendArgs, feed: &Feed) {
             "sequence": done.sequence.0,
             "acknowledged_row": feed.acknowledged_row,
         });
-        println!("{answer}");
+        // Nobody is left to be told that nobody listens.
+        let _ = show::line(answer);
     }
     let duplicates = match done.duplicates {
         0 => String::new(),

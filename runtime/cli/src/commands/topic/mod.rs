@@ -11,6 +11,14 @@ use refrain_engine::request::{Request, Response, TopicStatus};
 use crate::failure::Failure;
 use crate::link::{Link, unexpected};
 
+/// How many partitions a topic has.
+pub(crate) fn partitions(link: &mut Link, name: &str) -> Result<u32, Failure> {
+    let found = topics(link, Request::Topic(name.to_owned()))?;
+    Ok(found
+        .first()
+        .map_or(0, |topic| topic.partitions.len() as u32))
+}
+
 fn topics(link: &mut Link, request: Request) -> Result<Vec<TopicStatus>, Failure> {
     match link.ask(request)? {
         Response::Topics(topics) => Ok(topics),

@@ -4,13 +4,13 @@ use refrain_engine::ingest;
 use refrain_engine::request::{From, Request, Response, TopicRows};
 use refrain_log::ids::{Offset, Timestamp};
 
-use super::topics;
+use super::partitions;
 use crate::args::Global;
 use crate::cells::Cell;
 use crate::failure::Failure;
 use crate::link::{Link, unexpected};
 use crate::project;
-use crate::show::Sheet;
+use crate::show::{Sheet, Stream};
 
 /// Rows asked for at a time.
 const READ_ROWS: u64 = 10_000;
@@ -49,41 +49,39 @@ fn parse_from(text: &str) -> Result<From, String> {
 
 pub(crate) fn run(global: &Global, args: &ReadArgs) -> Result<(), Failure> {
     let mut link = Link::open(&project::find(global)?)?;
-    let found = topics(&mut link, Request::Topic(args.topic.clone()))?;
-    let count = found.first().map_or(0, |t| t.partitions.len() as u32);
+    let count = partitions(&mut link, &args.topic)?;
     let partitions = args.partition.map_or(0..count, |p| p..p + 1);
-    let mut sheet: Option<Sheet> = None;
+    let mut stream = Stream::new(global.output);
     let mut left = args.limit;
     for partition in partitions {
         let mut from = args.from.unwrap_or(From::Earliest);
-        while left > 0 {
-            let rows = read(&mut link, args, partition, from, left.min(READ_ROWS))?;
+        loop {
+            // Without rows, too: the columns are told in any case.
+            let rows = read(&mut link, &args.topic, partition, from, left.min(READ_ROWS))?;
             let taken = rows.offsets.len() as u64;
-            let next = sheet_of(&rows, partition);
-            if taken > 0 || sheet.is_none() {
-                match &mut sheet {
-                    Some(sheet) => sheet.extend(next),
-                    None => sheet = Some(next),
-                }
+            let wanted = stream.push(sheet_of(&rows, partition))?;
+            left = left.saturating_sub(taken);
+            if !wanted || left == 0 {
+                return stream.finish();
             }
             if taken == 0 {
                 break;
             }
-            left = left.saturating_sub(taken);
             from = From::Offset(rows.next);
         }
     }
-    sheet.unwrap_or_default().print(global.output)
+    stream.finish()
 }
 
-fn read(
+/// Rows of one partition.
+pub(crate) fn read(
     link: &mut Link,
-    args: &ReadArgs,
+    topic: &str,
     partition: u32,
     from: From,
     limit: u64,
 ) -> Result<TopicRows, Failure> {
-    let topic = args.topic.clone();
+    let topic = topic.to_owned();
     match link.ask(Request::Read {
         topic,
         partition,

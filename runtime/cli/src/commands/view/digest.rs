@@ -1,5 +1,7 @@
 //! `refrain view digest`
 
+use refrain_engine::names;
+
 use super::{hex, views};
 use crate::args::Global;
 use crate::cells::Cell;
@@ -20,18 +22,8 @@ pub(crate) fn run(global: &Global, args: &DigestArgs) -> Result<(), Failure> {
     let mut link = Link::open(&project::find(global)?)?;
     let views = views(&mut link)?;
     let Some(view) = views.iter().find(|v| v.name == args.view) else {
-        let names: Vec<&str> = views.iter().map(|v| v.name.as_str()).collect();
-        let message = match names.is_empty() {
-            true => format!(
-                "there is no view {}: no node has run yet; start with `refrain run --once`",
-                args.view
-            ),
-            false => format!(
-                "there is no view {}; there are: {}",
-                args.view,
-                names.join(", ")
-            ),
-        };
+        let all = views.iter().map(|v| v.name.as_str());
+        let message = names::unknown("view", &args.view, all, names::NO_VIEWS);
         return Err(Failure::refused(message));
     };
     let mut sheet = Sheet::new(&["view", "digest", "rows", "final", "cut"]);

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
@@ -13,6 +13,7 @@ use refrain_engine::request::{Request, ViewAnswer};
 use super::rows;
 use crate::args::Global;
 use crate::failure::Failure;
+use crate::file::write_whole;
 use crate::link::Link;
 use crate::project;
 use crate::show::{Sheet, grouped};
@@ -79,24 +80,4 @@ fn write_parquet(file: File, answer: &ViewAnswer) -> Result<File, Failure> {
     let mut writer = ArrowWriter::try_new(file, rows.schema(), Some(properties)).map_err(told)?;
     writer.write(rows).map_err(told)?;
     writer.into_inner().map_err(told)
-}
-
-/// Writes a file beside its place, makes it durable, and puts it there: readers see all of it or what was there before.
-#[expect(clippy::disallowed_methods, reason = "a user's own file is written")]
-fn write_whole(
-    path: &Path,
-    write: impl FnOnce(File) -> Result<File, Failure>,
-) -> Result<(), Failure> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".{}.part", std::process::id()));
-    let written = File::create(&beside)
-        .map_err(Failure::from)
-        .and_then(write)
-        .and_then(|file| Ok(file.sync_all()?))
-        .and_then(|()| Ok(std::fs::rename(&beside, path)?));
-    if written.is_err() {
-        // The first failure is the one to tell.
-        let _ = std::fs::remove_file(&beside);
-    }
-    written
 }
