@@ -129,6 +129,24 @@ impl Run {
         self.segments().iter().map(bytes).sum()
     }
 
+    /// Removes the first segment, its file first, if it may go; whether it did. The last one stays. Frames that readers
+    /// hold stay mapped.
+    pub(crate) fn drop_first(&self, may_go: impl Fn(&Segment) -> bool) -> Result<bool> {
+        let first = match self.segments().as_slice() {
+            [first, _, ..] if may_go(first) => first.clone(),
+            _ => return Ok(false),
+        };
+        let path = self.path(&first.name);
+        let removed = self.storage.remove(&path);
+        removed.map_err(|e| self.io("remove", &path, e))?;
+        self.segments_mut().retain(|s| s.base != first.base);
+        // A footer without its segment is nothing.
+        let _ = self.storage.remove(&self.path(&footer_name(first.base)));
+        // The system frees its pages when the last map of it goes, which takes milliseconds: not on this thread.
+        let _ = std::thread::Builder::new().spawn(move || drop(first));
+        Ok(true)
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }

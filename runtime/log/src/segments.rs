@@ -13,7 +13,7 @@ use crate::ids::{Offset, Sequence, Timestamp};
 use crate::log::Finding;
 use crate::open::{Opening, open};
 use crate::schema::Schema;
-use crate::segment::{Run, RunName, footer_name};
+use crate::segment::{Run, RunName};
 use crate::storage::Storage;
 use crate::tail::{Built, Tail, TailOptions};
 
@@ -39,6 +39,8 @@ pub struct Draft {
     pub sequence: Sequence,
     /// Its append time.
     pub append_time: Timestamp,
+    /// The writer's own note about it, kept in its header in the place of a producer's row number; 0 for none.
+    pub note: u64,
     /// Its rows, in the schema of the run; none for ticks and marks.
     pub rows: Option<RecordBatch>,
 }
@@ -106,7 +108,7 @@ impl Segments {
                 append_time: draft.append_time,
                 times: None,
                 producer: 0,
-                producer_row: 0,
+                producer_row: draft.note,
             },
             payload,
             origins: false,
@@ -163,25 +165,15 @@ impl Segments {
 
     /// Removes all segments that end at or before this offset.
     pub fn drop_before(&mut self, offset: Offset) -> Result<()> {
-        let dropped = {
-            let mut segments = self.run.segments_mut();
-            let kept = segments.len().saturating_sub(1);
-            let count = segments[..kept]
-                .iter()
-                .take_while(|s| s.end_offset() <= offset)
-                .count();
-            segments.drain(..count).collect::<Vec<_>>()
-        };
-        for segment in dropped {
-            let path = self.run.path(&segment.name);
-            let removed = self.run.storage.remove(&path);
-            removed.map_err(|e| self.run.io("remove", &path, e))?;
-            let _ = self
-                .run
-                .storage
-                .remove(&self.run.path(&footer_name(segment.base)));
-        }
+        while self.drop_first_before(offset)? {}
         Ok(())
+    }
+
+    /// Removes the first segment if it ends at or before this offset; whether it did. The last segment stays. After an
+    /// error all segments are still there.
+    pub fn drop_first_before(&mut self, offset: Offset) -> Result<bool> {
+        self.run
+            .drop_first(|segment| segment.end_offset() <= offset)
     }
 }
 

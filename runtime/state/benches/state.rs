@@ -237,26 +237,38 @@ fn commits() {
         start.elapsed(),
     );
     let whole = state.log_bytes();
-    let mut longest = Duration::ZERO;
-    for n in 0..20_u64 {
-        let commit = commit(
-            "n",
-            n + 2,
-            changes(&mut (0..10_000).map(|i| i * 100 + n), 1),
-            None,
+    let small = |what: &str, rounds: std::ops::Range<u64>, whole: u64| {
+        let count = rounds.end - rounds.start;
+        let (mut times, mut longest_bytes, mut all_bytes, mut longest_cpu) =
+            (Vec::new(), 0, 0, Duration::ZERO);
+        for n in rounds {
+            let keys = &mut (0..10_000).map(|i| i * 100 + n % 100);
+            let commit = commit("n", n + 2, changes(keys, 1), None);
+            let (start, cpu, before) = (Instant::now(), Cpu::now(), state.log_bytes());
+            state.commit(vec![commit]).unwrap();
+            times.push(start.elapsed());
+            longest_cpu = longest_cpu.max(cpu.elapsed());
+            // Segments removed with it hide what it wrote.
+            let bytes = state.log_bytes().saturating_sub(before);
+            all_bytes += bytes;
+            longest_bytes = longest_bytes.max(bytes);
+        }
+        times.sort_unstable();
+        let share = |bytes: u64| bytes as f64 / whole as f64 * 100.0;
+        println!(
+            "{what}: {:.2} % of {whole} bytes, at most {:.2} %; median {:.1?}, 99 in 100 {:.1?}, longest {:.1?}, longest without waiting {longest_cpu:.1?}",
+            share(all_bytes / count),
+            share(longest_bytes),
+            times[times.len() / 2],
+            times[times.len() * 99 / 100],
+            times[times.len() - 1],
         );
-        let start = Instant::now();
-        state.commit(vec![commit]).unwrap();
-        longest = longest.max(start.elapsed());
-    }
-    let each = (state.log_bytes() - whole) / 20;
-    let share = each as f64 / whole as f64 * 100.0;
-    println!(
-        "commit of 1 % of 1 M keys: {each} bytes of {whole} ({share:.2} %), longest {longest:.1?}"
-    );
+    };
+    small("commit of 1 % of 1 M keys", 0..100, whole);
+    small("the same, a base under way", 100..400, whole);
     let twenty = changes(&mut (0..20_000), 2);
     let start = Cpu::now();
-    state.commit(vec![commit("n", 30, twenty, None)]).unwrap();
+    state.commit(vec![commit("n", 500, twenty, None)]).unwrap();
     report(
         "state put by a commit of 20,000 keys, sync included",
         20_000,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::commit::{DerivedEnd, NodeState, SourceEnd};
-use crate::record::{ClosedNode, Closing};
+use crate::record::Closing;
 use crate::store::{MemoryStore, StateChanges, Store};
 use crate::view::{Prepared, View, ViewSpec, ViewState};
 use crate::{Error, Result};
@@ -13,15 +13,11 @@ use crate::{Error, Result};
 /// Everything as of the last commit.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
-    pub(crate) nodes: BTreeMap<String, Node>,
+    /// The last commit of each node.
+    pub(crate) nodes: BTreeMap<String, NodeState>,
+    /// The states of each node, by task.
+    pub(crate) stores: BTreeMap<String, BTreeMap<u32, Box<dyn Store>>>,
     pub(crate) views: BTreeMap<String, Arc<View>>,
-}
-
-/// A node as of its last commit.
-#[derive(Debug)]
-pub(crate) struct Node {
-    pub(crate) last: NodeState,
-    pub(crate) stores: BTreeMap<u32, Box<dyn Store>>,
 }
 
 /// What a commit changes of one node.
@@ -40,9 +36,18 @@ impl Held {
         self.views.values().find(|view| view.spec().node == node)
     }
 
+    /// The declarations of all views.
+    pub(crate) fn specs(&self) -> Vec<ViewSpec> {
+        self.views
+            .values()
+            .map(|view| view.spec().clone())
+            .collect()
+    }
+
     /// Forgets a node and its view.
     pub(crate) fn forget(&mut self, node: &str) {
         self.nodes.remove(node);
+        self.stores.remove(node);
         self.views.retain(|_, view| {
             let keep = view.spec().node != node;
             if !keep {
@@ -56,6 +61,7 @@ impl Held {
     /// committed stay.
     pub(crate) fn replace(&mut self, new: Held, undeclared: &[ViewSpec]) {
         self.nodes = new.nodes;
+        self.stores = new.stores;
         let old = std::mem::replace(&mut self.views, new.views);
         for (name, view) in old {
             if undeclared.contains(view.spec()) {
@@ -83,6 +89,11 @@ impl Held {
         Ok(())
     }
 
+    /// The states of a task, if it has any.
+    pub(crate) fn store(&self, node: &str, task: u32) -> Option<&dyn Store> {
+        Some(self.stores.get(node)?.get(&task)?.as_ref())
+    }
+
     /// Brings nodes and states to a commit; what remains to be done for the views. Declared and forgotten is before.
     pub(crate) fn close(
         &mut self,
@@ -92,32 +103,35 @@ impl Held {
         let mut work = ViewWork::new();
         for closed in &closing.nodes {
             let changes = changes.remove(&closed.node).unwrap_or_default();
-            self.close_node(closed, changes.states);
+            match self.nodes.get_mut(&closed.node) {
+                Some(node) => node.advance(&closed.state),
+                None => {
+                    self.nodes.insert(closed.node.clone(), closed.state.clone());
+                }
+            }
+            self.put_states(&closed.node, changes.states);
             if let Some(view) = self.view_of(&closed.node) {
                 work.push((view.clone(), changes.rows, view_state(&closed.state)));
+            }
+        }
+        // Of nodes that did not commit there is only what was there before, while a base is read.
+        for (node, changes) in changes {
+            self.put_states(&node, changes.states);
+            if let Some(view) = self.view_of(&node) {
+                work.push((view.clone(), changes.rows, view.state()));
             }
         }
         work
     }
 
-    fn close_node(&mut self, closed: &ClosedNode, states: Vec<(u32, StateChanges)>) {
-        match self.nodes.get_mut(&closed.node) {
-            Some(node) => node.last.advance(&closed.state),
-            None => {
-                let node = Node {
-                    last: closed.state.clone(),
-                    stores: BTreeMap::new(),
-                };
-                self.nodes.insert(closed.node.clone(), node);
-            }
+    fn put_states(&mut self, node: &str, states: Vec<(u32, StateChanges)>) {
+        if states.is_empty() {
+            return;
         }
-        let node = self.nodes.get_mut(&closed.node).expect("just inserted");
+        let stores = self.stores.entry(node.to_owned()).or_default();
         for (task, changes) in states {
-            let store = node
-                .stores
-                .entry(task)
-                .or_insert_with(|| Box::new(MemoryStore::default()));
-            store.apply(&changes);
+            let new = || Box::new(MemoryStore::default()) as Box<dyn Store>;
+            stores.entry(task).or_insert_with(new).apply(&changes);
         }
     }
 
@@ -162,9 +176,9 @@ impl Held {
     }
 
     fn states_bytes(&self) -> u64 {
-        self.nodes
+        self.stores
             .values()
-            .flat_map(|node| node.stores.values())
+            .flat_map(BTreeMap::values)
             .map(|store| store.bytes())
             .sum()
     }

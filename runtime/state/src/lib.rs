@@ -4,9 +4,11 @@
 mod base;
 mod cells;
 pub mod commit;
+mod committer;
 pub mod digest;
 pub mod error;
 mod held;
+mod host;
 mod record;
 mod recover;
 pub mod store;

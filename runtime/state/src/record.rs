@@ -52,6 +52,34 @@ pub(crate) enum Tail {
     Rows { rows: u32, bytes: u64 },
     /// Keys of deleted view rows as the log's columns.
     Keys,
+    /// As `States` without deletes, for a base: states as they were before this commit.
+    StatesAgain { puts: u32 },
+    /// As `Rows`, for a base: rows as they were before this commit.
+    RowsAgain { rows: u32, bytes: u64 },
+}
+
+impl Tail {
+    /// Whether it is about states, and not about a view.
+    fn is_states(self) -> bool {
+        matches!(self, Tail::States { .. } | Tail::StatesAgain { .. })
+    }
+}
+
+/// Of a frame with records of states alone, the note in its header: who has the states need not touch it.
+pub(crate) const NOTE_STATES: u64 = 1;
+
+/// Whether a closing record completes a base.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Base {
+    /// It does not.
+    None,
+    /// Its own records hold all there is, so that nothing before them is needed. Not written any more.
+    Whole,
+    /// All records from this offset up to it hold, together, all there is.
+    Rolled {
+        /// The first of them.
+        from: Offset,
+    },
 }
 
 /// The record that closes a commit.
@@ -61,8 +89,8 @@ pub(crate) struct Closing {
     pub(crate) commit: u64,
     /// When it was made.
     pub(crate) time: Timestamp,
-    /// Whether it holds all there is, so that nothing before it is needed.
-    pub(crate) base: bool,
+    /// Whether it completes a base.
+    pub(crate) base: Base,
     /// Its first record: from here to this record, all belong to it.
     pub(crate) first: Offset,
     /// Views declared.
@@ -78,7 +106,7 @@ pub(crate) struct Closing {
 pub(crate) struct ClosedNode {
     pub(crate) node: String,
     pub(crate) state: NodeState,
-    /// Rows and digest of its view before this commit: what a reader must have come to.
+    /// Rows and digest of its view before this commit: what a reader must have come to. In a base: after it.
     pub(crate) before: Option<(u64, u128)>,
 }
 
@@ -87,9 +115,13 @@ pub(crate) struct ClosedNode {
 pub(crate) struct Frames {
     commit: u64,
     time: Timestamp,
+    /// What they hold was there before.
+    again: bool,
     drafts: Vec<Draft>,
     ends: Vec<i32>,
     bytes: Vec<u8>,
+    /// The open frame holds records of states alone.
+    states: bool,
     taken_bytes: usize,
 }
 
@@ -98,10 +130,20 @@ impl Frames {
         Frames {
             commit,
             time,
+            again: false,
             drafts: Vec::new(),
             ends: vec![0],
             bytes: Vec::new(),
+            states: false,
             taken_bytes: 0,
+        }
+    }
+
+    /// Records of what was there before the commit, for a base.
+    pub(crate) fn again(commit: u64, time: Timestamp) -> Frames {
+        Frames {
+            again: true,
+            ..Frames::new(commit, time)
         }
     }
 
@@ -127,9 +169,11 @@ impl Frames {
         counts: (usize, usize),
         spans: &[(&Spans, usize, usize)],
     ) {
-        let tail = Tail::States {
-            puts: counts.0 as u32,
-            deletes: counts.1 as u32,
+        let (puts, deletes) = (counts.0 as u32, counts.1 as u32);
+        let tail = if self.again {
+            Tail::StatesAgain { puts }
+        } else {
+            Tail::States { puts, deletes }
         };
         let bytes: usize = spans
             .iter()
@@ -156,9 +200,16 @@ impl Frames {
     ) -> crate::Result<()> {
         for (at, count) in slices(rows) {
             let columns = columns::to_bytes(&rows.slice(at, count), schema)?;
-            let tail = Tail::Rows {
-                rows: count as u32,
-                bytes: columns.len() as u64,
+            let (rows_count, bytes) = (count as u32, columns.len() as u64);
+            let tail = match self.again {
+                true => Tail::RowsAgain {
+                    rows: rows_count,
+                    bytes,
+                },
+                false => Tail::Rows {
+                    rows: rows_count,
+                    bytes,
+                },
             };
             let bitmap = finals.slice(at, count).sliced();
             self.add(node, task, tail, columns.len() + bitmap.len(), |out| {
@@ -200,7 +251,7 @@ impl Frames {
             task,
             tail,
         });
-        self.make_room(bytes + head.len() + 4);
+        self.make_room(bytes + head.len() + 4, tail.is_states());
         let length = u32::try_from(head.len()).expect("heads are short");
         self.bytes.extend_from_slice(&length.to_le_bytes());
         self.bytes.extend_from_slice(&head);
@@ -209,10 +260,12 @@ impl Frames {
             .push(i32::try_from(self.bytes.len()).expect("a record stays below 2 GiB"));
     }
 
-    fn make_room(&mut self, bytes: usize) {
-        if self.ends.len() > 1 && self.bytes.len() + bytes > FRAME_BYTES_MAX {
+    /// Records of states have frames of their own.
+    fn make_room(&mut self, bytes: usize, states: bool) {
+        if self.states != states || self.bytes.len() + bytes > FRAME_BYTES_MAX {
             self.end_frame();
         }
+        self.states = states;
     }
 
     fn end_frame(&mut self) {
@@ -232,12 +285,16 @@ impl Frames {
             kind,
             sequence: Sequence(self.commit),
             append_time: self.time,
+            note: match kind {
+                FrameKind::Rows if self.states => NOTE_STATES,
+                _ => 0,
+            },
             rows: Some(rows.expect("one column of records")),
         });
     }
 
     /// Bytes in frames that have not been taken.
-    pub(crate) fn bytes(&self) -> usize {
+    pub(crate) fn all_bytes(&self) -> usize {
         self.taken_bytes + self.bytes.len()
     }
 

@@ -1,5 +1,8 @@
 //! Reading the commit log: which records make commits, what stands after damage. Rows that no closing record names are
-//! passed over; after damage nothing is applied until a base is met that lies wholly after it.
+//! passed over.
+//!
+//! What a log says from its first record on, or from the first one behind damage, is collected beside what stands, and
+//! takes its place when a base is met that lies wholly in it.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +15,7 @@ use refrain_log::segments::Segments;
 
 use crate::Result;
 use crate::held::{Changes, Held, apply_views, record_error};
-use crate::record::{Closing, Part, Tail};
+use crate::record::{Base, Closing, Head, Part, Tail};
 use crate::view::{Prepared, View};
 
 /// What reading came to.
@@ -23,8 +26,6 @@ pub(crate) struct Recovered {
     pub(crate) commit: u64,
     /// Its time.
     pub(crate) time: Timestamp,
-    /// Where the last whole base begins.
-    pub(crate) base: Option<Offset>,
     /// The damage after which nothing could be applied.
     pub(crate) damage: Option<String>,
     /// The damage leaves no state that a node could go on from, or be looked at.
@@ -67,10 +68,22 @@ pub(crate) fn recover(log: &Segments) -> Result<Recovered> {
 
 struct Reading {
     recovered: Recovered,
+    /// What is held is all there was at some commit.
+    whole: bool,
+    /// What the log says behind its beginning or behind damage, while no base was met.
+    fresh: Option<Fresh>,
     /// Frames since the last closing record.
     frames: Vec<Frame>,
     /// Offset after the last frame.
     next: Option<Offset>,
+}
+
+/// What is collected until a base is met.
+#[derive(Debug, Default)]
+struct Fresh {
+    held: Held,
+    /// Offset of the first frame in it.
+    from: Option<Offset>,
 }
 
 impl Reading {
@@ -79,32 +92,41 @@ impl Reading {
             held: Held::default(),
             commit: 0,
             time: Timestamp(0),
-            base: None,
             damage: None,
             unusable: false,
         };
         Reading {
             recovered,
+            whole: false,
+            fresh: None,
             frames: Vec::new(),
             next: None,
         }
     }
 
     fn broken(&mut self, what: String) {
-        self.recovered.unusable |= self.next.is_none();
         self.recovered.damage.get_or_insert(what);
         self.frames.clear();
+        self.fresh = Some(Fresh::default());
         // What follows damage is no gap of its own.
         self.next = Some(Offset(u64::MAX));
     }
 
     fn take(&mut self, frame: Frame) -> Result<()> {
         let (base, rows) = (frame.header().base_offset, frame.header().rows);
-        let expected = self.next.unwrap_or(Offset(0));
+        match (self.next, base) {
+            (None, Offset(0)) => self.whole = true,
+            (None, _) => self.fresh = Some(Fresh::default()),
+            _ => {}
+        }
+        let expected = self.next.unwrap_or(base);
         if expected != base && expected != Offset(u64::MAX) {
             self.broken(format!("records {expected} to {base} are missing"));
         }
         self.next = Some(Offset(base.0 + u64::from(rows)));
+        if let Some(fresh) = &mut self.fresh {
+            fresh.from.get_or_insert(base);
+        }
         match frame.header().kind {
             FrameKind::Rows => self.frames.push(frame),
             FrameKind::Close => self.close(&frame)?,
@@ -141,9 +163,6 @@ impl Reading {
             self.next = Some(Offset(offset.0 + 1));
             return Ok(());
         }
-        if self.recovered.damage.is_some() && !closing.base {
-            return Ok(());
-        }
         self.apply(&closing, &frames)
     }
 
@@ -161,31 +180,45 @@ impl Reading {
         }
     }
 
-    /// Applies a whole commit. A base replaces everything.
+    /// Applies a whole commit, to what stands or to what is collected.
     fn apply(&mut self, closing: &Closing, frames: &[Frame]) -> Result<()> {
-        let mut held = Held::default();
-        if !closing.base {
-            std::mem::swap(&mut held, &mut self.recovered.held);
+        if closing.base == Base::Whole {
+            let from = Some(closing.first);
+            self.fresh = Some(Fresh {
+                held: Held::default(),
+                from,
+            });
         }
-        let outcome = apply(&mut held, closing, frames);
-        match outcome {
-            Ok(()) => {
-                self.recovered.held = held;
-                if closing.base {
-                    self.recovered.base = Some(closing.first);
-                    self.recovered.damage = None;
-                    self.recovered.unusable = false;
-                }
-                Ok(())
-            }
-            Err(crate::Error::Log(e)) => {
-                if !closing.base {
-                    self.recovered.held = held;
-                }
-                self.damaged(e)
-            }
+        let partial = self.fresh.is_some();
+        let held = match &mut self.fresh {
+            Some(fresh) => &mut fresh.held,
+            None => &mut self.recovered.held,
+        };
+        match apply(held, closing, frames, partial) {
+            Ok(()) => self.complete(closing),
+            Err(crate::Error::Log(e)) => self.damaged(e),
             Err(e) => Err(e),
         }
+    }
+
+    /// What was collected takes its place when a base lies wholly in it.
+    fn complete(&mut self, closing: &Closing) -> Result<()> {
+        let from = match closing.base {
+            Base::None => return Ok(()),
+            Base::Whole => closing.first,
+            Base::Rolled { from } => from,
+        };
+        let covers = |fresh: &mut Fresh| fresh.from.is_some_and(|begin| begin <= from);
+        if let Some(fresh) = self.fresh.take_if(covers) {
+            self.recovered.held = fresh.held;
+            self.recovered.damage = None;
+            self.whole = true;
+        }
+        if self.fresh.is_some() {
+            return Ok(());
+        }
+        let checked = self.recovered.held.check(closing);
+        checked.map_err(|what| record_error(closing.first, what))
     }
 
     fn finish(mut self, end: Offset) -> Recovered {
@@ -193,12 +226,17 @@ impl Reading {
         if seen < end && self.recovered.damage.is_none() {
             self.broken(format!("records {seen} to {end} are missing"));
         }
+        if self.fresh.is_some() && self.recovered.damage.is_none() {
+            self.broken("its first records are missing".into());
+        }
+        self.recovered.unusable = self.recovered.damage.is_some() && !self.whole;
         self.recovered
     }
 }
 
-/// Reads the changes of a commit, all of them, and only then applies them.
-fn apply(held: &mut Held, closing: &Closing, frames: &[Frame]) -> Result<()> {
+/// Reads the changes of a commit, all of them, and only then applies them. `partial`: what is held lacks what was there
+/// before it was begun.
+fn apply(held: &mut Held, closing: &Closing, frames: &[Frame], partial: bool) -> Result<()> {
     // Columns are checked before anything is changed: damage must leave the commit before it whole.
     let columns = frames
         .iter()
@@ -206,65 +244,94 @@ fn apply(held: &mut Held, closing: &Closing, frames: &[Frame]) -> Result<()> {
         .collect::<refrain_log::Result<Vec<_>>>()?;
     closing.forgotten.iter().for_each(|node| held.forget(node));
     held.declare(closing)?;
-    if !closing.base {
+    if !partial && closing.base == Base::None {
         held.check(closing)
             .map_err(|what| record_error(closing.first, what))?;
     }
-    let mut changes: BTreeMap<String, Changes> = BTreeMap::new();
+    let mut parts = Parts {
+        held,
+        commit: closing.commit,
+        partial,
+        changes: BTreeMap::new(),
+    };
     for (frame, column) in frames.iter().zip(&columns) {
         let records = column.as_binary::<i32>();
         for i in 0..records.len() {
             let offset = Offset(frame.header().base_offset.0 + i as u64);
-            read_part(held, closing.commit, records.value(i), &mut changes)
+            parts
+                .read(records.value(i))
                 .map_err(|what| record_error(offset, what))?;
         }
     }
+    let changes = parts.changes;
     apply_views(held.close(closing, changes));
-    if closing.base {
-        held.check(closing)
-            .map_err(|what| record_error(closing.first, what))?;
-    }
     Ok(())
 }
 
-fn read_part(
-    held: &Held,
+/// The changelog records of one commit.
+struct Parts<'a> {
+    held: &'a Held,
     commit: u64,
-    record: &[u8],
-    changes: &mut BTreeMap<String, Changes>,
-) -> Result<(), String> {
-    let part = Part::read(record)?;
-    if part.head.commit != commit {
-        return Err(format!(
-            "a record of commit {} inside commit {commit}",
-            part.head.commit
-        ));
-    }
-    let view = || {
-        held.view_of(&part.head.node)
-            .ok_or("rows of a view that was never declared")
-    };
-    let prepared = match part.head.tail {
-        Tail::States { puts, deletes } => {
-            let states = part.states(puts, deletes)?;
-            changes
-                .entry(part.head.node.clone())
-                .or_default()
-                .states
-                .push((part.head.task, states));
-            return Ok(());
+    partial: bool,
+    changes: BTreeMap<String, Changes>,
+}
+
+impl Parts<'_> {
+    fn read(&mut self, record: &[u8]) -> Result<(), String> {
+        let part = Part::read(record)?;
+        let Head {
+            commit,
+            node,
+            task,
+            tail,
+        } = &part.head;
+        if *commit != self.commit {
+            return Err(format!(
+                "a record of commit {commit} inside commit {}",
+                self.commit
+            ));
         }
-        Tail::Rows { rows, bytes } => prepare_rows(view()?, &part, rows, bytes)?,
-        Tail::Keys => view()?
-            .prepare_keys(part.keys(view()?.key_schema())?)
-            .map_err(|e| e.to_string())?,
-    };
-    changes
-        .entry(part.head.node.clone())
-        .or_default()
-        .rows
-        .push(prepared);
-    Ok(())
+        match *tail {
+            Tail::StatesAgain { .. } | Tail::RowsAgain { .. } if !self.partial => {}
+            Tail::States { puts, deletes } => {
+                let states = part.states(puts, deletes)?;
+                self.changes_of(node).states.push((*task, states));
+            }
+            Tail::StatesAgain { puts } => {
+                let states = part.states(puts, 0)?;
+                self.changes_of(node).states.push((*task, states));
+            }
+            Tail::Rows { rows, bytes } | Tail::RowsAgain { rows, bytes } => {
+                self.rows(node, |view| prepare_rows(view, &part, rows, bytes))?;
+            }
+            Tail::Keys => self.rows(node, |view| {
+                let keys = part.keys(view.key_schema())?;
+                view.prepare_keys(keys).map_err(|e| e.to_string())
+            })?,
+        }
+        Ok(())
+    }
+
+    fn changes_of(&mut self, node: &str) -> &mut Changes {
+        self.changes.entry(node.to_owned()).or_default()
+    }
+
+    fn rows(
+        &mut self,
+        node: &str,
+        prepare: impl FnOnce(&View) -> Result<Prepared, String>,
+    ) -> Result<(), String> {
+        match self.held.view_of(node) {
+            Some(view) => {
+                let prepared = prepare(view)?;
+                self.changes_of(node).rows.push(prepared);
+                Ok(())
+            }
+            // Its declaration lies before what is read; a base that counts repeats it.
+            None if self.partial => Ok(()),
+            None => Err("rows of a view that was never declared".into()),
+        }
+    }
 }
 
 fn prepare_rows(view: &View, part: &Part<'_>, rows: u32, bytes: u64) -> Result<Prepared, String> {

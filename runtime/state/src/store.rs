@@ -19,6 +19,14 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Bytes of keys and states.
     fn bytes(&self) -> u64;
 
+    /// Begins a walk through all that is there now, in place of one under way.
+    fn begin_walk(&mut self);
+    /// The next keys of the walk with their states, of about so many bytes together, and where it stands then. Of what was
+    /// there when the walk began, all that has not been put or deleted since is shown; more may be. Nothing: it has ended.
+    fn walk(&self, bytes: usize) -> (StateChanges, Walked);
+    /// Takes the walk to where [`Store::walk`] ended. Before anything is changed.
+    fn walked(&mut self, walked: Walked);
+
     /// Applies what changed in a commit.
     fn apply(&mut self, changes: &StateChanges) {
         changes.deleted.iter().for_each(|key| self.delete(key));
@@ -26,6 +34,25 @@ pub trait Store: Send + Sync + std::fmt::Debug {
             self.put(key, state);
         }
     }
+}
+
+/// Where a walk stands, as the store that was walked through understands it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Walked(WalkedTo);
+
+impl Walked {
+    /// Whether all was shown.
+    pub fn is_end(&self) -> bool {
+        self.0 == WalkedTo::End
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum WalkedTo {
+    /// All was shown.
+    End,
+    /// A block, and a place in it.
+    Block(u32, usize),
 }
 
 /// What changed in a task's state. Keys are the engine's canonical bytes; a key occurs once.

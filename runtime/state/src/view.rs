@@ -15,8 +15,8 @@ use refrain_log::schema::{Field, Kind, Schema};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use run::{Run, rows_bytes};
-pub(crate) use table::Prepared;
 use table::Table;
+pub(crate) use table::{Prepared, Walked};
 
 use crate::{Error, Result};
 
@@ -205,6 +205,21 @@ impl View {
     pub(crate) fn snapshot(&self) -> (ViewState, Vec<Run>) {
         let contents = self.read();
         (contents.state, contents.table.runs().cloned().collect())
+    }
+
+    /// Begins a walk through all its rows.
+    pub(crate) fn begin_walk(&self) {
+        self.write().table.begin_walk();
+    }
+
+    /// The next rows of the walk, and where it stands then: see [`Table::walk`].
+    pub(crate) fn walk(&self, bytes: u64) -> (Vec<(RecordBatch, BooleanBuffer)>, Walked) {
+        self.read().table.walk(bytes)
+    }
+
+    /// Takes the walk to where [`View::walk`] ended.
+    pub(crate) fn walked(&self, walked: Walked) {
+        self.write().table.walked(walked);
     }
 
     /// Bytes of its living rows, about.

@@ -10,11 +10,11 @@ use life::{Act, Life, Model, seen};
 use proptest::prelude::*;
 use refrain_log::storage::{Fault, MemoryStorage};
 use refrain_state::Error;
-use refrain_state::commit::State;
+use refrain_state::commit::{State, StateOptions};
 
-/// A life that touches everything, the same at each call.
+/// A life that touches everything, a base written bit by bit and one in one go, the same at each call.
 fn script() -> Vec<Act> {
-    let mut acts: Vec<Act> = (1..=4)
+    let mut acts: Vec<Act> = (1..=8)
         .map(|n| Act::Commit {
             seed: n,
             nodes: 1 + n % 2,
@@ -242,6 +242,44 @@ fn a_full_disk_refuses_a_commit_and_takes_it_when_there_is_room() {
     assert_eq!(seen(&life.state), model);
     drop(life);
     assert_eq!(seen(&open(&storage)), model);
+}
+
+/// No commit writes much more than it changes, and the log stays within a few times what is held.
+#[test]
+fn a_base_is_written_bit_by_bit_and_the_log_stays_bounded() {
+    let storage = MemoryStorage::new(12);
+    let options = StateOptions {
+        growth_bytes: 4 << 10,
+        ..StateOptions::default()
+    };
+    let (state, _) = life::open_with(&storage, options).unwrap();
+    let mut life = Life { state };
+    let mut model = Model::default();
+    let mut longest = 0;
+    let mut before = 0;
+    let mut dropped = 0;
+    for seed in 0..3000 {
+        let act = Act::Commit { seed, nodes: 2 };
+        life.act(&act, &mut model).unwrap();
+        let bytes = life.state.log_bytes();
+        dropped += u64::from(bytes < before);
+        longest = longest.max(bytes.saturating_sub(before));
+        before = bytes;
+        if seed % 500 == 0 {
+            assert_eq!(seen(&open(&storage)), model, "after {seed}");
+        }
+    }
+    assert!(longest < 16 << 10, "one commit wrote {longest} bytes");
+    assert_eq!(dropped, 0, "segments are larger than this log");
+    // What a reader takes as a base lies near the end: a damaged beginning does not matter any more.
+    let path = Path::new("host/commits/00000000000000000000.segment");
+    storage.flip(path, 8 * 400);
+    let (again, findings) = life::open(&storage).unwrap();
+    assert_eq!(seen(&again), model);
+    assert!(
+        again.check().is_ok() && findings.iter().any(|f| f.acknowledged),
+        "{findings:?}"
+    );
 }
 
 #[test]

@@ -2,11 +2,16 @@
 //!
 //! A put allocates nothing for itself: a state of the same length is overwritten where it is, another one is appended
 //! and the old one marked dead. A block more than half dead is emptied: what lives in it is appended again.
+//!
+//! A walk goes through the blocks that were there when it began, and nothing new is put into them. What is appended again
+//! out of one of them goes to blocks of its own, which join them: so what is left of a walk never grows.
+
+use std::collections::BTreeSet;
 
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::Store;
+use super::{StateChanges, Store, Walked, WalkedTo};
 
 /// Bytes of a block; a larger record has a block of its own.
 const BLOCK_BYTES: usize = 256 << 10;
@@ -36,6 +41,12 @@ pub struct MemoryStore {
     current: u32,
     index: HashTable<Place>,
     live_bytes: u64,
+    /// Blocks that a walk has not begun.
+    unwalked: BTreeSet<u32>,
+    /// The block that it is in, and how far.
+    walking: Option<(u32, usize)>,
+    /// Takes what is appended again out of blocks that it has not been through.
+    carry: Option<u32>,
 }
 
 impl Default for MemoryStore {
@@ -46,6 +57,9 @@ impl Default for MemoryStore {
             current: 0,
             index: HashTable::new(),
             live_bytes: 0,
+            unwalked: BTreeSet::new(),
+            walking: None,
+            carry: None,
         }
     }
 }
@@ -117,14 +131,37 @@ impl MemoryStore {
         self.index.find(spread(hash), same).copied()
     }
 
-    /// Appends a record; where it is.
+    /// Appends a record to the current block; where it is.
     fn append(&mut self, hash: u32, key: &[u8], state: &[u8]) -> Place {
         let length = HEAD_BYTES + key.len() + state.len();
-        let block = &self.blocks[self.current as usize];
-        if !block.bytes.is_empty() && block.bytes.len() + length > BLOCK_BYTES {
+        if !self.has_room(self.current, length) {
             self.current = self.fresh_block();
         }
-        let block = &mut self.blocks[self.current as usize];
+        self.append_to(self.current, hash, key, state)
+    }
+
+    /// Appends a record to what is left of a walk; where it is.
+    fn append_unwalked(&mut self, hash: u32, key: &[u8], state: &[u8]) -> Place {
+        let length = HEAD_BYTES + key.len() + state.len();
+        let block = match self.carry {
+            Some(block) if self.has_room(block, length) => block,
+            _ => self.fresh_block(),
+        };
+        self.carry = Some(block);
+        if self.walking.is_none_or(|(walking, _)| walking != block) {
+            self.unwalked.insert(block);
+        }
+        self.append_to(block, hash, key, state)
+    }
+
+    fn has_room(&self, block: u32, length: usize) -> bool {
+        let bytes = &self.blocks[block as usize].bytes;
+        bytes.is_empty() || bytes.len() + length <= BLOCK_BYTES
+    }
+
+    fn append_to(&mut self, number: u32, hash: u32, key: &[u8], state: &[u8]) -> Place {
+        let length = HEAD_BYTES + key.len() + state.len();
+        let block = &mut self.blocks[number as usize];
         if block.bytes.capacity() == 0 && !self.index.is_empty() {
             block.bytes.reserve_exact(BLOCK_BYTES.max(length));
         }
@@ -138,7 +175,7 @@ impl MemoryStore {
         block.bytes.extend_from_slice(state);
         Place {
             hash,
-            block: self.current,
+            block: number,
             at,
         }
     }
@@ -162,26 +199,34 @@ impl MemoryStore {
     /// Appends what lives in a block again and frees it.
     fn empty_block(&mut self, number: u32) {
         let block = std::mem::take(&mut self.blocks[number as usize]);
+        let walked = self.leave_block(number);
         let mut at = 0;
         while at < block.bytes.len() {
             let record = Record::at(&block.bytes, at);
             if !record.dead {
                 let key = &block.bytes[record.key.0..record.key.1];
-                self.relocate(
-                    number,
-                    at as u32,
-                    key,
-                    &block.bytes[record.state.0..record.state.1],
-                );
+                let state = &block.bytes[record.state.0..record.state.1];
+                self.relocate(number, at as u32, key, state, walked);
             }
             at = record.end();
         }
         self.free.push(number);
     }
 
-    fn relocate(&mut self, block: u32, at: u32, key: &[u8], state: &[u8]) {
+    /// Takes a block out of the walk; whether it was no more to be walked through.
+    fn leave_block(&mut self, number: u32) -> bool {
+        self.carry.take_if(|block| *block == number);
+        let walking = self.walking.take_if(|(block, _)| *block == number);
+        !self.unwalked.remove(&number) && walking.is_none()
+    }
+
+    /// Appends a record of a block that is being emptied again.
+    fn relocate(&mut self, block: u32, at: u32, key: &[u8], state: &[u8], walked: bool) {
         let hash = hash_of(key);
-        let new = self.append(hash, key, state);
+        let new = match walked {
+            true => self.append(hash, key, state),
+            false => self.append_unwalked(hash, key, state),
+        };
         let place = self
             .index
             .find_mut(spread(hash), |p| p.block == block && p.at == at);
@@ -251,6 +296,58 @@ impl Store for MemoryStore {
         for place in self.sorted() {
             let block = &self.blocks[place.block as usize];
             show(block.key(place.at), block.state(place.at));
+        }
+    }
+
+    fn begin_walk(&mut self) {
+        let blocks = (0..).zip(&self.blocks);
+        let filled = blocks.filter(|(_, block)| !block.bytes.is_empty());
+        self.unwalked = filled.map(|(number, _)| number).collect();
+        self.walking = None;
+        self.carry = None;
+        if self.unwalked.contains(&self.current) {
+            self.current = self.fresh_block();
+        }
+    }
+
+    fn walk(&self, bytes: usize) -> (StateChanges, Walked) {
+        let mut shown = StateChanges::default();
+        let mut rest = self.unwalked.iter();
+        let next = |block: &u32| (*block, 0);
+        let mut place = self.walking.or_else(|| rest.next().map(next));
+        while let Some((number, at)) = place {
+            if shown.put_keys.bytes.len() + shown.put_states.bytes.len() >= bytes {
+                return (shown, Walked(WalkedTo::Block(number, at)));
+            }
+            let block = &self.blocks[number as usize].bytes;
+            if at == block.len() {
+                place = rest.next().map(next);
+                continue;
+            }
+            let record = Record::at(block, at);
+            if !record.dead {
+                shown.put_keys.push(&block[record.key.0..record.key.1]);
+                let state = &block[record.state.0..record.state.1];
+                shown.put_states.push(state);
+            }
+            place = Some((number, record.end()));
+        }
+        (shown, Walked(WalkedTo::End))
+    }
+
+    fn walked(&mut self, walked: Walked) {
+        match walked.0 {
+            WalkedTo::End => {
+                self.unwalked.clear();
+                self.walking = None;
+            }
+            WalkedTo::Block(block, at) => {
+                if self.walking.is_none_or(|(walking, _)| walking != block) {
+                    self.unwalked = self.unwalked.split_off(&block);
+                    self.unwalked.remove(&block);
+                }
+                self.walking = Some((block, at));
+            }
         }
     }
 

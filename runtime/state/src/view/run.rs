@@ -1,5 +1,6 @@
 //! A run: the rows that one commit put into a view, or several runs rewritten into one. Rows never change; they die.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
@@ -59,33 +60,39 @@ impl Run {
         (0..self.len()).filter(|row| !self.is_dead(*row))
     }
 
-    /// The living rows as a mask.
-    fn mask(&self) -> BooleanBuffer {
-        BooleanBuffer::collect_bool(self.len(), |row| !self.is_dead(row))
-    }
-
-    /// The living rows of this run alone.
-    pub(crate) fn live_batch(&self) -> (RecordBatch, BooleanBuffer) {
+    /// The living rows of a range, and which of them are final.
+    pub(crate) fn live_part(&self, rows: Range<usize>) -> (RecordBatch, BooleanBuffer) {
+        let batch = self.rows.batch.slice(rows.start, rows.len());
         if self.dead_count == 0 {
-            return (self.rows.batch.clone(), self.rows.finals.clone());
+            return (batch, self.rows.finals.slice(rows.start, rows.len()));
         }
-        let batch = filter_record_batch(&self.rows.batch, &self.mask().into())
-            .expect("the mask is as long as the run");
+        let mask = BooleanBuffer::collect_bool(rows.len(), |i| !self.is_dead(rows.start + i));
+        let batch =
+            filter_record_batch(&batch, &mask.into()).expect("the mask is as long as the part");
         let mut finals = BooleanBufferBuilder::new(batch.num_rows());
-        self.living()
+        rows.filter(|row| !self.is_dead(*row))
             .for_each(|row| finals.append(self.rows.finals.value(row)));
         (batch, finals.finish())
     }
 }
 
-/// The living rows of several runs as one; none if they do not fit into one batch (more than 2 GiB in one column).
-pub(crate) fn merge(runs: &[Run], key_kinds: &dyn Fn(&RecordBatch) -> Vec<Column>) -> Option<Rows> {
-    let parts: Vec<RecordBatch> = runs.iter().map(|run| run.live_batch().0).collect();
-    let batch = concat_batches(&parts.first()?.schema(), &parts).ok()?;
+/// A part of a run.
+pub(crate) type RunPart = (Run, Range<usize>);
+
+/// The living rows of parts of runs as one; none if they do not fit into one batch (more than 2 GiB in one column).
+pub(crate) fn merge(
+    parts: &[RunPart],
+    key_kinds: &dyn Fn(&RecordBatch) -> Vec<Column>,
+) -> Option<Rows> {
+    let live = parts
+        .iter()
+        .map(|(run, rows)| run.live_part(rows.clone()).0);
+    let live: Vec<RecordBatch> = live.collect();
+    let batch = concat_batches(&live.first()?.schema(), &live).ok()?;
     let mut hashes = Vec::with_capacity(batch.num_rows());
     let mut finals = BooleanBufferBuilder::new(batch.num_rows());
-    for run in runs {
-        for row in run.living() {
+    for (run, rows) in parts {
+        for row in rows.clone().filter(|row| !run.is_dead(*row)) {
             hashes.push(run.rows.hashes[row]);
             finals.append(run.rows.finals.value(row));
         }

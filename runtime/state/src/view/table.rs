@@ -2,7 +2,11 @@
 //!
 //! Nothing is allocated for a single row. A row that replaces another is added in a new run, the old one dies where it
 //! is, and runs are rewritten into one when most of their rows are dead or when there are too many of them.
+//!
+//! A walk goes through the runs that were there when it began. Runs rewritten meanwhile keep apart what was shown of them
+//! and what was not.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
@@ -11,7 +15,7 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use refrain_log::schema::Schema;
 
-use super::run::{Rows, Run, merge};
+use super::run::{Rows, Run, RunPart, merge, rows_bytes};
 use crate::cells::{Column, key_hashes, same_key};
 use crate::digest::row_hashes;
 use crate::{Error, Result};
@@ -49,7 +53,12 @@ pub(crate) struct Rewrite {
     run: Run,
     /// Where each row of the new run was.
     places: Vec<Place>,
+    /// From where on a walk has not shown its rows.
+    unwalked: usize,
 }
+
+/// Where a walk stands: the run it is in and its next row; none at the end.
+pub(crate) type Walked = Option<(u32, usize)>;
 
 /// Keyed rows with their number and digest.
 #[derive(Debug)]
@@ -58,6 +67,8 @@ pub(crate) struct Table {
     key_fields: usize,
     runs: Vec<Option<Run>>,
     index: HashTable<Place>,
+    /// From where on a walk has not shown the rows of a run.
+    unwalked: BTreeMap<u32, usize>,
     pub(crate) finals: u64,
     pub(crate) digest: u128,
 }
@@ -120,6 +131,7 @@ impl Table {
             key_fields,
             runs: Vec::new(),
             index: HashTable::new(),
+            unwalked: BTreeMap::new(),
             finals: 0,
             digest: 0,
         }
@@ -238,11 +250,55 @@ impl Table {
 
     /// Drops runs without a living row. After each [`Table::apply`].
     pub(crate) fn drop_dead(&mut self) {
-        for slot in &mut self.runs {
+        for (i, slot) in (0..).zip(&mut self.runs) {
             if slot.as_ref().is_some_and(|run| run.dead_count == run.len()) {
                 *slot = None;
+                self.unwalked.remove(&i);
             }
         }
+    }
+
+    /// Begins a walk through all rows there are.
+    pub(crate) fn begin_walk(&mut self) {
+        let runs = (0..).zip(&self.runs).filter(|(_, run)| run.is_some());
+        self.unwalked = runs.map(|(i, _)| (i, 0)).collect();
+    }
+
+    /// The next rows of the walk, of about so many bytes together, and where it stands then. Of the rows that were there
+    /// when it began, all that live are shown; more may be.
+    pub(crate) fn walk(&self, bytes: u64) -> (Vec<(RecordBatch, BooleanBuffer)>, Walked) {
+        let mut shown = Vec::new();
+        let mut left = bytes;
+        for (i, from) in &self.unwalked {
+            let run = self.runs[*i as usize]
+                .as_ref()
+                .expect("runs to be walked are there");
+            let row_bytes = run.bytes / run.len().max(1) as u64 + 1;
+            let rows = (left / row_bytes).max(1) as usize;
+            if left == 0 {
+                return (shown, Some((*i, *from)));
+            }
+            let to = run.len().min(from + rows);
+            let part = run.live_part(*from..to);
+            left = left.saturating_sub(rows_bytes(&part.0).max(1));
+            shown.push(part);
+            if to < run.len() {
+                return (shown, Some((*i, to)));
+            }
+        }
+        (shown, None)
+    }
+
+    /// Takes the walk to where [`Table::walk`] ended.
+    pub(crate) fn walked(&mut self, walked: Walked) {
+        self.unwalked = match walked {
+            None => BTreeMap::new(),
+            Some((run, row)) => {
+                let mut rest = self.unwalked.split_off(&run);
+                rest.insert(run, row);
+                rest
+            }
+        };
     }
 
     /// A rewriting that is due, made without a change to the table.
@@ -253,29 +309,47 @@ impl Table {
             .collect();
         let sizes: Vec<Size> = numbers.iter().map(|(_, run)| Size::of(run)).collect();
         let chosen: Vec<u32> = choose(&sizes).into_iter().map(|i| numbers[i].0).collect();
-        let runs: Vec<Run> = chosen
-            .iter()
-            .filter_map(|i| self.runs[*i as usize].clone())
-            .collect();
+        let parts = self.parts(&chosen);
+        let runs: Vec<RunPart> = parts.iter().map(|(_, part)| part.clone()).collect();
         let keys = |batch: &RecordBatch| {
             Column::of_batch(batch, &self.schema, self.key_fields)
                 .expect("rows of a view are in its schema")
         };
         let rows = merge(&runs, &keys)?;
         let hashes = key_hashes(&rows.keys, rows.batch.num_rows());
-        let olds = chosen
-            .iter()
-            .zip(&runs)
-            .flat_map(|(i, run)| run.living().map(|row| (*i, row as u32)));
-        let places = olds
+        let olds = parts.iter().flat_map(|(i, (run, rows))| {
+            let living = rows.clone().filter(|row| !run.is_dead(*row));
+            living.map(|row| (*i, row as u32))
+        });
+        let places: Vec<Place> = olds
             .zip(hashes)
             .map(|((run, row), hash)| Place { hash, run, row })
             .collect();
+        let walked = |place: &&Place| self.is_walked(place.run, place.row as usize);
         Some(Rewrite {
             chosen,
             run: Run::new(rows),
+            unwalked: places.iter().take_while(walked).count(),
             places,
         })
+    }
+
+    fn is_walked(&self, run: u32, row: usize) -> bool {
+        self.unwalked.get(&run).is_none_or(|from| row < *from)
+    }
+
+    /// The chosen runs in parts: first what a walk has shown of them, then what it has not.
+    fn parts(&self, chosen: &[u32]) -> Vec<(u32, RunPart)> {
+        let part = |i: u32, walked: bool| {
+            let run = self.runs[i as usize].clone()?;
+            let border = self.unwalked.get(&i).copied().unwrap_or(run.len());
+            let rows = if walked { 0..border } else { border..run.len() };
+            Some((i, (run, rows)))
+        };
+        let walked = chosen.iter().filter_map(|i| part(*i, true));
+        walked
+            .chain(chosen.iter().filter_map(|i| part(*i, false)))
+            .collect()
     }
 
     /// Puts a rewriting made of this very table in the place of the runs that it was made of.
@@ -284,8 +358,16 @@ impl Table {
             chosen,
             run,
             places,
+            unwalked,
         } = rewrite;
+        let rows = run.len();
         let new = self.add_run(run);
+        chosen.iter().for_each(|run| {
+            self.unwalked.remove(run);
+        });
+        if unwalked < rows {
+            self.unwalked.insert(new, unwalked);
+        }
         if places.len() * 4 < self.index.len() {
             self.move_each(&places, new);
         } else {

@@ -14,7 +14,7 @@ use refrain_log::log::Finding;
 use refrain_log::schema::{Field, Kind, Schema};
 use refrain_log::storage::MemoryStorage;
 use refrain_state::commit::{
-    DerivedEnd, Lineage, NodeCommit, NodeState, SourceEnd, State, TaskChanges,
+    DerivedEnd, Lineage, NodeCommit, NodeState, SourceEnd, State, StateOptions, TaskChanges,
 };
 use refrain_state::store::StateChanges;
 use refrain_state::view::{ViewChanges, ViewSpec};
@@ -69,13 +69,22 @@ impl Random {
     }
 }
 
+/// Opens a state that begins a base whenever it has grown by 700 bytes and by half of what it holds.
 pub(crate) fn open(storage: &MemoryStorage) -> Result<(State, Vec<Finding>)> {
+    let options = StateOptions {
+        growth_bytes: 700,
+        ..StateOptions::default()
+    };
+    open_with(storage, options)
+}
+
+pub(crate) fn open_with(
+    storage: &MemoryStorage,
+    options: StateOptions,
+) -> Result<(State, Vec<Finding>)> {
     let clock = Arc::new(ManualClock::new(Timestamp(1_000)));
-    State::open(
-        Arc::new(storage.clone()),
-        clock,
-        PathBuf::from("host/commits"),
-    )
+    let folder = PathBuf::from("host/commits");
+    State::open_with(Arc::new(storage.clone()), clock, folder, options)
 }
 
 pub(crate) fn spec(node: &str) -> ViewSpec {

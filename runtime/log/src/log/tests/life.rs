@@ -315,6 +315,7 @@ fn segments_on_a_real_disk() {
         kind: FrameKind::Close,
         sequence: Sequence(sequence),
         append_time: NOW,
+        note: 0,
         rows: Some(
             batch_of(
                 &schema,

@@ -69,3 +69,44 @@ fn a_state_larger_than_a_block_is_kept() {
     assert_eq!(store.get(b"large").as_deref(), Some(&b"3"[..]));
     assert_eq!(store.keys(), 3);
 }
+
+proptest! {
+    /// Whatever happens between its steps, a walk shows all that was there when it began and has not changed since.
+    #[test]
+    fn a_walk_shows_all_that_stays(
+        first in prop::collection::vec((0u16..400, 0usize..2000), 300..500),
+        steps in prop::collection::vec(prop::collection::vec((0u16..400, prop::option::weighted(0.9, 0usize..2000)), 0..60), 1..60),
+        bytes in 100usize..20_000,
+    ) {
+        let mut store = MemoryStore::default();
+        let mut written = BTreeMap::new();
+        let put = |store: &mut MemoryStore, key: u16, length: usize| store.put(&key.to_be_bytes(), &vec![length as u8; length]);
+        first.iter().for_each(|(key, length)| put(&mut store, *key, *length));
+        store.begin_walk();
+        for changes in steps.iter().cycle().take(100_000) {
+            let (shown, walked) = store.walk(bytes);
+            for (key, state) in shown.put_keys.iter().zip(shown.put_states.iter()) {
+                written.insert(key.to_vec(), state.to_vec());
+            }
+            let end = walked.is_end();
+            store.walked(walked);
+            if end {
+                prop_assert_eq!(written.into_iter().collect::<Vec<_>>(), contents(&store));
+                return Ok(());
+            }
+            for (key, length) in changes {
+                match length {
+                    Some(length) => {
+                        put(&mut store, *key, *length);
+                        written.insert(key.to_be_bytes().to_vec(), vec![*length as u8; *length]);
+                    }
+                    None => {
+                        store.delete(&key.to_be_bytes());
+                        written.remove(&key.to_be_bytes().to_vec());
+                    }
+                }
+            }
+        }
+        prop_assert!(false, "the walk does not end");
+    }
+}

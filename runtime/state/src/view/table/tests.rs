@@ -52,7 +52,7 @@ fn put(table: &mut Table, rows: &[(Key, i64, bool)], deletes: &[Key]) {
 fn contents(table: &Table) -> Model {
     let mut model = Model::new();
     for run in table.runs() {
-        let (batch, finals) = run.live_batch();
+        let (batch, finals) = run.live_part(0..run.len());
         for i in 0..batch.num_rows() {
             let int = |column: usize| batch.column(column).as_primitive::<Int64Type>().value(i);
             let key = (
@@ -168,4 +168,44 @@ fn a_snapshot_stays_as_it_was() {
         contents(&table),
         Model::from([((1, "a".into()), (9, true))])
     );
+}
+
+proptest! {
+    /// Whatever happens between its steps, a walk shows all rows that were there when it began and have not changed since.
+    #[test]
+    fn a_walk_shows_all_rows_that_stay(
+        commits in prop::collection::vec(
+            (prop::collection::btree_map(key(), (any::<i64>(), any::<bool>()), 0..12), prop::collection::vec(key(), 0..4)),
+            70..200,
+        ),
+        begin in 0usize..70,
+        bytes in 1u64..200,
+    ) {
+        let mut table = Table::new(Arc::new(schema()), 2);
+        let (mut model, mut written) = (Model::new(), None::<Table>);
+        for (n, (puts, deletes)) in commits.into_iter().cycle().take(3000).enumerate() {
+            if n == begin {
+                table.begin_walk();
+                written = Some(Table::new(Arc::new(schema()), 2));
+            }
+            if let Some(written) = &mut written {
+                let (parts, walked) = table.walk(bytes);
+                for (rows, finals) in parts {
+                    written.apply(Prepared::new(&schema(), 2, rows, finals, None).unwrap());
+                }
+                table.walked(walked);
+                if walked.is_none() {
+                    prop_assert_eq!(contents(written), model);
+                    return Ok(());
+                }
+            }
+            let deletes: Vec<Key> = deletes.into_iter().filter(|k| !puts.contains_key(k)).collect();
+            let rows: Vec<(Key, i64, bool)> = puts.iter().map(|(k, v)| (k.clone(), v.0, v.1)).collect();
+            put(&mut table, &rows, &deletes);
+            written.iter_mut().for_each(|table| put(table, &rows, &deletes));
+            deletes.iter().for_each(|k| { model.remove(k); });
+            model.extend(puts);
+        }
+        prop_assert!(false, "the walk does not end");
+    }
 }

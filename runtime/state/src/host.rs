@@ -1,0 +1,308 @@
+//! The state of a host: the one commit log, and the stores and views that it says. Commits are made here, and become
+//! visible here when they are durable.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use refrain_log::clock::Clock;
+use refrain_log::log::Finding;
+use refrain_log::storage::Storage;
+
+use crate::base::{Round, is_due};
+use crate::commit::{KeyedState, NodeCommit, NodeState};
+use crate::committer::{Committer, Health, Plan, Work, open_log};
+use crate::held::{Held, apply_views};
+use crate::recover::recover;
+use crate::view::{View, ViewSpec};
+use crate::{Error, Result};
+
+/// Bytes of a base written at once when it is written in one go.
+const COMPACT_BYTES: u64 = 4 << 20;
+
+/// The state of the host: commit log, stores, views. Shared by reference; one committer at a time.
+#[derive(Debug)]
+pub struct State {
+    committer: Mutex<Committer>,
+    held: RwLock<Held>,
+    storage: Arc<dyn Storage>,
+    clock: Arc<dyn Clock>,
+    folder: PathBuf,
+    options: StateOptions,
+}
+
+/// How state is kept.
+#[derive(Clone, Debug)]
+pub struct StateOptions {
+    /// The commit log may always grow by so much before a base is written anew; beyond it, by one and a half times what
+    /// is held. Default 64 MiB.
+    pub growth_bytes: u64,
+}
+
+impl Default for StateOptions {
+    fn default() -> Self {
+        StateOptions {
+            growth_bytes: 64 << 20,
+        }
+    }
+}
+
+impl State {
+    /// Opens the commit log in `folder`, making it when absent, and reads it: after this every store and view stands at
+    /// the last commit.
+    ///
+    /// When acknowledged records are damaged, everything stands at the last commit before the damage, a finding says so,
+    /// and commits are refused with [`Error::Damaged`]. The same error is returned here when not even that is left.
+    pub fn open(
+        storage: Arc<dyn Storage>,
+        clock: Arc<dyn Clock>,
+        folder: PathBuf,
+    ) -> Result<(State, Vec<Finding>)> {
+        State::open_with(storage, clock, folder, StateOptions::default())
+    }
+
+    /// [`State::open`] with options.
+    pub fn open_with(
+        storage: Arc<dyn Storage>,
+        clock: Arc<dyn Clock>,
+        folder: PathBuf,
+        options: StateOptions,
+    ) -> Result<(State, Vec<Finding>)> {
+        let (log, mut findings) = open_log(&storage, &folder)?;
+        let recovered = recover(&log)?;
+        let (committer, held) = Committer::new(log, recovered, &folder)?;
+        findings.extend(committer.finding(&folder));
+        let (committer, held) = (Mutex::new(committer), RwLock::new(held));
+        Ok((
+            State {
+                committer,
+                held,
+                storage,
+                clock,
+                folder,
+                options,
+            },
+            findings,
+        ))
+    }
+
+    /// Opens the commit log again after [`Error::Closed`], as after a restart. A commit that failed may hold or not hold
+    /// afterwards: [`State::node`] says which. Views stay the same objects.
+    pub fn reopen(&self) -> Result<Vec<Finding>> {
+        let mut committer = self.committer();
+        committer.health = Health::Failed("it could not be opened again".into());
+        let (log, mut findings) = open_log(&self.storage, &self.folder)?;
+        let recovered = recover(&log)?;
+        let (mut fresh, new) = Committer::new(log, recovered, &self.folder)?;
+        findings.extend(fresh.finding(&self.folder));
+        fresh.undeclared = committer.undeclared.clone();
+        fresh
+            .undeclared
+            .retain(|spec| !new.views.contains_key(&spec.name));
+        fresh.time = fresh.time.max(committer.time);
+        self.write().replace(new, &fresh.undeclared);
+        *committer = fresh;
+        Ok(findings)
+    }
+
+    /// Declares a node's view before its first commit, or checks that it is what was declared. A changed declaration is
+    /// refused. The declaration becomes durable with the next commit.
+    pub fn declare_view(&self, spec: ViewSpec) -> Result<Arc<View>> {
+        let mut committer = self.committer();
+        let mut held = self.write();
+        if let Some(view) = held.views.get(&spec.name) {
+            return if *view.spec() == spec {
+                Ok(view.clone())
+            } else {
+                Err(changed(view.spec(), &spec))
+            };
+        }
+        if let Some(view) = held.view_of(&spec.node) {
+            return Err(changed(view.spec(), &spec));
+        }
+        let view = Arc::new(View::new(spec.clone())?);
+        held.views.insert(spec.name.clone(), view.clone());
+        committer.undeclared.push(spec);
+        Ok(view)
+    }
+
+    /// One commit for one or several nodes: one write, one sync. After an error nothing of it holds and the commit log
+    /// takes no commits until it is opened again (no space: the next commit may be tried as it is).
+    ///
+    /// Errors: `Log(NoSpace)` and `Invalid` change nothing and leave the log as it was. Any other error of the log is
+    /// final until [`State::reopen`]; until then commits answer [`Error::Closed`].
+    pub fn commit(&self, nodes: Vec<NodeCommit>) -> Result<()> {
+        let forgotten = Vec::new();
+        self.make(Work { nodes, forgotten })
+    }
+
+    /// The node's last commit.
+    pub fn node(&self, node: &str) -> Option<NodeState> {
+        self.read().nodes.get(node).cloned()
+    }
+
+    /// Names of all nodes that ever committed.
+    pub fn nodes(&self) -> Vec<String> {
+        self.read().nodes.keys().cloned().collect()
+    }
+
+    /// State of one task at its last commit, every key with its state, in key order.
+    pub fn task_states(&self, node: &str, task: u32) -> Vec<KeyedState> {
+        let mut states = Vec::new();
+        if let Some(store) = self.read().store(node, task) {
+            store.each(&mut |key, state| states.push((key.into(), state.into())));
+        }
+        states
+    }
+
+    /// State of one key of a task at its last commit.
+    pub fn task_state(&self, node: &str, task: u32, key: &[u8]) -> Option<Box<[u8]>> {
+        self.read().store(node, task)?.get(key)
+    }
+
+    /// The view of that name.
+    pub fn view(&self, name: &str) -> Option<Arc<View>> {
+        self.read().views.get(name).cloned()
+    }
+
+    /// All views, by name.
+    pub fn views(&self) -> Vec<Arc<View>> {
+        self.read().views.values().cloned().collect()
+    }
+
+    /// Forgets a node: its state, its view's rows and declaration, and its last commit, durably. Its next run starts at
+    /// the beginning. Errors as of [`State::commit`].
+    pub fn forget(&self, node: &str) -> Result<()> {
+        let forgotten = vec![node.to_owned()];
+        self.make(Work {
+            nodes: Vec::new(),
+            forgotten,
+        })
+    }
+
+    /// Writes all that is held anew, in one go, and drops the commit log before it. Commits do the same bit by bit when it
+    /// is due; the result of reading the log is the same before and after. Errors as of [`State::commit`].
+    pub fn compact(&self) -> Result<()> {
+        let mut committer = self.committer();
+        committer.ready(&self.folder)?;
+        let rolled = committer.log.roll().map_err(Error::from);
+        let from = committer.note(rolled)?;
+        committer.round = Some(Round::begin(
+            &mut self.write(),
+            from,
+            self.options.growth_bytes,
+        ));
+        while committer.round.is_some() {
+            self.write_commit(&mut committer, Work::default(), Some(COMPACT_BYTES))?;
+        }
+        committer.drop_old(true);
+        Ok(())
+    }
+
+    /// Bytes of state and of views held.
+    pub fn bytes(&self) -> u64 {
+        self.read().bytes()
+    }
+
+    /// Bytes of the commit log.
+    pub fn log_bytes(&self) -> u64 {
+        self.committer().log.bytes()
+    }
+
+    /// What keeps commits from being taken, if anything: the error that a commit would answer.
+    pub fn check(&self) -> Result<()> {
+        self.committer().ready(&self.folder)
+    }
+
+    fn make(&self, work: Work) -> Result<()> {
+        let mut committer = self.committer();
+        committer.ready(&self.folder)?;
+        self.begin_round_if_due(&mut committer);
+        self.write_commit(&mut committer, work, None)?;
+        committer.drop_old(false);
+        Ok(())
+    }
+
+    fn begin_round_if_due(&self, committer: &mut Committer) {
+        let free = self.options.growth_bytes;
+        if committer.round.is_some()
+            || !is_due(committer.grown_bytes, self.read().live_bytes(), free)
+        {
+            return;
+        }
+        let from = committer.log.end();
+        committer.round = Some(Round::begin(
+            &mut self.write(),
+            from,
+            self.options.growth_bytes,
+        ));
+    }
+
+    fn write_commit(
+        &self,
+        committer: &mut Committer,
+        work: Work,
+        slice_bytes: Option<u64>,
+    ) -> Result<()> {
+        let now = self.clock.now();
+        let mut plan = Plan::new(committer, &self.read(), now, work, slice_bytes)?;
+        committer.write(&mut plan)?;
+        self.apply(committer, plan);
+        Ok(())
+    }
+
+    /// A durable commit becomes visible.
+    fn apply(&self, committer: &mut Committer, mut plan: Plan) {
+        let mut held = self.write();
+        committer.advance(&mut held, &mut plan);
+        let Some(closing) = plan.closing else {
+            return;
+        };
+        closing.forgotten.iter().for_each(|node| held.forget(node));
+        let work = held.close(&closing, plan.changes);
+        drop(held);
+        apply_views(work);
+    }
+
+    fn committer(&self) -> MutexGuard<'_, Committer> {
+        self.committer
+            .lock()
+            .expect("a commit was half made by a thread that panicked")
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Held> {
+        self.held
+            .read()
+            .expect("a commit was half applied by a thread that panicked")
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Held> {
+        self.held
+            .write()
+            .expect("a commit was half applied by a thread that panicked")
+    }
+}
+
+fn changed(old: &ViewSpec, new: &ViewSpec) -> Error {
+    let fields = |spec: &ViewSpec| {
+        let fields: Vec<String> = spec
+            .schema
+            .fields()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        format!(
+            "view `{}` of node `{}` ({}; key: the first {})",
+            spec.name,
+            spec.node,
+            fields.join(", "),
+            spec.key_fields
+        )
+    };
+    Error::Invalid(format!(
+        "{} is there, {} was asked for: a view is not changed in place; give the node and its view a new name, or \
+         forget node `{}` and run it from the beginning",
+        fields(old),
+        fields(new),
+        old.node
+    ))
+}
