@@ -11,6 +11,7 @@ mod fuzz;
 mod guests;
 mod rejected;
 mod syscalls;
+mod tiers;
 
 /// A guest that goes with the tests.
 fn guest(name: &str) -> Vec<u8> {

@@ -72,6 +72,8 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Rejected(RejectedCommand),
     Run(commands::run::RunArgs),
+    Tiers(commands::tiers::TiersArgs),
+    Rhythm(commands::rhythm::RhythmArgs),
     /// Read views
     #[command(subcommand)]
     View(ViewCommand),

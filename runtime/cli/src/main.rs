@@ -52,6 +52,8 @@ fn run(args: &Args) -> Result<(), Failure> {
         Command::Check(_) => commands::check::run(global),
         Command::Status(_) => commands::status::run(global),
         Command::Run(args) => commands::run::run(global, args),
+        Command::Tiers(args) => commands::tiers::run(global, args),
+        Command::Rhythm(args) => commands::rhythm::run(global, args),
         Command::Demo(args) => commands::demo::run(global, args),
         Command::Plugin(PluginCommand::New(args)) => commands::plugin::new::run(global, args),
         Command::Plugin(PluginCommand::Build(args)) => commands::plugin::build::run(global, args),

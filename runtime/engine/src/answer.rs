@@ -15,6 +15,7 @@ use refrain_state::view::{View, ViewRows};
 
 use crate::error::{Error, Result};
 use crate::host::Host;
+use crate::pipeline::Rhythm;
 use crate::request::{
     From, HostStatus, Request, Response, Table, TopicRows, TopicStatus, ViewAnswer, ViewStatus,
 };
@@ -104,6 +105,9 @@ fn attempt(host: &Host, request: Request) -> Result<Response> {
             Response::View(view_answer(&view, view.scan(limit.map(|l| l as usize))?))
         }
         Request::Status => Response::Status(status(host)),
+        Request::Rhythm { node, rhythm } => {
+            Response::Rhythm(crate::graduation::graduate(host, &node, &rhythm)?)
+        }
         Request::Stop => {
             host.stopper().stop();
             Response::Stopping
@@ -256,8 +260,11 @@ fn node_status(host: &Host, name: String, durable: Sequence) -> NodeStatus {
             .map(|p| topic.end(p).0.saturating_sub(taken(topic, p).0))
             .sum()
     });
+    let (rhythm, rhythm_auto) = rhythm(host, &name);
     NodeStatus {
         phase: host.board().get(&name),
+        rhythm,
+        rhythm_auto,
         cut: last.as_ref().map_or(Sequence(0), |l| l.cut),
         durable,
         lag_rows,
@@ -269,6 +276,20 @@ fn node_status(host: &Host, name: String, durable: Sequence) -> NodeStatus {
         counts: last.map(|l| l.counts).unwrap_or_default(),
         name,
     }
+}
+
+/// When a node runs, as the run has it, or else as the file says.
+fn rhythm(host: &Host, node: &str) -> (Option<Rhythm>, bool) {
+    if let Some((rhythm, auto)) = host.board().rhythm_of(node) {
+        return (Some(rhythm), auto);
+    }
+    let nodes = &host.declaration().nodes;
+    let node = nodes.iter().find(|n| n.name.get_ref() == node);
+    let stated = node
+        .and_then(|n| n.rhythm.as_ref())
+        .map(|r| r.get_ref().clone());
+    let auto = stated.is_none();
+    (stated, auto)
 }
 
 /// A key given as text, as a row of the view's first key fields.

@@ -1,8 +1,8 @@
 //! The host: one process that owns a project's data folder, with its log, its state and its nodes.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crossbeam::channel::{Receiver, Sender, unbounded};
@@ -17,14 +17,16 @@ use refrain_state::view::ViewSpec;
 
 use crate::answer;
 use crate::error::{Error, Result};
+use crate::graduation;
 use crate::names;
 use crate::node::Node;
-use crate::pipeline::{self, Declaration, Output, Plan, PlannedNode};
+use crate::pipeline::{self, Declaration, Output, Plan, PlannedNode, Rhythm};
 use crate::rejected::Notes;
 use crate::request::{Request, Response};
 use crate::run::{Event, Run, RunOptions, RunReport, Stopper, Upstream};
 use crate::status::{Phase, StatusBoard};
 use crate::task::NodeSetup;
+use crate::tiers;
 
 /// Name of the pipeline file in a project folder.
 pub const PIPELINE_FILE: &str = "refrain.toml";
@@ -146,6 +148,16 @@ pub fn load(
     Ok(Loaded { plan, plugins })
 }
 
+/// What was measured of a project's nodes, for the planner; nothing where nothing has run.
+pub fn measures(_project: &Project) -> tiers::Measures {
+    tiers::Measures::default()
+}
+
+/// CPU time of a pass by node, where the project has run.
+pub fn pass_costs(_project: &Project) -> tiers::lint::PassCosts {
+    tiers::lint::PassCosts::default()
+}
+
 /// The owner of a data folder.
 pub struct Host {
     project: Project,
@@ -156,6 +168,7 @@ pub struct Host {
     board: StatusBoard,
     notes: Notes,
     running: AtomicBool,
+    plan: Mutex<Option<Plan>>,
     events: (Sender<Event>, Receiver<Event>),
     _lock: Box<dyn Send + Sync>,
 }
@@ -215,6 +228,7 @@ impl Host {
             board: StatusBoard::default(),
             notes,
             running: AtomicBool::new(false),
+            plan: Mutex::new(None),
             events: unbounded(),
             _lock: lock,
         })
@@ -297,7 +311,9 @@ impl Host {
     /// Runs the pipeline until it is stopped or, with `once`, until all that is there has been processed. `cache` is the
     /// folder for compiled plugins.
     pub fn run(&self, options: &RunOptions, cache: Option<PathBuf>) -> Result<RunReport> {
-        let Loaded { plan, plugins } = load(&self.project, &self.declaration, cache)?;
+        let Loaded { mut plan, plugins } = load(&self.project, &self.declaration, cache)?;
+        tiers::settle(&mut plan, &self.measures());
+        self.show_rhythms(&plan);
         let chosen = choose(&plan, &options.nodes)?;
         let rebuild = choose_rebuild(&plan, &options.rebuild)?;
         for planned in plan.nodes.iter().filter(|n| rebuild.contains(&n.name)) {
@@ -341,6 +357,45 @@ impl Host {
             report.stopped.splice(0..0, refused);
             report
         })
+    }
+
+    /// What was measured of the nodes, for the planner.
+    pub fn measures(&self) -> tiers::Measures {
+        measures(&self.project)
+    }
+
+    /// The plan of the run in progress, or of the last one of this process, with its rhythms as they stand.
+    pub fn plan(&self) -> Option<Plan> {
+        self.plan
+            .lock()
+            .expect("nobody panics with the plan")
+            .clone()
+    }
+
+    fn show_rhythms(&self, plan: &Plan) {
+        for node in &plan.nodes {
+            self.board
+                .rhythm(&node.name, &node.rhythm, node.rhythm_auto);
+        }
+        *self.plan.lock().expect("nobody panics with the plan") = Some(plan.clone());
+    }
+
+    /// Gives a node of the run another rhythm, none for `auto`; what changes with the next commits.
+    pub(crate) fn graduate(&self, node: &str, rhythm: Option<Rhythm>) -> Vec<(String, Rhythm)> {
+        let mut plan = self.plan.lock().expect("nobody panics with the plan");
+        let Some(plan) = plan.as_mut().filter(|_| self.is_running()) else {
+            return Vec::new();
+        };
+        let list = graduation::replan(plan, node, rhythm, &self.measures());
+        for change in &list {
+            self.board.rhythm(&change.node, &change.rhythm, change.auto);
+        }
+        let changed = list
+            .iter()
+            .map(|g| (g.node.clone(), g.rhythm.clone()))
+            .collect();
+        self.stopper().graduate(list);
+        changed
     }
 
     /// A node where its last commit left it. Its input is declared by now: nodes come after what they read.

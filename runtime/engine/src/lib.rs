@@ -1,7 +1,9 @@
 //! The engine: pipeline file, plan, tasks, windows, rhythms, and the host that runs them.
 
 pub mod answer;
+pub mod cost;
 pub mod error;
+pub mod graduation;
 pub mod host;
 pub mod ingest;
 pub mod input;
@@ -14,6 +16,7 @@ pub mod request;
 pub mod run;
 pub mod status;
 pub mod task;
+pub mod tiers;
 pub mod watermark;
 pub mod window;
 pub mod workers;

@@ -11,6 +11,7 @@ use refrain_state::view::ViewState;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::graduation::Graduated;
 use crate::rejected::{RejectedStatus, Resubmission, Resubmitted, RowsAt};
 use crate::status::NodeStatus;
 
@@ -114,6 +115,13 @@ pub enum Request {
     },
     /// All nodes, and what opening found.
     Status,
+    /// Another rhythm for a node, in the file and in the run.
+    Rhythm {
+        /// The node.
+        node: String,
+        /// As a pipeline file writes it; `auto` too.
+        rhythm: String,
+    },
     /// Stop the run: finish rounds under way, commit, leave.
     Stop,
 }
@@ -214,6 +222,8 @@ pub enum Response {
     View(ViewAnswer),
     /// To [`Request::Status`].
     Status(HostStatus),
+    /// To [`Request::Rhythm`].
+    Rhythm(Graduated),
     /// To [`Request::Stop`].
     Stopping,
     /// The request was refused, with the exit code that the command should give.

@@ -7,6 +7,7 @@ use refrain_log::ids::{Sequence, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
+use crate::pipeline::Rhythm;
 
 /// What a node is at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +44,10 @@ pub struct NodeStatus {
     pub name: String,
     /// What it is at.
     pub phase: Phase,
+    /// When it runs, as the file says or as the planner chose; none: `auto`, and no host runs it.
+    pub rhythm: Option<Rhythm>,
+    /// Whether the planner chose the rhythm.
+    pub rhythm_auto: bool,
     /// Cut of its last commit.
     pub cut: Sequence,
     /// Newest durable sequence of the log; a node at this cut has nothing to do.
@@ -61,6 +66,7 @@ pub struct NodeStatus {
 #[derive(Debug, Default)]
 pub struct StatusBoard {
     phases: Mutex<BTreeMap<String, Phase>>,
+    rhythms: Mutex<BTreeMap<String, (Rhythm, bool)>>,
     rows: std::sync::atomic::AtomicU64,
     commits: std::sync::atomic::AtomicU64,
 }
@@ -72,6 +78,20 @@ impl StatusBoard {
             .lock()
             .expect("nobody panics with the board")
             .insert(node.to_owned(), phase);
+    }
+
+    /// Sets when a node runs, and whether the planner chose that.
+    pub fn rhythm(&self, node: &str, rhythm: &Rhythm, auto: bool) {
+        self.rhythms
+            .lock()
+            .expect("nobody panics with the board")
+            .insert(node.to_owned(), (rhythm.clone(), auto));
+    }
+
+    /// When a node of this run runs, and whether the planner chose that.
+    pub fn rhythm_of(&self, node: &str) -> Option<(Rhythm, bool)> {
+        let rhythms = self.rhythms.lock().expect("nobody panics with the board");
+        rhythms.get(node).cloned()
     }
 
     /// An error stopped a node.

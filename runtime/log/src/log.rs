@@ -482,6 +482,11 @@ impl Log {
         durable.sequence
     }
 
+    /// What the host's clock shows.
+    pub fn now(&self) -> Timestamp {
+        self.core.clock.now()
+    }
+
     /// Wakes all who wait in [`Log::wait_beyond`], and makes the writer look at the clock.
     pub fn wake(&self) {
         self.core

@@ -2,7 +2,9 @@
 
 use refrain_engine::host;
 use refrain_engine::pipeline::units::duration_text;
-use refrain_engine::pipeline::{Diagnostics, Output as Target, PlannedNode, Rhythm};
+use refrain_engine::pipeline::{Diagnostics, Output as Target, PlannedNode};
+use refrain_engine::tiers;
+use refrain_engine::tiers::lint::lint;
 
 use crate::args::{Global, Output};
 use crate::cells::Cell;
@@ -12,36 +14,64 @@ use crate::show::{Sheet, seen_enough};
 
 /// Check the pipeline file against its plugins, and show the plan
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Example:\n  refrain check --output json       problems with code, line and column"
-)]
+#[command(after_help = "Example:
+  refrain check --output json       problems with code, line, column, path and cost
+
+Also tells where consumers get less than they need (an error, exit code 2) and where work is done that no one reads (a
+warning). What is meant so can be allowed in the file, with its reason: see docs/tiers.md.")]
 pub(crate) struct CheckArgs {}
 
 pub(crate) fn run(global: &Global) -> Result<(), Failure> {
     let project = project::find(global)?;
     let declaration = project.declaration()?;
-    let file = Diagnostics {
+    let mut file = Diagnostics {
         file: declaration.file.clone(),
         text: declaration.text.clone(),
         list: declaration.warnings.clone(),
     };
+    let mut plan = host::load(&project, &declaration, Some(project::cache()))
+        .inspect_err(|_| tell_diagnostics(&file, &file.list))?
+        .plan;
+    let measures = host::measures(&project);
+    tiers::settle(&mut plan, &measures);
+    let lints = lint(&declaration, &plan, &measures, &host::pass_costs(&project));
+    file.list.extend(lints.list);
     tell_diagnostics(&file, &file.list);
-    let plan = host::load(&project, &declaration, Some(project::cache()))?.plan;
+    let errors = file.len();
     if global.output == Output::Json {
         use std::io::Write;
-        let json = serde_json::json!({ "ok": true, "problems": file.list, "plan": plan });
-        return seen_enough(writeln!(std::io::stdout(), "{json}"));
+        let allowed: Vec<serde_json::Value> = lints
+            .allowed
+            .iter()
+            .map(|(problem, reason)| serde_json::json!({ "problem": problem, "reason": reason }))
+            .collect();
+        let json = serde_json::json!({
+            "ok": errors == 0, "problems": file.list, "allowed": allowed, "plan": plan,
+        });
+        seen_enough(writeln!(std::io::stdout(), "{json}"))?;
+    } else {
+        let mut sheet = Sheet::new(&[
+            "node", "plugin", "input", "key", "window", "rhythm", "output", "tasks",
+        ]);
+        for node in &plan.nodes {
+            sheet.push(row(node));
+        }
+        sheet.print(global.output)?;
     }
-    let mut sheet = Sheet::new(&[
-        "node", "plugin", "input", "key", "window", "rhythm", "output", "tasks",
-    ]);
-    for node in &plan.nodes {
-        sheet.push(row(node));
+    if errors > 0 {
+        let problems = if errors == 1 { "problem" } else { "problems" };
+        return Err(Failure::refused(format!(
+            "{}: {errors} {problems} with the freshness that its consumers need",
+            declaration.file
+        )));
     }
-    sheet.print(global.output)?;
     let (topics, nodes) = (plan.topics.len(), plan.nodes.len());
+    let allowed = match lints.allowed.len() {
+        0 => String::new(),
+        n => format!(", findings allowed {n}"),
+    };
     eprintln!(
-        "{} is in order: source topics {topics}, nodes {nodes}",
+        "{} is in order: source topics {topics}, nodes {nodes}{allowed}",
         declaration.file
     );
     Ok(())
@@ -52,11 +82,8 @@ fn row(node: &PlannedNode) -> Vec<Cell> {
         .window
         .as_ref()
         .map_or(Cell::Null, |w| Cell::text(duration_text(w.size_us)));
-    let rhythm = match node.rhythm {
-        Rhythm::Once => "once".to_owned(),
-        Rhythm::Every(us) => format!("every {}", duration_text(us)),
-        Rhythm::Continuous => "continuous".to_owned(),
-    };
+    let auto = if node.rhythm_auto { " (auto)" } else { "" };
+    let rhythm = format!("{}{auto}", node.rhythm);
     let output = match &node.output {
         Target::View(name) => format!("view {name}"),
         Target::Topic(name) => format!("topic {name}"),

@@ -20,7 +20,7 @@ key    = ["id"]          # rows with the same id go to the same partition
 # input  = "events"
 # key    = ["id"]
 # window = { tumbling = "1m", lateness = "10s" }
-# rhythm = "continuous"  # or "once", "every 1m"
+# rhythm = "auto"       # or "continuous", "every 1m", "0 2 * * *", "once"
 # view   = "totals"
 "#;
 

@@ -1,6 +1,7 @@
 //! `refrain status`
 
 use refrain_engine::request::{HostStatus, Request, Response};
+use refrain_engine::status::NodeStatus;
 
 use crate::args::{Global, Output};
 use crate::cells::Cell;
@@ -28,6 +29,7 @@ pub(crate) fn run(global: &Global) -> Result<(), Failure> {
     let mut sheet = Sheet::new(&[
         "node",
         "phase",
+        "rhythm",
         "lag_rows",
         "cut",
         "watermark",
@@ -43,6 +45,7 @@ pub(crate) fn run(global: &Global) -> Result<(), Failure> {
         sheet.push(vec![
             Cell::text(&node.name),
             Cell::text(node.phase.to_string()),
+            Cell::text(rhythm(node)),
             Cell::count(node.lag_rows),
             Cell::count(node.cut.0),
             Cell::time(node.watermark.map(|t| t.0)),
@@ -61,6 +64,14 @@ pub(crate) fn run(global: &Global) -> Result<(), Failure> {
         status.durable
     );
     Ok(())
+}
+
+fn rhythm(node: &NodeStatus) -> String {
+    match (&node.rhythm, node.rhythm_auto) {
+        (Some(rhythm), true) => format!("{rhythm} (auto)"),
+        (Some(rhythm), false) => rhythm.to_string(),
+        (None, _) => "auto".into(),
+    }
 }
 
 pub(crate) fn ask(link: &mut Link) -> Result<HostStatus, Failure> {

@@ -8,11 +8,13 @@ use refrain_log::topic::{Origin, TopicSpec};
 use refrain_plugin::About;
 use serde_spanned::Spanned;
 
-use super::declaration::{Declaration, NodeDeclaration, OutputDeclaration, TopicDeclaration};
+use super::declaration::{
+    ConsumerDeclaration, Declaration, NodeDeclaration, OutputDeclaration, TopicDeclaration,
+};
 use super::diagnostic::{Diagnostics, Findings, suggestion};
 use super::node::plan_node;
 use super::parse::can_be_key;
-use super::{Output, Plan, PlannedNode, SourceTopic};
+use super::{Output, Plan, PlannedConsumer, PlannedNode, SourceTopic};
 
 /// A topic that a node can read, as far as planning has got.
 #[derive(Clone, Debug)]
@@ -48,11 +50,26 @@ pub fn check(
     let abouts = load_all(declaration, load, &mut findings);
     let nodes = plan_nodes(declaration, &abouts, feeds, &mut findings);
     accepted(declaration, findings)?;
-    Ok(Plan {
+    let mut plan = Plan {
         topics,
         nodes,
         commit_interval_us: declaration.commit_interval_us,
-    })
+        consumers: declaration.consumers.iter().map(planned_consumer).collect(),
+        tiers: declaration.tiers.clone(),
+        prices: declaration.prices.clone(),
+    };
+    crate::tiers::settle(&mut plan, &crate::tiers::Measures::default());
+    Ok(plan)
+}
+
+fn planned_consumer(consumer: &ConsumerDeclaration) -> PlannedConsumer {
+    PlannedConsumer {
+        name: consumer.name.get_ref().clone(),
+        view: consumer.view.get_ref().clone(),
+        freshness_us: consumer.freshness_us.as_ref().map(|us| *us.get_ref()),
+        objective_ppm: consumer.objective_ppm,
+        window_us: consumer.window_us,
+    }
 }
 
 /// The source topics alone, checked: what an append needs, without a plugin.
@@ -128,6 +145,7 @@ fn source_topic(topic: &TopicDeclaration, findings: &mut Findings) -> SourceTopi
         },
         disorder_us: topic.disorder_us,
         units: topic.units.clone(),
+        every_us: topic.every.as_ref().map(|us| *us.get_ref()),
     }
 }
 

@@ -9,7 +9,7 @@ use serde_spanned::Spanned;
 
 use super::diagnostic::Diagnostic;
 use super::units::Retention;
-use super::{OnTrap, Rhythm};
+use super::{OnTrap, Prices, Rhythm, TierNames};
 use crate::ingest::TimeUnit;
 
 /// A pipeline file, read.
@@ -25,6 +25,12 @@ pub struct Declaration {
     pub nodes: Vec<NodeDeclaration>,
     /// `[consumer.X]`, in the order of the file.
     pub consumers: Vec<ConsumerDeclaration>,
+    /// `[tiers]`
+    pub tiers: TierNames,
+    /// `[prices]`
+    pub prices: Prices,
+    /// `[allow]`
+    pub allowances: Vec<Allowance>,
     /// `[run] commit_interval` in microseconds. Default 1 s.
     pub commit_interval_us: i64,
     /// What is accepted and has no effect yet.
@@ -76,6 +82,8 @@ pub struct TopicDeclaration {
     pub ahead_us: i64,
     /// Default none.
     pub idle_us: Option<i64>,
+    /// How often rows are delivered. Default all the time.
+    pub every: Option<Spanned<i64>>,
     /// How long rows are kept; not acted on yet.
     pub retention: Option<Retention>,
     /// Default 64 MiB.
@@ -95,8 +103,12 @@ pub struct NodeDeclaration {
     pub key: Option<Spanned<Vec<Spanned<String>>>>,
     /// Window of a fold.
     pub window: Option<Spanned<WindowDeclaration>>,
-    /// Default continuous.
-    pub rhythm: Rhythm,
+    /// None: `auto`, which is the default.
+    pub rhythm: Option<Spanned<Rhythm>>,
+    /// Where the file says the rhythm, if it does: the value with its quotes.
+    pub rhythm_place: Option<std::ops::Range<usize>>,
+    /// How often something outside starts a node of `once`. Default unknown.
+    pub due_us: Option<i64>,
     /// `view = ...` or `topic = ...`
     pub output: OutputDeclaration,
     /// `options = { .. }`, in the order of the file.
@@ -163,5 +175,20 @@ pub struct ConsumerDeclaration {
     /// View it reads.
     pub view: Spanned<String>,
     /// How fresh it needs it, in microseconds.
-    pub freshness_us: Option<i64>,
+    pub freshness_us: Option<Spanned<i64>>,
+    /// Part of the time in which that is to be so, in millionths. Default 990,000.
+    pub objective_ppm: u32,
+    /// Span of time over which it is looked at, in microseconds. Default 30 days.
+    pub window_us: i64,
+}
+
+/// `[allow] LINT = { AT = "reason" }`
+#[derive(Clone, Debug)]
+pub struct Allowance {
+    /// Code of the lint.
+    pub lint: String,
+    /// Name of the node, view, topic or consumer where it may be found.
+    pub at: Spanned<String>,
+    /// Why that is meant.
+    pub reason: String,
 }

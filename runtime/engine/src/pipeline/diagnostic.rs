@@ -25,6 +25,15 @@ pub struct Diagnostic {
     pub message: String,
     /// What to do.
     pub help: Option<String>,
+    /// What it is about: the name of a topic, node, view or consumer; of lints only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+    /// The way from a source to a reader that it is about; of lints only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub path: Vec<String>,
+    /// What it costs or would cost in a month, with its currency; of lints only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_month: Option<String>,
     /// Bytes of the file that it is about.
     pub span: Range<usize>,
     /// Line of the span's start, from 1.
@@ -115,6 +124,9 @@ impl Findings {
             severity,
             message,
             help: Some(help).filter(|h| !h.is_empty()),
+            at: None,
+            path: Vec::new(),
+            per_month: None,
             span,
             line: 0,
             column: 0,
@@ -130,13 +142,18 @@ impl Findings {
     }
 
     /// All of them with line and column filled in, in the order of the file.
-    pub(super) fn placed(mut self, text: &str) -> Vec<Diagnostic> {
-        for d in &mut self.0 {
-            (d.line, d.column) = place(text, d.span.start);
-        }
-        self.0.sort_by_key(|d| (d.span.start, d.span.end));
-        self.0
+    pub(super) fn placed(self, text: &str) -> Vec<Diagnostic> {
+        placed(self.0, text)
     }
+}
+
+/// Diagnostics with line and column filled in, in the order of the file.
+pub(crate) fn placed(mut list: Vec<Diagnostic>, text: &str) -> Vec<Diagnostic> {
+    for d in &mut list {
+        (d.line, d.column) = place(text, d.span.start);
+    }
+    list.sort_by_key(|d| (d.span.start, d.span.end));
+    list
 }
 
 /// Line and column of a byte, both from 1.

@@ -2,11 +2,16 @@
 //! plugins say of themselves (`check`). All of it pure: text and descriptions in, a plan or diagnostics out.
 
 mod check;
+mod cron;
 pub mod declaration;
 pub mod diagnostic;
+pub mod edit;
+mod need;
 mod node;
 mod options;
 mod parse;
+mod prices;
+mod rhythm;
 mod section;
 #[cfg(test)]
 mod tests;
@@ -20,23 +25,16 @@ use refrain_plugin::{About, Limits};
 use serde::{Deserialize, Serialize};
 
 pub use check::{check, source_topics};
+pub use cron::Cron;
 pub use declaration::Declaration;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use need::{Tier, TierNames};
 pub use node::dead_letter_schema;
 pub use parse::parse;
+pub use prices::{Nanos, Prices};
+pub use rhythm::{RHYTHM_HELP, Rhythm, RhythmError};
 
 use crate::ingest::TimeUnit;
-
-/// When a node runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Rhythm {
-    /// At start, over what is there then.
-    Once,
-    /// Every so many microseconds.
-    Every(i64),
-    /// All the time.
-    Continuous,
-}
 
 /// A tumbling window.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +74,8 @@ pub struct SourceTopic {
     pub disorder_us: i64,
     /// Units of integer input for timestamp fields.
     pub units: BTreeMap<String, TimeUnit>,
+    /// How often rows are delivered, when that is declared, in microseconds; none: all the time.
+    pub every_us: Option<i64>,
 }
 
 /// A node as planned: everything resolved and checked.
@@ -122,8 +122,12 @@ pub struct PlannedNode {
     pub output_key_fields: usize,
     /// Declaration of the derived topic written, if one is.
     pub output_topic: Option<TopicSpec>,
-    /// When it runs.
+    /// When it runs; of an `auto` one what the planner chose.
     pub rhythm: Rhythm,
+    /// Whether the planner chose the rhythm.
+    pub rhythm_auto: bool,
+    /// How often something outside starts a node of `once`, when that is declared, in microseconds.
+    pub due_us: Option<i64>,
     /// What a trapping row does.
     pub on_trap: OnTrap,
     /// Limits of its instances.
@@ -143,4 +147,25 @@ pub struct Plan {
     pub nodes: Vec<PlannedNode>,
     /// Microseconds between commits of continuous nodes. Default 1 s.
     pub commit_interval_us: i64,
+    /// Who reads which view, and how fresh.
+    pub consumers: Vec<PlannedConsumer>,
+    /// Names and bounds of the tiers.
+    pub tiers: TierNames,
+    /// The price sheet.
+    pub prices: Prices,
+}
+
+/// A reader of a view, as planned.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PlannedConsumer {
+    /// Its name.
+    pub name: String,
+    /// The view it reads.
+    pub view: String,
+    /// How fresh it needs it, in microseconds; none: it does not say.
+    pub freshness_us: Option<i64>,
+    /// Part of the time, in millionths, in which the need is to be met. Default 990,000.
+    pub objective_ppm: u32,
+    /// Span of time over which that is looked at, in microseconds. Default 30 days.
+    pub window_us: i64,
 }

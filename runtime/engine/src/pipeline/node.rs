@@ -10,7 +10,7 @@ use super::check::{Feed, key_field};
 use super::declaration::{NodeDeclaration, OutputDeclaration};
 use super::diagnostic::{Findings, suggestion};
 use super::options::node_options;
-use super::{OnTrap, Output, PlannedNode, Window};
+use super::{OnTrap, Output, PlannedNode, Rhythm, Window};
 
 const DERIVED_SEGMENT_BYTES: u64 = 64 << 20;
 const DERIVED_AHEAD_US: i64 = 3_600_000_000;
@@ -68,12 +68,20 @@ pub(super) fn plan_node(
         output_schema: schema,
         output_key_fields: key_fields,
         output_topic,
-        rhythm: node.rhythm,
+        rhythm: rhythm_of(node),
+        rhythm_auto: node.rhythm.is_none(),
+        due_us: node.due_us,
         on_trap: node.on_trap,
         limits: node.limits,
         call_rows: node.call_rows,
         canonical_nans: node.canonical_nans,
     })
+}
+
+/// As stated; an `auto` one is continuous until the planner has chosen.
+fn rhythm_of(node: &NodeDeclaration) -> Rhythm {
+    let stated = node.rhythm.as_ref().map(|r| r.get_ref().clone());
+    stated.unwrap_or(Rhythm::Continuous)
 }
 
 /// Every field that the plugin reads is there, of its type, and null only where the plugin takes null.

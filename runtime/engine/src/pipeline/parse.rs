@@ -9,12 +9,12 @@ use serde_spanned::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::declaration::{
-    ConsumerDeclaration, Declaration, NodeDeclaration, OptionValue, OutputDeclaration,
-    TopicDeclaration, WindowDeclaration,
+    Declaration, NodeDeclaration, OptionValue, OutputDeclaration, TopicDeclaration,
+    WindowDeclaration,
 };
 use super::diagnostic::{Diagnostics, Findings, suggestion};
 use super::section::{Reader, Section};
-use super::{OnTrap, Rhythm, units};
+use super::{OnTrap, Prices, Rhythm, TierNames, need, prices, units};
 use crate::ingest::TimeUnit;
 
 /// Longest name of a topic, node, view or consumer: leaves room for `.rejected`.
@@ -31,7 +31,9 @@ const SEGMENT_BYTES_MIN: u64 = 64 << 10;
 const SEGMENT_BYTES_MAX: u64 = 4 << 30;
 const CALL_ROWS: usize = 4096;
 const WINDOW_START: &str = "window_start";
-const SECTIONS: [&str; 5] = ["topic", "node", "consumer", "sink", "run"];
+const SECTIONS: [&str; 8] = [
+    "topic", "node", "consumer", "sink", "run", "tiers", "prices", "allow",
+];
 
 /// Reads a pipeline file. `env` gives the value of an environment variable.
 ///
@@ -58,6 +60,9 @@ pub fn parse(
         topics: Vec::new(),
         nodes: Vec::new(),
         consumers: Vec::new(),
+        tiers: TierNames::default(),
+        prices: Prices::default(),
+        allowances: Vec::new(),
         commit_interval_us: COMMIT_INTERVAL_US,
         warnings: Vec::new(),
     };
@@ -78,12 +83,22 @@ pub fn parse(
 }
 
 fn root_table(root: &DeTable, declaration: &mut Declaration, reader: &mut Reader) {
+    declaration.tiers = need::tiers(root, reader);
+    let tiers = declaration.tiers.clone();
     for (key, value) in root.iter() {
         match key.get_ref().as_ref() {
             "topic" => declaration.topics = members("topic", value, reader, topic),
             "node" => declaration.nodes = members("node", value, reader, node),
-            "consumer" => declaration.consumers = members("consumer", value, reader, consumer),
+            "consumer" => {
+                declaration.consumers =
+                    members("consumer", value, reader, |name, section, reader| {
+                        need::consumer(name, section, &tiers, reader)
+                    });
+            }
             "run" => run(key.span(), value, declaration, reader),
+            "tiers" => {}
+            "prices" => declaration.prices = prices::prices(key.span(), value, reader),
+            "allow" => declaration.allowances = need::allowances(key.span(), value, reader),
             "sink" => reader.findings.error(
                 "not-in-this-version",
                 key.span(),
@@ -184,6 +199,7 @@ fn topic(
     let disorder_us = section.duration_us("disorder", reader).unwrap_or(0);
     let ahead_us = section.duration_us("ahead", reader).unwrap_or(AHEAD_US);
     let idle_us = section.duration_us("idle", reader);
+    let every = every(section, reader);
     let segment_bytes = segment_bytes(section, reader);
     let retention = retention(section, reader);
     Some(TopicDeclaration {
@@ -196,6 +212,7 @@ fn topic(
         disorder_us,
         ahead_us,
         idle_us,
+        every,
         retention,
         segment_bytes,
     })
@@ -277,6 +294,12 @@ fn segment_bytes(section: &mut Section, reader: &mut Reader) -> u64 {
     bytes
 }
 
+fn every(section: &mut Section, reader: &mut Reader) -> Option<Spanned<i64>> {
+    let span = section.get("every")?.span();
+    let us = section.duration_us("every", reader)?;
+    Some(Spanned::new(span, us))
+}
+
 fn retention(section: &mut Section, reader: &mut Reader) -> Option<units::Retention> {
     let span = section.get("retention")?.span();
     let help = "write a whole number and a unit, such as \"90d\" or \"24 months\"";
@@ -299,7 +322,9 @@ fn node(
     let input = input(section, reader);
     let key = section.texts("key", reader);
     let window = window(section, reader);
+    let rhythm_place = section.get("rhythm").map(Spanned::span);
     let rhythm = rhythm(section, reader);
+    let due_us = section.duration_us("due", reader);
     if let Some(keep) = section.get("keep") {
         reader.findings.error(
             "not-in-this-version",
@@ -321,6 +346,8 @@ fn node(
         key,
         window,
         rhythm,
+        rhythm_place,
+        due_us,
         output: output?,
         options,
         on_trap,
@@ -385,41 +412,20 @@ fn tumbling(window: &mut Section, reader: &mut Reader) -> Option<i64> {
     Some(size)
 }
 
-fn rhythm(section: &mut Section, reader: &mut Reader) -> Rhythm {
-    let Some(text) = section.text("rhythm", reader) else {
-        return Rhythm::Continuous;
-    };
-    let every = text
-        .get_ref()
-        .strip_prefix("every ")
-        .map(units::duration_us);
-    match (text.get_ref().as_str(), every) {
-        ("continuous", _) => Rhythm::Continuous,
-        ("once", _) => Rhythm::Once,
-        (_, Some(Some(us))) if us > 0 => Rhythm::Every(us),
-        (_, Some(_)) => bad_rhythm(&text, units::DURATION_HELP, reader),
-        (cron, None) if cron.split_whitespace().count() >= 5 => {
-            let message = format!("`{cron}`: cron rhythms are not in this version");
-            let help = "use \"every 1h\", or run `refrain run --once` from a timer";
+fn rhythm(section: &mut Section, reader: &mut Reader) -> Option<Spanned<Rhythm>> {
+    let text = section.text("rhythm", reader)?;
+    if text.get_ref().trim() == "auto" {
+        return None;
+    }
+    match Rhythm::parse(text.get_ref()) {
+        Ok(rhythm) => Some(Spanned::new(text.span(), rhythm)),
+        Err(error) => {
             reader
                 .findings
-                .error("not-in-this-version", text.span(), message, help);
-            Rhythm::Continuous
+                .error("bad-rhythm", text.span(), error.message, error.help);
+            None
         }
-        _ => bad_rhythm(
-            &text,
-            "write \"continuous\", \"once\" or \"every 1m\"",
-            reader,
-        ),
     }
-}
-
-fn bad_rhythm(text: &Spanned<String>, help: &str, reader: &mut Reader) -> Rhythm {
-    let message = format!("`{}` is no rhythm", text.get_ref());
-    reader
-        .findings
-        .error("bad-rhythm", text.span(), message, help);
-    Rhythm::Continuous
 }
 
 fn output(section: &mut Section, reader: &mut Reader) -> Option<OutputDeclaration> {
@@ -532,20 +538,6 @@ fn limits(section: &mut Section, reader: &mut Reader) -> Limits {
     }
     table.close(reader);
     limits
-}
-
-fn consumer(
-    name: Spanned<String>,
-    section: &mut Section,
-    reader: &mut Reader,
-) -> Option<ConsumerDeclaration> {
-    let view = section.required("view", "view = \"NAME\"", reader);
-    let freshness_us = section.duration_us("freshness", reader);
-    Some(ConsumerDeclaration {
-        name,
-        view: view?,
-        freshness_us,
-    })
 }
 
 fn run(

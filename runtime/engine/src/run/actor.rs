@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use refrain_log::ids::Sequence;
+use refrain_log::ids::{Sequence, Timestamp};
 
 use crate::node::Node;
 use crate::pipeline::Rhythm;
@@ -49,6 +49,10 @@ pub(super) struct Actor {
     pub(super) goal: Option<Sequence>,
     /// When the next pass or round may begin.
     pub(super) due: Instant,
+    /// The next time of the calendar, of a node of cron.
+    pub(super) tick: Option<Timestamp>,
+    /// A rhythm that was asked for while a round is under way: takes effect with its commit.
+    pub(super) wanted: Option<Rhythm>,
     /// Sequences for one round.
     pub(super) span: u64,
     pub(super) at: At,

@@ -5,6 +5,7 @@
 
 mod actor;
 mod faults;
+mod graduate;
 mod options;
 mod rhythm;
 mod rounds;
@@ -28,7 +29,7 @@ use crate::status::StatusBoard;
 use crate::workers::{self, Work};
 
 pub use self::actor::Upstream;
-pub use self::options::{Event, RunOptions, RunReport, Stopper};
+pub use self::options::{Event, Graduation, RunOptions, RunReport, Stopper};
 
 /// Sequences in the first round of a node; later ones fit the time that rounds take.
 const SPAN_FIRST: u64 = 64;
@@ -68,7 +69,7 @@ impl<'a> Run<'a> {
             let rhythm = if options.once {
                 Rhythm::Once
             } else {
-                node.setup.plan.rhythm
+                node.setup.plan.rhythm.clone()
             };
             let goal = (rhythm == Rhythm::Once).then_some(durable);
             Actor {
@@ -77,6 +78,8 @@ impl<'a> Run<'a> {
                 rhythm,
                 goal,
                 due: now,
+                tick: None,
+                wanted: None,
                 span: SPAN_FIRST,
                 at: At::Rest,
             }
@@ -107,6 +110,7 @@ impl<'a> Run<'a> {
             cut: goal,
             ..Default::default()
         };
+        self.begin_calendars();
         for actor in &mut self.actors {
             if let Err(error) = actor.node.open_tasks(self.log, self.state) {
                 actor.at = At::Stopped;

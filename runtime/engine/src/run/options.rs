@@ -4,6 +4,7 @@ use crossbeam::channel::Sender;
 use refrain_log::ids::Sequence;
 
 use crate::error::Error;
+use crate::pipeline::Rhythm;
 use crate::workers::Done;
 
 /// What the deciding thread waits for.
@@ -18,6 +19,19 @@ pub enum Event {
     Durable,
     /// Finish the rounds under way, commit and leave.
     Stop,
+    /// Nodes get other rhythms, each with its next commit.
+    Graduate(Vec<Graduation>),
+}
+
+/// A node gets another rhythm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Graduation {
+    /// The node.
+    pub node: String,
+    /// Its rhythm from the next commit on.
+    pub rhythm: Rhythm,
+    /// Whether the planner chose it.
+    pub auto: bool,
 }
 
 /// Tells a run to stop; may be used from any thread, more than once.
@@ -29,6 +43,12 @@ impl Stopper {
     pub fn stop(&self) {
         // Nobody listens any more when the run is over.
         let _ = self.0.send(Event::Stop);
+    }
+
+    /// Nodes of the run get these rhythms, each with its next commit.
+    pub fn graduate(&self, list: Vec<Graduation>) {
+        // Nobody listens any more when the run is over.
+        let _ = self.0.send(Event::Graduate(list));
     }
 }
 

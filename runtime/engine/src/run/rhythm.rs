@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use refrain_log::ids::Sequence;
+use refrain_log::ids::{Sequence, Timestamp};
 
 use super::Run;
 use super::actor::{Actor, At, Upstream};
@@ -13,14 +13,21 @@ use crate::status::Phase;
 
 /// Work between two commits when a node has a backlog and a rhythm other than continuous.
 const CHECKPOINT: Duration = Duration::from_secs(4);
+/// Wait for a time of the calendar before the clock is looked at again.
+const CALENDAR_PATIENCE: Duration = Duration::from_secs(30);
+/// Missed times that are counted.
+const MISSED_MAX: usize = 10_000;
 /// Wait for an event when nothing else is due.
 const PATIENCE: Duration = Duration::from_secs(3600);
 
 impl Run<'_> {
     /// How long nothing can happen without an event.
     pub(super) fn patience(&self, now: Instant) -> Duration {
-        let due = |(i, a): (usize, &Actor)| match (&a.at, a.rhythm) {
+        let due = |(i, a): (usize, &Actor)| match (&a.at, &a.rhythm) {
             (At::Pause(until), _) => Some(*until),
+            (At::Rest, Rhythm::Cron(_)) if a.goal.is_none() => {
+                a.tick.map(|tick| now + self.until(tick))
+            }
             (At::Rest, Rhythm::Every(_)) if a.goal.is_none() => Some(a.due),
             (At::Rest, Rhythm::Continuous) if self.reachable(i) > a.node.frontier => Some(a.due),
             _ => None,
@@ -50,7 +57,7 @@ impl Run<'_> {
             let actor = &self.actors[place];
             let begins = match actor.rhythm {
                 Rhythm::Continuous => now >= actor.due,
-                Rhythm::Once | Rhythm::Every(_) => actor.goal.is_some(),
+                Rhythm::Once | Rhythm::Every(_) | Rhythm::Cron(_) => actor.goal.is_some(),
             };
             if begins && matches!(actor.at, At::Rest) && reachable > actor.node.frontier {
                 self.start_round(place, reachable, now);
@@ -108,10 +115,51 @@ impl Run<'_> {
             }
             return;
         }
-        if let (Rhythm::Every(micros), None, true) = (actor.rhythm, actor.goal, now >= actor.due) {
-            actor.goal = Some(durable);
-            actor.due = next_tick(actor.due, micros, now);
+        match &actor.rhythm {
+            Rhythm::Every(micros) if actor.goal.is_none() && now >= actor.due => {
+                actor.goal = Some(durable);
+                actor.due = next_tick(actor.due, *micros, now);
+            }
+            Rhythm::Cron(cron) if actor.goal.is_none() => {
+                let wall = self.log.now();
+                if actor.tick.is_some_and(|tick| tick <= wall) {
+                    actor.goal = Some(durable);
+                    actor.tick = cron.next_after(wall);
+                }
+            }
+            _ => {}
         }
+    }
+
+    /// The first time of each node's calendar. Times that were missed while no host ran are one pass now.
+    pub(super) fn begin_calendars(&mut self) {
+        let wall = self.log.now();
+        let durable = self.log.durable();
+        for actor in &mut self.actors {
+            let Rhythm::Cron(cron) = &actor.rhythm else {
+                continue;
+            };
+            actor.tick = cron.next_after(wall);
+            let node = &actor.node.setup.plan.name;
+            let Some(last) = self.state.node(node) else {
+                continue;
+            };
+            let missed = cron.ticks_between(last.time, wall, MISSED_MAX);
+            if missed > 0 && actor.node.frontier < durable {
+                tracing::warn!(
+                    node,
+                    missed,
+                    "times of its rhythm passed while no host ran; it runs now, once"
+                );
+                actor.goal = Some(durable);
+            }
+        }
+    }
+
+    /// How long it is until a time of the calendar; looked at again and again, since clocks are set.
+    fn until(&self, tick: Timestamp) -> Duration {
+        let us = tick.0.saturating_sub(self.log.now().0).max(0);
+        Duration::from_micros(us.unsigned_abs()).min(CALENDAR_PATIENCE)
     }
 
     /// Ends passes whose goal is reached.

@@ -41,6 +41,7 @@ impl Run<'_> {
         match event {
             Event::Durable => {}
             Event::Stop => self.stopping = true,
+            Event::Graduate(list) => self.graduate(list),
             Event::Done(done) => {
                 let place = done.node;
                 self.bring_home(done);
@@ -89,6 +90,7 @@ impl Run<'_> {
         };
         if let Some((task, failure)) = failure {
             self.fail(place, task, failure, report);
+            self.take_wanted(place);
             return Ok(());
         }
         prepared.sort_by_key(|p| p.changes.task);
@@ -102,6 +104,7 @@ impl Run<'_> {
             return Ok(());
         }
         self.pace(place, cut, began);
+        self.take_wanted(place);
         self.roll_dice(place, report);
         Ok(())
     }
