@@ -305,3 +305,19 @@ fn what_the_readme_types_exists() {
         assert_eq!(done.code, Some(0), "{command}: {}", done.err);
     }
 }
+
+#[test]
+fn talk_that_nobody_can_hear_ends_nothing() {
+    let home = Home::engagement();
+    home.write("events.csv", events_csv(3, 100));
+    let deaf = |arguments: &[&str]| {
+        let full = std::fs::File::options().write(true).open("/dev/full");
+        let mut command = home.command(arguments);
+        command.stderr(full.unwrap()).status().unwrap().code()
+    };
+    let append = ["topic", "append", "events", "events.csv"];
+    assert_eq!(deaf(&append), Some(0));
+    assert_eq!(deaf(&["run", "--once"]), Some(0));
+    assert_eq!(deaf(&["view", "digest", "nothing"]), Some(2));
+    assert_eq!(home.rows("events"), 100);
+}

@@ -1,10 +1,11 @@
 //! kill -9 at random moments: what was acknowledged is there, nothing is there twice, and the results are those of a
-//! life without accidents. `REFRAIN_KILLS` kills in all (50), `REFRAIN_SEED` chooses the moments.
+//! life without accidents. `REFRAIN_KILLS` kills in all (50), `REFRAIN_SEED` chooses the moments. Rhythms and workers
+//! are others after each kill: they decide when, never what.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use refrain_tests::{Done, Home, Luck, count, events_csv};
+use refrain_tests::{Done, Home, Luck, count, events_csv, pipeline};
 use rustix::process::Signal;
 
 const ROWS: usize = 40_000;
@@ -22,6 +23,23 @@ fn home(seed: u64, rows: usize) -> Home {
     let home = Home::engagement();
     home.write("events.csv", events_csv(seed, rows));
     home
+}
+
+/// Gives each node another rhythm.
+fn change_rhythms(home: &Home, luck: &mut Luck) {
+    let mut text = pipeline();
+    for last in [
+        "view = \"engagement\"",
+        "topic = \"views\"",
+        "view = \"total\"",
+    ] {
+        let rhythm = ["continuous", "continuous", "every 20ms", "every 150ms"];
+        let rhythm = rhythm[luck.below(4) as usize];
+        text = text.replace(last, &format!("{last}\nrhythm = \"{rhythm}\""));
+    }
+    let interval = ["1ms", "20ms", "200ms"][luck.below(3) as usize];
+    text = text.replace("\"20ms\"\n", &format!("\"{interval}\"\n"));
+    home.write("refrain.toml", text);
 }
 
 /// What a life without accidents leaves.
@@ -55,6 +73,13 @@ fn same(found: &Outcome, wanted: &Outcome) {
     }
 }
 
+/// How long something takes now: kills later than that miss.
+fn duration(act: impl FnOnce()) -> Duration {
+    let start = std::time::Instant::now();
+    act();
+    start.elapsed()
+}
+
 fn kills(share: usize) -> usize {
     count("REFRAIN_KILLS", 50).div_ceil(share)
 }
@@ -76,9 +101,10 @@ fn killed(mut command: Command, luck: &mut Luck, longest: Duration) -> Option<Do
 fn killed_appends_lose_nothing_that_was_acknowledged() {
     let mut luck = Luck::printed("killed_appends");
     let rounds = kills(3);
+    let mut longest = Duration::ZERO;
     let wanted = {
         let home = home(5, ROWS);
-        home.append("events", "events.csv", "p").ok();
+        longest += duration(|| drop(home.append("events", "events.csv", "p").ok()));
         home.topic_text("events")
     };
     let mut killed_count = 0;
@@ -87,7 +113,7 @@ fn killed_appends_lose_nothing_that_was_acknowledged() {
         home.write("acknowledged.csv", events_csv(6, 500));
         let append = ["topic", "append", "events", "events.csv", "--producer", "p"];
         for _ in 0..5 {
-            if killed(home.command(&append), &mut luck, Duration::from_millis(150)).is_none() {
+            if killed(home.command(&append), &mut luck, longest).is_none() {
                 killed_count += 1;
             }
         }
@@ -133,13 +159,20 @@ fn killed_runs_end_in_the_same_results() {
     let mut luck = Luck::printed("killed_runs");
     let wanted = uninterrupted(7, ROWS);
     let rounds = kills(3);
+    let longest = {
+        let home = home(7, ROWS);
+        home.append("events", "events.csv", "p").ok();
+        duration(|| drop(home.run().ok()))
+    };
     let mut killed_count = 0;
     while killed_count < rounds {
         let home = home(7, ROWS);
         home.append("events", "events.csv", "p").ok();
         for _ in 0..8 {
-            let run = home.command(&["run", "--once", "--workers", "2"]);
-            match killed(run, &mut luck, Duration::from_millis(400)) {
+            change_rhythms(&home, &mut luck);
+            let workers = ["1", "2", "4"][luck.below(3) as usize];
+            let run = home.command(&["run", "--once", "--workers", workers]);
+            match killed(run, &mut luck, longest) {
                 None => killed_count += 1,
                 Some(done) => {
                     done.ok();
@@ -158,7 +191,9 @@ fn killed_hosts_end_in_the_same_results() {
     let rounds = kills(3);
     let home = home(8, ROWS);
     for _ in 0..rounds {
-        let running = home.start();
+        change_rhythms(&home, &mut luck);
+        let workers = ["1", "2", "4"][luck.below(3) as usize];
+        let running = home.start_under(home.command(&["run", "--workers", workers]));
         let append = ["topic", "append", "events", "events.csv", "--producer", "p"];
         let mut command = home.command(&append);
         command.stdout(Stdio::null()).stderr(Stdio::null());

@@ -94,3 +94,12 @@ pub fn events_jsonl(seed: u64, rows: usize) -> String {
     }
     text
 }
+
+/// The same events in `parts` files of their own, each with its header line.
+pub fn events_csv_parts(seed: u64, rows: usize, parts: usize) -> Vec<String> {
+    let whole = events_csv(seed, rows);
+    let (header, rows_text) = whole.split_once('\n').expect("there is a header line");
+    let lines: Vec<&str> = rows_text.lines().collect();
+    let part = |lines: &[&str]| format!("{header}\n{}\n", lines.join("\n"));
+    lines.chunks(rows.div_ceil(parts)).map(part).collect()
+}

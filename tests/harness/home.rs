@@ -143,6 +143,12 @@ impl Home {
         running
     }
 
+    /// A host that someone else started, with its talk in `run.err`.
+    pub fn adopt(&self, child: Child) -> Running {
+        let talk = self.path("run.err");
+        Running { child, talk }
+    }
+
     /// The digest of a view.
     pub fn digest(&self, view: &str) -> String {
         let rows = self

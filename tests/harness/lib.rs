@@ -5,8 +5,9 @@ mod built;
 mod events;
 mod home;
 mod luck;
+pub mod strace;
 
 pub use built::{component, program, repository};
-pub use events::{EVENTS, events_csv, events_jsonl, pipeline};
+pub use events::{EVENTS, events_csv, events_csv_parts, events_jsonl, pipeline};
 pub use home::{Done, Home, Running};
 pub use luck::{Luck, count, patience, poll};

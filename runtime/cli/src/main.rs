@@ -1,6 +1,9 @@
 //! The `refrain` binary: what was typed becomes a command, a command becomes requests, and how it ended becomes an exit
 //! code. Data goes to stdout, talk to stderr.
 
+#[macro_use]
+mod talk;
+
 mod args;
 mod cells;
 mod commands;

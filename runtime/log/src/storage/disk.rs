@@ -178,12 +178,10 @@ impl File for DiskFile {
         if before >= len {
             return Ok(());
         }
-        let grown = match rustix::fs::fallocate(
-            &self.file,
-            FallocateFlags::empty(),
-            before,
-            len - before,
-        ) {
+        let wanted =
+            || rustix::fs::fallocate(&self.file, FallocateFlags::empty(), before, len - before);
+        // A signal may arrive meanwhile; what was allocated until then stays allocated.
+        let grown = match rustix::io::retry_on_intr(wanted) {
             Err(Errno::OPNOTSUPP) => self.write_zeros(before, len),
             answer => answer.map_err(io::Error::from),
         };
