@@ -116,7 +116,7 @@ fn letters(host: &Host, node: &Node, outcome: &Outcome) {
             let topic = format!("{}.{kind}", node.name);
             let found = read(host, &topic, task);
             let expected = &expected[task as usize];
-            let same = |(found, expected): (&Row, &Letter)| is_letter(found, expected, &node.input);
+            let same = |(found, expected): (&Row, &Letter)| is_letter(found, expected);
             let equal = found.len() == expected.len() && found.iter().zip(expected).all(same);
             assert!(
                 equal,
@@ -130,9 +130,9 @@ fn letters(host: &Host, node: &Node, outcome: &Outcome) {
     }
 }
 
-fn is_letter(found: &Row, expected: &Letter, topic: &str) -> bool {
+fn is_letter(found: &Row, expected: &Letter) -> bool {
     let place = [
-        Value::Text(topic.to_owned()),
+        Value::Text(expected.topic.clone()),
         Value::Int(i64::from(expected.partition)),
         Value::Int(expected.offset as i64),
     ];

@@ -19,7 +19,9 @@ pub struct Source {
 #[derive(Clone, Debug)]
 pub struct Node {
     pub name: String,
-    pub input: String,
+    pub inputs: Vec<String>,
+    /// Tasks of a fold that its key's rows are spread over, when the file says so.
+    pub partitions: Option<u32>,
     pub work: Work,
     pub to_topic: bool,
     pub call_rows: usize,
@@ -91,7 +93,14 @@ impl Graph {
 
 impl Node {
     fn text(&self) -> String {
-        let mut text = format!("\n[node.{}]\ninput = \"{}\"\n", self.name, self.input);
+        let mut text = format!("\n[node.{}]\n", self.name);
+        text += &match self.inputs.as_slice() {
+            [one] => format!("input = {one:?}\n"),
+            several => format!("input = {several:?}\n"),
+        };
+        if let Some(partitions) = self.partitions {
+            text += &format!("partitions = {partitions}\n");
+        }
         match &self.work {
             Work::Transform { shift } => {
                 text += "plugin = \"oracle_transform\"\n";

@@ -122,6 +122,7 @@ impl Home {
                 let row = |(i, values): (usize, &Row)| InRow {
                     values: values.clone(),
                     offset: (next + i) as u64,
+                    origin: i as u32,
                     watermark: NEVER,
                 };
                 frames.push(Frame {
@@ -191,11 +192,10 @@ fn refusal(source: &Source, row: &Row, now: i64) -> Option<String> {
     None
 }
 
-fn partition(source: &Source, row: &Row, number: u64) -> usize {
+/// Hash of a key in its canonical form.
+pub fn key_hash(key: &[Value]) -> u64 {
     let mut bytes = Vec::new();
-    for key in &source.key {
-        let place = source.fields.iter().position(|f| f.name == *key);
-        let value = &row[place.expect("keys are fields")];
+    for value in key {
         let canonical = match value {
             Value::Null => {
                 bytes.push(0);
@@ -210,10 +210,19 @@ fn partition(source: &Source, row: &Row, number: u64) -> usize {
         bytes.push(1);
         bytes.extend(canonical);
     }
+    xxh3_64(&bytes)
+}
+
+fn partition(source: &Source, row: &Row, number: u64) -> usize {
+    let value = |key: &String| {
+        let place = source.fields.iter().position(|f| f.name == *key);
+        row[place.expect("keys are fields")].clone()
+    };
+    let key: Row = source.key.iter().map(value).collect();
     let partitions = u64::from(source.partitions);
     let chosen = match source.key.is_empty() {
         true => number / BLOCK_ROWS % partitions,
-        false => xxh3_64(&bytes) % partitions,
+        false => key_hash(&key) % partitions,
     };
     chosen as usize
 }

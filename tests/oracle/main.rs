@@ -9,6 +9,7 @@ mod compare;
 mod graph;
 mod guests;
 mod home;
+mod inputs;
 mod model;
 mod random;
 mod rhythm;

@@ -7,6 +7,9 @@ use refrain_log::schema::{Field, Kind};
 
 use crate::graph::{Graph, Node, Source, Window, Work};
 use crate::guests::{self, FoldOptions, Seen, Taken};
+use crate::inputs::{
+    Place, Placement, Step, idle_of, lanes, pick, place, placement, rows_of, steps, time,
+};
 use crate::value::{Row, Value};
 
 /// Why a row that traps is set aside: the guests panic.
@@ -31,6 +34,8 @@ pub struct Frame {
 pub struct InRow {
     pub values: Row,
     pub offset: u64,
+    /// Row of the source frame that it was made from.
+    pub origin: u32,
     /// Of a derived topic: the watermark of the node that wrote it, before the row.
     pub watermark: i64,
 }
@@ -38,6 +43,7 @@ pub struct InRow {
 /// A topic as a node reads it.
 #[derive(Clone, Debug)]
 pub struct Feed {
+    pub name: String,
     pub fields: Vec<Field>,
     pub partitions: u32,
     pub derived: bool,
@@ -49,9 +55,10 @@ pub struct Feed {
     pub frames: Vec<Frame>,
 }
 
-/// A row not taken: partition and offset in the node's input, and why.
+/// A row not taken: topic, partition and offset in the node's input, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Letter {
+    pub topic: String,
     pub partition: u32,
     pub offset: u64,
     pub reason: String,
@@ -85,7 +92,8 @@ pub fn run(graph: &Graph, frames: Vec<Frame>) -> Vec<Outcome> {
     let mut feeds = BTreeMap::from([("events".to_owned(), source_feed(&graph.source, frames))]);
     let mut outcomes = Vec::new();
     for node in &graph.nodes {
-        let outcome = run_node(node, &feeds[&node.input]);
+        let inputs: Vec<&Feed> = node.inputs.iter().map(|i| &feeds[i]).collect();
+        let outcome = run_node(node, &inputs);
         feeds.insert(node.output(), outcome.feed.clone());
         outcomes.push(outcome);
     }
@@ -94,6 +102,7 @@ pub fn run(graph: &Graph, frames: Vec<Frame>) -> Vec<Outcome> {
 
 fn source_feed(source: &Source, frames: Vec<Frame>) -> Feed {
     Feed {
+        name: "events".into(),
         fields: source.fields.clone(),
         partitions: source.partitions,
         derived: false,
@@ -105,24 +114,16 @@ fn source_feed(source: &Source, frames: Vec<Frame>) -> Feed {
     }
 }
 
-fn run_node(node: &Node, input: &Feed) -> Outcome {
-    let by_key = |key: &[String]| {
-        !input.derived && !input.key.is_empty() && input.key.iter().all(|k| key.contains(k))
-    };
-    let single = match &node.work {
-        Work::Transform { .. } => false,
-        Work::Fold { key, .. } => !by_key(key),
-    };
-    let tasks = if single { 1 } else { input.partitions };
-    let mut outcome = Outcome::new(node, input, tasks);
+fn run_node(node: &Node, inputs: &[&Feed]) -> Outcome {
+    let plan = placement(node, inputs);
+    let mut outcome = Outcome::new(node, inputs, &plan);
+    let tasks = if plan.spread { 1 } else { plan.tasks };
     for task in 0..tasks {
-        let taken = input
-            .frames
-            .iter()
-            .filter(|f| single || f.partition == task);
-        let lanes = if single { input.partitions } else { 1 };
-        let mut work = Task::new(node, input, task, single, lanes as usize);
-        taken.for_each(|frame| work.frame(frame, &mut outcome));
+        let taken = |partition: u32| plan.spread || partition == task;
+        let mut work = Task::new(node, inputs, task, &plan);
+        for step in steps(inputs, taken) {
+            work.step(&step, &mut outcome);
+        }
         work.finish(&mut outcome);
     }
     outcome
@@ -133,20 +134,33 @@ fn run_node(node: &Node, input: &Feed) -> Outcome {
 }
 
 impl Outcome {
-    fn new(node: &Node, input: &Feed, tasks: u32) -> Outcome {
+    fn new(node: &Node, inputs: &[&Feed], plan: &Placement) -> Outcome {
+        let tasks = plan.tasks;
         let (fields, key_fields, time) = match &node.work {
             Work::Transform { .. } => {
                 let fields = crate::graph::transformed_fields();
-                let row_key = ["partition", "offset", "ordinal"].map(|n| Field::new(n, Kind::I64));
+                let input = (inputs.len() > 1).then(|| Field::new("input", Kind::Text));
+                let place = ["partition", "offset", "ordinal"].map(|n| Field::new(n, Kind::I64));
+                let row_key: Vec<Field> = input.into_iter().chain(place).collect();
+                let key_fields = row_key.len();
                 match node.to_topic {
                     true => (fields, 0, Some(0)),
-                    false => (row_key.into_iter().chain(fields).collect(), 3, None),
+                    false => (
+                        row_key.into_iter().chain(fields).collect(),
+                        key_fields,
+                        None,
+                    ),
                 }
             }
             Work::Fold { key, window, .. } => {
                 let key = key.iter().map(|k| {
-                    let found = input.fields.iter().find(|f| f.name == *k);
-                    found.expect("keys are fields").clone()
+                    let of = |feed: &&Feed| feed.fields.iter().find(|f| f.name == *k).cloned();
+                    let mut found = inputs.iter().map(|feed| of(feed).expect("keys are fields"));
+                    let first = found.next().expect("there is an input");
+                    found.fold(first, |merged, field| Field {
+                        nullable: merged.nullable || field.nullable,
+                        ..merged
+                    })
                 });
                 let mut fields: Vec<Field> = key.collect();
                 let time = window.as_ref().map(|_| fields.len());
@@ -164,13 +178,14 @@ impl Outcome {
         let none = vec![Vec::new(); tasks as usize];
         Outcome {
             feed: Feed {
+                name: node.output(),
                 fields: fields.clone(),
                 partitions: tasks,
                 derived: true,
                 time,
-                key: Vec::new(),
+                key: plan.key.clone(),
                 disorder_us: 0,
-                idle_us: input.idle_us,
+                idle_us: idle_of(inputs),
                 frames: Vec::new(),
             },
             fields,
@@ -206,16 +221,17 @@ impl Mark {
 
     /// Whether each partition is idle is decided once a frame. One that never had rows counts from the first frame that
     /// the task saw.
-    fn begin(&mut self, lane: usize, frame: &Frame, idle_us: Option<i64>) {
+    fn begin(&mut self, step: &Step<'_>, idle_us: &[Option<i64>]) {
+        let frame = step[0].1;
         for last in &mut self.last_data {
             last.get_or_insert(frame.append_time);
         }
-        if frame.data {
-            self.last_data[lane] = Some(frame.append_time);
+        for (lane, _) in step.iter().filter(|(_, frame)| frame.data) {
+            self.last_data[*lane] = Some(frame.append_time);
         }
-        for (idle, last) in self.idle.iter_mut().zip(&self.last_data) {
+        for (lane, last) in self.last_data.iter().enumerate() {
             let quiet = frame.append_time - last.expect("set above");
-            *idle = idle_us.is_some_and(|limit| quiet > limit);
+            self.idle[lane] = idle_us[lane].is_some_and(|limit| quiet > limit);
         }
         self.settle();
     }
@@ -240,76 +256,91 @@ impl Mark {
 
 struct Task<'a> {
     node: &'a Node,
-    input: &'a Feed,
+    inputs: &'a [&'a Feed],
+    plan: &'a Placement,
     task: u32,
-    single: bool,
+    lanes: Vec<Place>,
     mark: Mark,
     /// By window (its index; 0 for a total) and key: open states.
     open: BTreeMap<(i128, Row), Seen>,
-    /// Rows for the derived topic, of this frame.
-    emitted: Vec<InRow>,
-    offset: u64,
+    /// Rows for the derived topic, of this frame, by partition.
+    emitted: Vec<Vec<InRow>>,
+    offsets: Vec<u64>,
 }
 
 impl<'a> Task<'a> {
-    fn new(node: &'a Node, input: &'a Feed, task: u32, single: bool, lanes: usize) -> Task<'a> {
+    fn new(node: &'a Node, inputs: &'a [&'a Feed], task: u32, plan: &'a Placement) -> Task<'a> {
+        let taken = |partition: u32| plan.spread || partition == task;
+        let lanes = lanes(inputs, taken);
         Task {
             node,
-            input,
+            inputs,
+            plan,
             task,
-            single,
-            mark: Mark::new(lanes),
+            mark: Mark::new(lanes.len()),
+            lanes,
             open: BTreeMap::new(),
-            emitted: Vec::new(),
-            offset: 0,
+            emitted: vec![Vec::new(); plan.tasks as usize],
+            offsets: vec![0; plan.tasks as usize],
         }
     }
 
-    fn frame(&mut self, frame: &Frame, outcome: &mut Outcome) {
-        let lane = if self.single {
-            frame.partition as usize
-        } else {
-            0
-        };
-        self.moved(outcome, |mark| {
-            mark.begin(lane, frame, self.input.idle_us);
-        });
-        for row in &frame.rows {
+    /// The input that a lane is of.
+    fn input(&self, lane: usize) -> &'a Feed {
+        self.inputs[self.lanes[lane].input]
+    }
+
+    /// The frames of all inputs that one source frame led to.
+    fn step(&mut self, step: &Step<'_>, outcome: &mut Outcome) {
+        let idle_us: Vec<Option<i64>> = (0..self.lanes.len())
+            .map(|lane| self.input(lane).idle_us)
+            .collect();
+        self.moved(0, outcome, |mark| mark.begin(step, &idle_us));
+        for (lane, frame, row) in rows_of(step) {
+            let input = self.input(lane);
             outcome.rows += 1;
-            if self.input.derived {
-                self.moved(outcome, |mark| mark.advance(lane, row.watermark));
+            if input.derived {
+                self.moved(row.origin, outcome, |mark| {
+                    mark.advance(lane, row.watermark)
+                });
             }
-            self.row(frame, row, outcome);
-            if !self.input.derived {
-                let time = self.time(row);
-                let watermark = time.saturating_sub(self.input.disorder_us);
-                self.moved(outcome, |mark| mark.advance(lane, watermark));
+            self.row(lane, frame, row, outcome);
+            if !input.derived {
+                let watermark = time(input, row).saturating_sub(input.disorder_us);
+                self.moved(row.origin, outcome, |mark| mark.advance(lane, watermark));
             }
         }
-        if self.input.derived {
-            self.moved(outcome, |mark| mark.advance(lane, frame.watermark));
+        for (lane, frame) in step {
+            if !self.input(*lane).derived {
+                continue;
+            }
+            self.moved(u32::MAX, outcome, |mark| {
+                mark.advance(*lane, frame.watermark)
+            });
         }
-        outcome.feed.frames.push(Frame {
-            partition: self.task,
-            sequence: frame.sequence,
-            append_time: frame.append_time,
-            data: frame.data,
-            rows: std::mem::take(&mut self.emitted),
-            watermark: self.mark.current,
-        });
+        let (_, first) = step[0];
+        let parts = match self.plan.spread {
+            true => 0..self.plan.tasks,
+            false => self.task..self.task + 1,
+        };
+        for partition in parts {
+            outcome.feed.frames.push(Frame {
+                partition,
+                sequence: first.sequence,
+                append_time: first.append_time,
+                data: first.data,
+                rows: std::mem::take(&mut self.emitted[partition as usize]),
+                watermark: self.mark.current,
+            });
+        }
     }
 
-    fn time(&self, row: &InRow) -> i64 {
-        let place = self.input.time;
-        // Only totals read topics without an event time, and they have no watermark.
-        place.map_or(0, |place| {
-            row.values[place].as_int().expect("a time is never null")
-        })
-    }
-
-    fn place(&self, name: &str) -> usize {
-        let found = self.input.fields.iter().position(|f| f.name == name);
-        found.unwrap_or_else(|| panic!("no field {name}"))
+    /// The task that keeps the state of a key.
+    fn task_of(&self, key: &[Value]) -> u32 {
+        match self.plan.spread {
+            true => (crate::home::key_hash(key) % u64::from(self.plan.tasks)) as u32,
+            false => self.task,
+        }
     }
 
     fn window(&self) -> Option<&'a Window> {
@@ -320,7 +351,7 @@ impl<'a> Task<'a> {
     }
 
     /// Moves the watermark, and closes what it passed.
-    fn moved(&mut self, outcome: &mut Outcome, act: impl FnOnce(&mut Mark)) {
+    fn moved(&mut self, origin: u32, outcome: &mut Outcome, act: impl FnOnce(&mut Mark)) {
         let before = self.mark.current;
         act(&mut self.mark);
         let Some(window) = self.window() else { return };
@@ -331,24 +362,27 @@ impl<'a> Task<'a> {
         }
         for key in closed {
             let seen = self.open.remove(&key).expect("listed");
+            let task = self.task_of(&key.1);
             let (key, row) = self.shown(&key, &seen);
             let Some(row) = row else { continue };
             outcome.out += 1;
             if self.node.to_topic {
-                self.emit(row, before);
+                self.emit(task, row, origin, before);
             } else {
                 outcome.view.insert(key, (row, true));
             }
         }
     }
 
-    fn emit(&mut self, values: Row, watermark: i64) {
-        self.emitted.push(InRow {
+    fn emit(&mut self, task: u32, values: Row, origin: u32, watermark: i64) {
+        let task = task as usize;
+        self.emitted[task].push(InRow {
             values,
-            offset: self.offset,
+            offset: self.offsets[task],
+            origin,
             watermark,
         });
-        self.offset += 1;
+        self.offsets[task] += 1;
     }
 
     /// Key and row of a state, as the view shows it.
@@ -370,24 +404,29 @@ impl<'a> Task<'a> {
         }
     }
 
-    fn row(&mut self, frame: &Frame, row: &InRow, outcome: &mut Outcome) {
+    fn row(&mut self, lane: usize, frame: &Frame, row: &InRow, outcome: &mut Outcome) {
+        let input = self.input(lane);
         let letter = |reason: String| Letter {
+            topic: input.name.clone(),
             partition: frame.partition,
             offset: row.offset,
             reason,
         };
-        let rejected = &mut outcome.rejected[self.task as usize];
         match &self.node.work {
             Work::Transform { shift } => {
-                let fields: Row = self.pick(row, &guests::ALL);
+                let fields: Row = pick(input, row, &guests::ALL);
+                let rejected = &mut outcome.rejected[self.task as usize];
                 match guests::transform(*shift, &fields) {
-                    Taken::Yes(rows) => self.transformed(frame, row, rows, outcome),
+                    Taken::Yes(rows) => self.transformed(input, frame, row, rows, outcome),
                     Taken::Refused(why) => rejected.push(letter(why)),
                     Taken::Trapped => rejected.push(letter(TRAPPED.into())),
                 }
             }
             Work::Fold { key, window, .. } => {
-                let time = self.time(row);
+                let time = time(input, row);
+                let key = key.iter().map(|k| row.values[place(input, k)].clone());
+                let key: Row = key.collect();
+                let task = self.task_of(&key) as usize;
                 let index = window
                     .as_ref()
                     .map_or(0, |w| i128::from(time).div_euclid(i128::from(w.size_us)));
@@ -397,16 +436,13 @@ impl<'a> Task<'a> {
                     let why = format!(
                         "late: event time {time} µs is in a window that was closed at watermark {now} µs"
                     );
-                    outcome.late[self.task as usize].push(letter(why));
+                    outcome.late[task].push(letter(why));
                     return;
                 }
-                let key = key
-                    .iter()
-                    .map(|k| row.values[self.place(k)].clone())
-                    .collect();
                 let place = (index, key);
                 let seen = self.open.get(&place).cloned().unwrap_or_default();
-                let fields = self.pick(row, &guests::PAYLOAD);
+                let fields = pick(input, row, &guests::PAYLOAD);
+                let rejected = &mut outcome.rejected[task];
                 match seen.update(self.options(), &fields) {
                     Taken::Yes(seen) => {
                         self.open.insert(place, seen);
@@ -418,23 +454,27 @@ impl<'a> Task<'a> {
         }
     }
 
-    fn pick(&self, row: &InRow, names: &[&str]) -> Row {
-        let value = |name: &&str| row.values[self.place(name)].clone();
-        names.iter().map(value).collect()
-    }
-
-    fn transformed(&mut self, frame: &Frame, row: &InRow, rows: Vec<Row>, outcome: &mut Outcome) {
+    fn transformed(
+        &mut self,
+        input: &Feed,
+        frame: &Frame,
+        row: &InRow,
+        rows: Vec<Row>,
+        outcome: &mut Outcome,
+    ) {
         for (ordinal, values) in rows.into_iter().enumerate() {
             outcome.out += 1;
             if self.node.to_topic {
-                self.emit(values, self.mark.current);
+                self.emit(self.task, values, row.origin, self.mark.current);
                 continue;
             }
-            let key = vec![
+            let topic = (self.inputs.len() > 1).then(|| Value::Text(input.name.clone()));
+            let place = [
                 Value::Int(i64::from(frame.partition)),
                 Value::Int(row.offset as i64),
                 Value::Int(ordinal as i64),
             ];
+            let key: Row = topic.into_iter().chain(place).collect();
             let shown = key.iter().cloned().chain(values).collect();
             outcome.view.insert(key, (shown, true));
         }

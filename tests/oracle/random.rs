@@ -151,17 +151,54 @@ fn nodes(dice: &mut Dice, source: &Source) -> Vec<Node> {
                 true => readable.len() - 1,
                 false => dice.below(readable.len() as u64) as usize,
             };
-            let (node, output) = node(dice, name, &readable[place], source);
+            let mut places = vec![place];
+            while places.len() < readable.len() && dice.one_in(3) {
+                let place = dice.below(readable.len() as u64) as usize;
+                if !places.contains(&place) {
+                    places.push(place);
+                }
+            }
+            let inputs: Vec<&Readable> = places.iter().map(|p| &readable[*p]).collect();
+            let (node, output) = node(dice, name, &Inputs::of(&inputs), source);
             readable.extend(output);
             node
         })
         .collect()
 }
 
+/// Topics that a node reads, and what they have in common.
+struct Inputs {
+    names: Vec<String>,
+    fields: Vec<Field>,
+    timed: bool,
+}
+
+impl Inputs {
+    fn of(topics: &[&Readable]) -> Inputs {
+        let common = topics[0].fields.iter().filter_map(|field| {
+            let same = |t: &&Readable| {
+                let found = t.fields.iter().find(|f| f.name == field.name);
+                found.filter(|f| f.kind == field.kind).map(|f| f.nullable)
+            };
+            let nullable: Option<Vec<bool>> = topics.iter().map(same).collect();
+            let nullable = nullable?.contains(&true);
+            Some(Field {
+                nullable,
+                ..field.clone()
+            })
+        });
+        Inputs {
+            names: topics.iter().map(|t| t.name.clone()).collect(),
+            fields: common.collect(),
+            timed: topics.iter().all(|t| t.timed),
+        }
+    }
+}
+
 fn node(
     dice: &mut Dice,
     name: String,
-    input: &Readable,
+    input: &Inputs,
     source: &Source,
 ) -> (Node, Option<Readable>) {
     let has = |name: &&str| input.fields.iter().any(|f| f.name == **name);
@@ -193,7 +230,8 @@ fn node(
     };
     let node = Node {
         name,
-        input: input.name.clone(),
+        inputs: input.names.clone(),
+        partitions: None,
         work,
         to_topic,
         call_rows: 4096,
@@ -207,14 +245,18 @@ fn node(
     (node, output)
 }
 
-fn fold(dice: &mut Dice, input: &Readable, source: &Source) -> Work {
-    let window = (input.timed && !dice.one_in(3)).then(|| Window {
+fn fold(dice: &mut Dice, input: &Inputs, source: &Source) -> Work {
+    let outputs: Vec<&str> = ["rows"].into_iter().chain(crate::guests::PAYLOAD).collect();
+    let keyable = |f: &&Field| f.kind != Kind::F64 && !outputs.contains(&f.name.as_str());
+    let windowed = input.fields.iter().find(keyable).is_none() || !dice.one_in(3);
+    let window = (input.timed && windowed).then(|| Window {
         size_us: *dice.pick(&[7, SECOND, 10 * SECOND, 60 * SECOND, 86_400 * SECOND]),
         lateness_us: *dice.pick(&[0, 0, 3 * SECOND, 60 * SECOND]),
         start: dice.pick(&["window_start", "at"]).to_string(),
     });
-    let outputs = ["rows"].into_iter().chain(crate::guests::PAYLOAD);
     let taken: Vec<&str> = outputs
+        .iter()
+        .copied()
         .chain(window.as_ref().map(|w| w.start.as_str()))
         .collect();
     let free: Vec<String> = input
@@ -224,7 +266,7 @@ fn fold(dice: &mut Dice, input: &Readable, source: &Source) -> Work {
         .map(|f| f.name.clone())
         .collect();
     let mut key: Vec<String> = Vec::new();
-    if input.name == "events" && dice.one_in(2) {
+    if input.names == ["events"] && dice.one_in(2) {
         key.extend(source.key.clone());
     }
     let wanted = *dice.pick(&[0, 1, 1, 2, 5]);

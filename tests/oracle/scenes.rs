@@ -30,7 +30,8 @@ fn source(key: &[&str], partitions: u32, idle_us: Option<i64>) -> Source {
 fn node(name: &str, input: &str, work: Work, to_topic: bool) -> Node {
     Node {
         name: name.into(),
-        input: input.into(),
+        inputs: vec![input.into()],
+        partitions: None,
         work,
         to_topic,
         call_rows: 4096,

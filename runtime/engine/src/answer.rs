@@ -244,22 +244,23 @@ fn status(host: &Host) -> HostStatus {
 
 fn node_status(host: &Host, name: String, durable: Sequence) -> NodeStatus {
     let last = host.state().node(&name);
-    let input = host.declaration().node_input(&name);
-    let topic = input.and_then(|input| host.log().topic(&input));
+    let inputs = host.declaration().node_inputs(&name);
+    let topics = inputs.iter().filter_map(|input| host.log().topic(input));
     let taken = |topic: &Arc<Topic>, partition: u32| {
         let end = last.as_ref().and_then(|l| {
             l.sources
                 .iter()
-                .find(|s| s.partition == partition)
+                .find(|s| s.topic == topic.spec().name && s.partition == partition)
                 .map(|s| s.end)
         });
         end.unwrap_or(topic.start(partition))
     };
-    let lag_rows = topic.as_ref().map_or(0, |topic| {
+    let lag = |topic: Arc<Topic>| -> u64 {
         (0..topic.spec().partitions)
-            .map(|p| topic.end(p).0.saturating_sub(taken(topic, p).0))
+            .map(|p| topic.end(p).0.saturating_sub(taken(&topic, p).0))
             .sum()
-    });
+    };
+    let lag_rows = topics.map(lag).sum();
     let (rhythm, rhythm_auto) = rhythm(host, &name);
     NodeStatus {
         phase: host.board().get(&name),

@@ -329,11 +329,13 @@ impl Host {
             if !chosen.contains(&planned.name) {
                 continue;
             }
-            let upstream = self.upstream(&plan, planned, &nodes);
+            let inputs = planned.inputs.iter();
+            let upstreams = inputs.map(|i| self.upstream(&plan, &i.topic, &nodes));
+            let upstreams = upstreams.collect();
             match self.node(planned, plugin) {
                 Ok(node) => {
                     self.board.phase(&planned.name, Phase::Running);
-                    nodes.push((node, vec![upstream]));
+                    nodes.push((node, upstreams));
                 }
                 Err(error) => {
                     self.board.stopped(&planned.name, &error);
@@ -419,13 +421,8 @@ impl Host {
         Ok(())
     }
 
-    fn upstream(
-        &self,
-        plan: &Plan,
-        node: &PlannedNode,
-        running: &[(Node, Vec<Upstream>)],
-    ) -> Upstream {
-        let writes = |n: &&PlannedNode| n.output == Output::Topic(node.input.clone());
+    fn upstream(&self, plan: &Plan, topic: &str, running: &[(Node, Vec<Upstream>)]) -> Upstream {
+        let writes = |n: &&PlannedNode| n.output == Output::Topic(topic.to_owned());
         let Some(writer) = plan.nodes.iter().find(writes) else {
             return Upstream::Source;
         };
@@ -439,14 +436,15 @@ impl Host {
     }
 
     fn setup(&self, node: &PlannedNode, plugin: Plugin) -> Result<Arc<NodeSetup>> {
-        let topic = self
-            .log
-            .topic(&node.input)
-            .expect("inputs are declared before nodes that read them");
+        let topic = |name: &str| {
+            let topic = self.log.topic(name);
+            topic.expect("inputs are declared before nodes that read them")
+        };
+        let topics = node.inputs.iter().map(|i| topic(&i.topic)).collect();
         Ok(Arc::new(NodeSetup {
             plan: node.clone(),
             plugin,
-            topic,
+            topics,
         }))
     }
 }
@@ -517,7 +515,8 @@ fn choose_rebuild(plan: &Plan, names: &[String]) -> Result<Vec<String>> {
     let mut chosen: Vec<String> = Vec::new();
     for node in &plan.nodes {
         let reads_chosen = plan.nodes.iter().any(|writer| {
-            chosen.contains(&writer.name) && writer.output == Output::Topic(node.input.clone())
+            let written = writer.output_topic.as_ref();
+            chosen.contains(&writer.name) && written.is_some_and(|topic| node.reads(&topic.name))
         });
         if names.contains(&node.name) || reads_chosen {
             chosen.push(node.name.clone());

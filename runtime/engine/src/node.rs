@@ -10,8 +10,8 @@ use refrain_plugin::PluginKind;
 use refrain_state::commit::{DerivedEnd, Lineage, NodeCommit, SourceEnd, State};
 
 use crate::error::{Error, Result};
-use crate::input::{Reader, Wanted};
-use crate::pipeline::{Output, PlannedNode, dead_letter_schema};
+use crate::input::{Reader, Source, Wanted};
+use crate::pipeline::{Output, PlannedInput, PlannedNode, dead_letter_schema};
 use crate::task::fold::{FoldOuts, FoldStart, FoldTask};
 use crate::task::letters::Letters;
 use crate::task::out::Out;
@@ -33,7 +33,8 @@ pub struct Node {
     /// Calls that trapped since the last commit, by task.
     pub suspicions: BTreeMap<u32, Suspicion>,
     counts: BTreeMap<String, u64>,
-    ends: BTreeMap<u32, Offset>,
+    /// How far each partition of each input was read.
+    ends: BTreeMap<(String, u32), Offset>,
     watermark: Timestamp,
 }
 
@@ -81,7 +82,7 @@ impl Node {
             tasks: Vec::new(),
             suspicions: BTreeMap::new(),
             counts,
-            ends: sources.into_iter().map(|s| (s.partition, s.end)).collect(),
+            ends: ends_of(sources),
             watermark,
             setup,
         })
@@ -115,19 +116,13 @@ impl Node {
     ) -> Result<Box<dyn Task>> {
         let plan = &self.setup.plan;
         let setup = Arc::clone(&self.setup);
-        let reader = Reader::open(
-            &setup.topic,
-            &setup.lanes(task),
-            wanted(plan),
-            plan.input_derived,
-            self.committed,
-        )?;
+        let sources = plan.inputs.iter().zip(&setup.topics);
+        let sources = sources.map(|(input, topic)| Source::new(topic.clone(), wanted(plan, input)));
+        let reader = Reader::open(setup.lanes(task), sources.collect(), self.committed)?;
         let letters = |suffix: &str| -> Result<Letters> {
             let writer = log.derived(&format!("{}.{suffix}", plan.name), task)?;
-            Ok(Letters::new(
-                Out::new(writer, dead_letter_schema().arrow(), false),
-                &plan.input,
-            ))
+            let out = Out::new(writer, dead_letter_schema().arrow(), false);
+            Ok(Letters::new(out))
         };
         let topic = match &plan.output {
             Output::Topic(topic) => Some(Out::new(
@@ -191,17 +186,18 @@ impl Node {
                 end,
             }));
             let lanes = self.setup.lanes(task);
-            self.ends
-                .extend(done.ends.iter().map(|(lane, end)| (lanes[*lane], *end)));
+            self.ends.extend(done.ends.iter().map(|(lane, end)| {
+                let lane = &lanes[*lane];
+                ((lane.topic.to_string(), lane.partition), *end)
+            }));
             self.count(&done.counts);
             watermark =
                 Some(watermark.map_or(done.watermark, |w: Timestamp| w.min(done.watermark)));
             tasks.push(done.changes);
         }
         self.watermark = watermark.unwrap_or(self.watermark);
-        let input = &self.setup.plan.input;
-        let source = |(partition, end): (&u32, &Offset)| SourceEnd {
-            topic: input.clone(),
+        let source = |((topic, partition), end): (&(String, u32), &Offset)| SourceEnd {
+            topic: topic.clone(),
             partition: *partition,
             end: *end,
         };
@@ -251,11 +247,7 @@ impl Node {
         self.tasks.clear();
         if let Some(last) = state.node(&self.setup.plan.name) {
             self.counts = last.counts;
-            self.ends = last
-                .sources
-                .into_iter()
-                .map(|s| (s.partition, s.end))
-                .collect();
+            self.ends = ends_of(last.sources);
             self.watermark = last.watermark;
         } else {
             self.counts.clear();
@@ -264,6 +256,11 @@ impl Node {
         }
         undone.map(|_| ())
     }
+}
+
+fn ends_of(sources: Vec<SourceEnd>) -> BTreeMap<(String, u32), Offset> {
+    let ends = sources.into_iter();
+    ends.map(|s| ((s.topic, s.partition), s.end)).collect()
 }
 
 fn read_memo(node: &str, bytes: &[u8]) -> Result<Memo> {
@@ -295,17 +292,16 @@ fn refuse_other_lineage(node: &str, was: &Lineage, is: &Lineage) -> Result<()> {
     )))
 }
 
-/// What the node reads of its input.
-fn wanted(plan: &PlannedNode) -> Wanted {
+/// What the node reads of an input.
+fn wanted(plan: &PlannedNode, input: &PlannedInput) -> Wanted {
     let place = |name: &String| {
-        plan.input_schema
-            .index_of(name)
-            .expect("fields are checked with the pipeline file")
+        let found = input.schema.index_of(name);
+        found.expect("fields are checked with the pipeline file")
     };
     let needs_time = plan.window.is_some() || matches!(plan.output, Output::Topic(_));
     Wanted {
         columns: plan.about.inputs.iter().map(|f| place(&f.name)).collect(),
         keys: plan.key.iter().map(place).collect(),
-        time: plan.time.as_ref().filter(|_| needs_time).map(place),
+        time: input.time.as_ref().filter(|_| needs_time).map(place),
     }
 }

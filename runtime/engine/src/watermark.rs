@@ -78,14 +78,9 @@ impl Watermark {
         self.lanes[partition].watermark
     }
 
-    /// Begins a frame: `data` says whether it has rows. The idleness of every partition is decided here.
-    pub fn begin(
-        &mut self,
-        partition: usize,
-        append_time: Timestamp,
-        data: bool,
-        idle_us: Option<i64>,
-    ) -> Running {
+    /// A frame is about to begin in this partition: `data` says whether it has rows. To be said of all partitions that it
+    /// begins in before any [`Watermark::begin`].
+    pub fn hear(&mut self, partition: usize, append_time: Timestamp, data: bool) {
         if !self.begun {
             self.begun = true;
             for lane in &mut self.lanes {
@@ -95,13 +90,22 @@ impl Watermark {
         if data {
             self.lanes[partition].last_data = append_time.0;
         }
-        let counts = |lane: &Lane| {
-            idle_us.is_none_or(|idle| append_time.0.saturating_sub(lane.last_data) <= idle)
+    }
+
+    /// Begins a frame, or goes on in it. The idleness of every partition is decided here; `idle_us` says from when on a
+    /// partition without rows is idle.
+    pub fn begin(
+        &mut self,
+        partition: usize,
+        append_time: Timestamp,
+        idle_us: impl Fn(usize) -> Option<i64>,
+    ) -> Running {
+        let counts = |(i, lane): (usize, &Lane)| {
+            idle_us(i).is_none_or(|idle| append_time.0.saturating_sub(lane.last_data) <= idle)
         };
-        let own_counts = counts(&self.lanes[partition]);
         let least = |skip: Option<usize>| {
             let all = self.lanes.iter().enumerate();
-            all.filter(|(i, lane)| Some(*i) != skip && counts(lane))
+            all.filter(|(i, lane)| Some(*i) != skip && counts((*i, lane)))
                 .map(|(_, lane)| lane.watermark)
                 .min()
         };
@@ -110,10 +114,6 @@ impl Watermark {
         self.current = self.current.max(now.unwrap_or(NEVER));
         let others = least(Some(partition)).unwrap_or(i64::MAX);
         let own = self.lanes[partition].watermark;
-        debug_assert!(
-            own_counts || !data,
-            "a partition with rows in this frame is not idle"
-        );
         Running {
             own,
             others,
@@ -139,7 +139,8 @@ mod tests {
         own: &[i64],
         idle: Option<i64>,
     ) -> i64 {
-        let mut running = mark.begin(partition, Timestamp(at), !own.is_empty(), idle);
+        mark.hear(partition, Timestamp(at), !own.is_empty());
+        let mut running = mark.begin(partition, Timestamp(at), |_| idle);
         own.iter().for_each(|w| running.advance(*w));
         mark.end(partition, running);
         mark.current().0

@@ -91,7 +91,7 @@ fn row(node: &PlannedNode) -> Vec<Cell> {
     vec![
         Cell::text(&node.name),
         Cell::text(&node.plugin),
-        Cell::text(&node.input),
+        Cell::text(node.input_names()),
         Cell::text(node.key.join(", ")),
         window,
         Cell::text(rhythm),

@@ -28,6 +28,9 @@ pub(super) struct Feed {
     pub(super) derived: bool,
 }
 
+/// An input of a node, as the file names it, and the topic behind it.
+pub(super) type Input<'a> = (&'a Spanned<String>, &'a Feed);
+
 /// Checks a pipeline file against its plugins. `load` describes the plugin of that reference, or says in a sentence why
 /// it cannot.
 ///
@@ -108,14 +111,17 @@ fn plan_nodes(
 ) -> Vec<PlannedNode> {
     let mut planned: Vec<PlannedNode> = Vec::new();
     let mut waiting: Vec<&NodeDeclaration> = declaration.nodes.iter().collect();
-    while let Some(place) = waiting
-        .iter()
-        .position(|n| feeds.contains_key(n.input.get_ref()))
-    {
+    while let Some(place) = waiting.iter().position(|n| {
+        n.inputs
+            .get_ref()
+            .iter()
+            .all(|i| feeds.contains_key(i.get_ref()))
+    }) {
         let node = waiting.remove(place);
-        let input = &feeds[node.input.get_ref()];
+        let inputs = node.inputs.get_ref().iter();
+        let inputs: Vec<Input> = inputs.map(|i| (i, &feeds[i.get_ref()])).collect();
         let about = abouts.get(node.plugin.get_ref()).and_then(Option::as_ref);
-        let Some(node) = about.and_then(|about| plan_node(node, about, input, findings)) else {
+        let Some(node) = about.and_then(|about| plan_node(node, about, &inputs, findings)) else {
             continue;
         };
         if let Some(spec) = &node.output_topic {
@@ -275,19 +281,20 @@ fn check_writers(declaration: &Declaration, findings: &mut Findings) {
 
 /// Every input is a topic that someone writes.
 fn check_inputs(declaration: &Declaration, findings: &mut Findings) {
-    for node in &declaration.nodes {
-        let name = node.input.get_ref().as_str();
+    let nodes = declaration.nodes.iter();
+    for input in nodes.flat_map(|n| n.inputs.get_ref()) {
+        let name = input.get_ref().as_str();
         if source(declaration, name).is_some() || writer(declaration, name).is_some() {
             continue;
         }
-        let span = node.input.span();
+        let span = input.span();
         if let Some(keeper) = keeper(declaration, name) {
             let message = format!(
                 "`{name}` is a view; in this version a node reads topics only, since a total of totals would depend on when each was made"
             );
             let help = format!(
                 "read `{}`, the topic behind node `{}`, or let that node write a topic (a window's row is appended once, when it closes)",
-                keeper.input.get_ref(),
+                names(&keeper.inputs, "`, `"),
                 keeper.name.get_ref()
             );
             findings.error("view-as-input", span, message, help);
@@ -344,41 +351,62 @@ fn keeper<'a>(declaration: &'a Declaration, view: &str) -> Option<&'a NodeDeclar
 fn check_cycles(declaration: &Declaration, findings: &mut Findings) {
     let mut reported: Vec<&str> = Vec::new();
     for node in &declaration.nodes {
-        let path = upstream(declaration, node);
-        let cycle = path.iter().skip(1).position(|n| *n == node.name.get_ref());
-        let Some(end) = cycle else { continue };
-        let cycle = &path[..=end + 1];
-        if cycle.iter().any(|n| reported.contains(n)) {
+        let mut path = vec![node.name.get_ref().as_str()];
+        if !returns(declaration, node, node, &mut path, &mut Vec::new())
+            || path.iter().any(|n| reported.contains(n))
+        {
             continue;
         }
-        reported.extend(cycle);
-        let mut readable = cycle.to_vec();
-        readable.reverse();
-        let message = format!(
-            "nodes read each other in a circle: {}",
-            readable.join(" -> ")
-        );
+        reported.extend(&path);
+        path.push(node.name.get_ref());
+        path.reverse();
+        let message = format!("nodes read each other in a circle: {}", path.join(" -> "));
         let help = "a row would go round for ever: let one of them read another topic";
-        findings.error("cycle", node.input.span(), message, help);
+        findings.error("cycle", node.inputs.span(), message, help);
     }
 }
 
-/// The node, the node that writes its input, and so on until a source topic or a node that was there before.
-fn upstream<'a>(declaration: &'a Declaration, node: &'a NodeDeclaration) -> Vec<&'a str> {
-    let mut path = vec![node.name.get_ref().as_str()];
-    let mut at = node;
-    while let Some(next) = writer(declaration, at.input.get_ref())
-        && source(declaration, at.input.get_ref()).is_none()
-    {
-        let name = next.name.get_ref().as_str();
-        let seen = path.contains(&name);
-        path.push(name);
-        if seen {
-            break;
+/// Whether `start` is upstream of `at`; `path` then has the nodes between, from `at` on upstream.
+fn returns<'a>(
+    declaration: &'a Declaration,
+    start: &NodeDeclaration,
+    at: &'a NodeDeclaration,
+    path: &mut Vec<&'a str>,
+    seen: &mut Vec<&'a str>,
+) -> bool {
+    for input in at.inputs.get_ref() {
+        let name = input.get_ref();
+        if source(declaration, name).is_some() {
+            continue;
         }
-        at = next;
+        let Some(next) = writer(declaration, name) else {
+            continue;
+        };
+        let next_name = next.name.get_ref().as_str();
+        if next_name == start.name.get_ref() {
+            return true;
+        }
+        if seen.contains(&next_name) {
+            continue;
+        }
+        seen.push(next_name);
+        path.push(next_name);
+        if returns(declaration, start, next, path, seen) {
+            return true;
+        }
+        path.pop();
     }
-    path
+    false
+}
+
+/// Names one after another.
+fn names(list: &Spanned<Vec<Spanned<String>>>, between: &str) -> String {
+    let names: Vec<&str> = list
+        .get_ref()
+        .iter()
+        .map(|n| n.get_ref().as_str())
+        .collect();
+    names.join(between)
 }
 
 fn check_consumers(declaration: &Declaration, findings: &mut Findings) {

@@ -50,14 +50,21 @@ impl Declaration {
     pub fn readers_of(&self, topic: &str) -> Vec<String> {
         let names = self.node_names().into_iter();
         names
-            .filter(|node| self.node_input(node).as_deref() == Some(topic))
+            .filter(|node| self.node_inputs(node).iter().any(|i| i == topic))
             .collect()
     }
 
-    /// The topic that the node of that name reads.
-    pub fn node_input(&self, node: &str) -> Option<String> {
+    /// The topics that the node of that name reads.
+    pub fn node_inputs(&self, node: &str) -> Vec<String> {
         let node = self.nodes.iter().find(|n| n.name.get_ref() == node);
-        node.map(|n| n.input.get_ref().clone())
+        node.map(|n| {
+            n.inputs
+                .get_ref()
+                .iter()
+                .map(|i| i.get_ref().clone())
+                .collect()
+        })
+        .unwrap_or_default()
     }
 }
 
@@ -97,8 +104,8 @@ pub struct NodeDeclaration {
     pub name: Spanned<String>,
     /// Plugin, as written.
     pub plugin: Spanned<String>,
-    /// Topic it reads.
-    pub input: Spanned<String>,
+    /// Topics it reads, at least one, with the place of the whole.
+    pub inputs: Spanned<Vec<Spanned<String>>>,
     /// Key of a fold, with the place of the whole list.
     pub key: Option<Spanned<Vec<Spanned<String>>>>,
     /// Window of a fold.

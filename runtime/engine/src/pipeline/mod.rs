@@ -19,7 +19,7 @@ pub mod units;
 
 use std::collections::BTreeMap;
 
-use refrain_log::schema::Schema;
+use refrain_log::schema::{Field, Schema};
 use refrain_log::topic::TopicSpec;
 use refrain_plugin::{About, Limits};
 use serde::{Deserialize, Serialize};
@@ -78,6 +78,28 @@ pub struct SourceTopic {
     pub every_us: Option<i64>,
 }
 
+/// A topic that a node reads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PlannedInput {
+    /// Its name.
+    pub topic: String,
+    /// Whether a node writes it.
+    pub derived: bool,
+    /// Its fields.
+    pub schema: Schema,
+    /// How many partitions it has.
+    pub partitions: u32,
+    /// Fields by which its rows are spread over the partitions; empty: by nothing that a reader could know.
+    pub key: Vec<String>,
+    /// Event-time field; none: append time.
+    pub time: Option<String>,
+    /// How far event times may run behind the newest seen, in microseconds; 0 for a derived topic, which carries its
+    /// node's watermark.
+    pub disorder_us: i64,
+    /// A partition without rows for longer than this is idle, in microseconds; none: never.
+    pub idle_us: Option<i64>,
+}
+
 /// A node as planned: everything resolved and checked.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PlannedNode {
@@ -89,28 +111,18 @@ pub struct PlannedNode {
     pub about: About,
     /// Options, all settings with defaults filled in.
     pub options: Vec<(String, String)>,
-    /// Topic it reads.
-    pub input: String,
-    /// Whether `input` is a derived topic.
-    pub input_derived: bool,
-    /// Schema of the input topic.
-    pub input_schema: Schema,
-    /// Partitions of the input topic.
-    pub input_partitions: u32,
-    /// Event-time field of the input topic; none: append time.
-    pub time: Option<String>,
-    /// Disorder of the input topic in microseconds; 0 for a derived one, which carries its node's watermark.
-    pub disorder_us: i64,
-    /// A partition of the input without rows for longer than this is idle, in microseconds; none: never.
-    pub idle_us: Option<i64>,
+    /// Topics it reads, in the order of the pipeline file. At least one.
+    pub inputs: Vec<PlannedInput>,
     /// Key fields of a fold, empty for a transform.
     pub key: Vec<String>,
+    /// The same as fields: nullable when the field is so in one of the inputs.
+    pub key_fields: Vec<Field>,
     /// Window of a fold; none: a running total.
     pub window: Option<Window>,
-    /// Whether rows of one key are all in one partition of the input, so that each partition is a task of its own.
+    /// Whether rows of one key are all in partitions of one number, so that task i reads partition i of each input.
     /// Else the node is one task over all partitions in log order.
     pub partitioned: bool,
-    /// How many tasks: the input's partitions when `partitioned` (always for a transform), else 1.
+    /// How many tasks: the inputs' partitions when `partitioned` (always for a transform), else 1.
     pub tasks: u32,
     /// Where results go.
     pub output: Output,

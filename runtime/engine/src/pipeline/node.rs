@@ -6,61 +6,65 @@ use refrain_plugin::{About, PluginKind};
 use serde::Serialize;
 use serde_spanned::Spanned;
 
-use super::check::{Feed, key_field};
+use super::check::{Feed, Input, key_field};
 use super::declaration::{NodeDeclaration, OutputDeclaration};
 use super::diagnostic::{Findings, suggestion};
 use super::options::node_options;
-use super::{OnTrap, Output, PlannedNode, Rhythm, Window};
+use super::{OnTrap, Output, PlannedInput, PlannedNode, Rhythm, Window};
 
 const DERIVED_SEGMENT_BYTES: u64 = 64 << 20;
 const DERIVED_AHEAD_US: i64 = 3_600_000_000;
 /// The key of a view of rows: where the input row stands, and which of its results this is.
 const ROW_KEY: [&str; 3] = ["partition", "offset", "ordinal"];
 
+/// Comes before them where a node has several inputs: the topic of the input row.
+const ROW_INPUT: &str = "input";
+
 /// Plans one node, or says why it cannot be.
 pub(super) fn plan_node(
     node: &NodeDeclaration,
     about: &About,
-    input: &Feed,
+    inputs: &[Input],
     findings: &mut Findings,
 ) -> Option<PlannedNode> {
     let mut own = Findings::default();
-    check_inputs(node, about, input, &mut own);
+    for input in inputs {
+        check_input(node, about, *input, &mut own);
+    }
     let options = node_options(node, about, &mut own);
     let key = match about.kind {
-        PluginKind::Fold => fold_key(node, input, &mut own),
+        PluginKind::Fold => fold_key(node, inputs, &mut own),
         PluginKind::Transform => {
             check_transform(node, about, &mut own);
             Vec::new()
         }
     };
-    let window = fold_window(node, about, input, &mut own);
+    let window = fold_window(node, about, inputs, &mut own);
     let (schema, key_fields) = output_schema(node, about, &key, window.as_ref(), &mut own);
     check_law_six(node, about, &mut own);
     if own.failed() {
         findings.absorb(own);
         return None;
     }
-    let partitioned = partitioned(about, input, &key);
-    let tasks = if partitioned { input.partitions } else { 1 };
+    let partitioned = partitioned(about, inputs, &key);
+    let partitions = inputs.iter().map(|(_, feed)| feed.partitions).max();
+    let tasks = match partitions {
+        Some(partitions) if partitioned => partitions,
+        _ => 1,
+    };
     let output = match &node.output {
         OutputDeclaration::View(name) => Output::View(name.get_ref().clone()),
         OutputDeclaration::Topic(name) => Output::Topic(name.get_ref().clone()),
     };
-    let output_topic = output_topic(&output, &schema, input, window.as_ref(), tasks);
+    let output_topic = output_topic(&output, &schema, inputs, window.as_ref(), tasks);
     Some(PlannedNode {
         name: node.name.get_ref().clone(),
         plugin: node.plugin.get_ref().clone(),
         about: about.clone(),
         options,
-        input: node.input.get_ref().clone(),
-        input_derived: input.derived,
-        input_schema: input.schema.clone(),
-        input_partitions: input.partitions,
-        time: input.time.clone(),
-        disorder_us: input.disorder_us,
-        idle_us: input.idle_us,
-        key: key.into_iter().map(|f| f.name).collect(),
+        inputs: inputs.iter().map(planned_input).collect(),
+        key: key.iter().map(|f| f.name.clone()).collect(),
+        key_fields: key,
         window,
         partitioned,
         tasks,
@@ -84,9 +88,27 @@ fn rhythm_of(node: &NodeDeclaration) -> Rhythm {
     stated.unwrap_or(Rhythm::Continuous)
 }
 
+fn planned_input((name, feed): &Input) -> PlannedInput {
+    PlannedInput {
+        topic: name.get_ref().clone(),
+        derived: feed.derived,
+        schema: feed.schema.clone(),
+        partitions: feed.partitions,
+        key: feed.key.clone(),
+        time: feed.time.clone(),
+        disorder_us: feed.disorder_us,
+        idle_us: feed.idle_us,
+    }
+}
+
 /// Every field that the plugin reads is there, of its type, and null only where the plugin takes null.
-fn check_inputs(node: &NodeDeclaration, about: &About, input: &Feed, findings: &mut Findings) {
-    let (plugin, topic) = (node.plugin.get_ref(), node.input.get_ref());
+fn check_input(
+    node: &NodeDeclaration,
+    about: &About,
+    (name, input): Input,
+    findings: &mut Findings,
+) {
+    let (plugin, topic) = (node.plugin.get_ref(), name.get_ref());
     for wanted in &about.inputs {
         let Some(found) = input.schema.field(&wanted.name) else {
             let message = format!(
@@ -94,7 +116,7 @@ fn check_inputs(node: &NodeDeclaration, about: &About, input: &Feed, findings: &
             );
             let names = input.schema.fields().iter().map(|f| f.name.as_str());
             let help = suggestion(&wanted.name, "fields", names);
-            findings.error("missing-field", node.input.span(), message, help);
+            findings.error("missing-field", name.span(), message, help);
             continue;
         };
         if found.kind != wanted.kind {
@@ -108,7 +130,7 @@ fn check_inputs(node: &NodeDeclaration, about: &About, input: &Feed, findings: &
                 "declare it as {} in the topic, or change the plugin",
                 wanted.kind.name()
             );
-            findings.error("type-mismatch", node.input.span(), message, help);
+            findings.error("type-mismatch", name.span(), message, help);
         } else if found.nullable && !wanted.nullable {
             let message = format!(
                 "`{}` may be null in topic `{topic}`; plugin `{plugin}` does not take null",
@@ -118,7 +140,7 @@ fn check_inputs(node: &NodeDeclaration, about: &About, input: &Feed, findings: &
                 "write `{}` without `?` in the topic's schema, or let the plugin take it as optional",
                 found.kind.name()
             );
-            findings.error("nullable-field", node.input.span(), message, help);
+            findings.error("nullable-field", name.span(), message, help);
         }
     }
 }
@@ -143,39 +165,62 @@ fn check_transform(node: &NodeDeclaration, about: &About, findings: &mut Finding
     }
 }
 
-fn fold_key(node: &NodeDeclaration, input: &Feed, findings: &mut Findings) -> Vec<Field> {
+/// The fields of a fold's key: those of each input must be of one kind, and may be null where they may be in one.
+fn fold_key(node: &NodeDeclaration, inputs: &[Input], findings: &mut Findings) -> Vec<Field> {
     let Some(keys) = node.key.as_ref().filter(|k| !k.get_ref().is_empty()) else {
         if node.window.is_none() {
             let message = format!(
                 "node `{}` keeps a total for each key and has no `key`",
                 node.name.get_ref()
             );
-            let names: Vec<&str> = input
-                .schema
-                .fields()
-                .iter()
-                .map(|f| f.name.as_str())
-                .collect();
+            let fields = inputs[0].1.schema.fields().iter();
+            let names: Vec<&str> = fields.map(|f| f.name.as_str()).collect();
             let help = format!("add `key = [\"FIELD\"]`; fields: {}", names.join(", "));
             findings.error("missing-key", node.name.span(), message, help);
         }
         return Vec::new();
     };
-    keys.get_ref()
-        .iter()
-        .filter_map(|key| key_field(&input.schema, key, node.input.get_ref(), findings))
+    let keys = keys.get_ref().iter();
+    keys.filter_map(|key| merged_key(key, inputs, findings))
         .collect()
+}
+
+fn merged_key(key: &Spanned<String>, inputs: &[Input], findings: &mut Findings) -> Option<Field> {
+    let mut merged: Option<Field> = None;
+    for (name, feed) in inputs {
+        let found = key_field(&feed.schema, key, name.get_ref(), findings)?;
+        match &mut merged {
+            None => merged = Some(found),
+            Some(field) if field.kind == found.kind => field.nullable |= found.nullable,
+            Some(field) => {
+                let message = format!(
+                    "key `{}` is {} in topic `{}`, and {} in topic `{}`",
+                    field.name,
+                    field.kind.name(),
+                    inputs[0].0.get_ref(),
+                    found.kind.name(),
+                    name.get_ref()
+                );
+                let help =
+                    "equal keys must be of one type: let a node before this one make them so";
+                findings.error("type-mismatch", key.span(), message, help);
+                return None;
+            }
+        }
+    }
+    merged
 }
 
 fn fold_window(
     node: &NodeDeclaration,
     about: &About,
-    input: &Feed,
+    inputs: &[Input],
     findings: &mut Findings,
 ) -> Option<Window> {
     let window = node.window.as_ref()?;
-    if about.kind == PluginKind::Fold && input.time.is_none() {
-        let topic = node.input.get_ref();
+    let untimed = inputs.iter().filter(|(_, feed)| feed.time.is_none());
+    for (name, input) in untimed.filter(|_| about.kind == PluginKind::Fold) {
+        let topic = name.get_ref();
         let message = format!(
             "node `{}` has a window, and topic `{topic}` has no event time",
             node.name.get_ref()
@@ -207,7 +252,10 @@ fn output_schema(
         (PluginKind::Fold, _) => key.to_vec(),
         (PluginKind::Transform, OutputDeclaration::Topic(_)) => Vec::new(),
         (PluginKind::Transform, OutputDeclaration::View(_)) => {
-            ROW_KEY.map(|name| Field::new(name, Kind::I64)).to_vec()
+            let several = node.inputs.get_ref().len() > 1;
+            let input = several.then(|| Field::new(ROW_INPUT, Kind::Text));
+            let place = ROW_KEY.map(|name| Field::new(name, Kind::I64));
+            input.into_iter().chain(place).collect()
         }
     };
     if about.kind == PluginKind::Fold {
@@ -268,18 +316,27 @@ fn check_law_six(node: &NodeDeclaration, about: &About, findings: &mut Findings)
     }
 }
 
-/// Whether equal keys are always in one partition.
-fn partitioned(about: &About, input: &Feed, key: &[Field]) -> bool {
-    let by_key = !input.derived
-        && !input.key.is_empty()
-        && input.key.iter().all(|k| key.iter().any(|f| f.name == *k));
-    about.kind == PluginKind::Transform || input.partitions == 1 || by_key
+/// Whether equal keys are always in partitions of one number.
+fn partitioned(about: &About, inputs: &[Input], key: &[Field]) -> bool {
+    let first = inputs[0].1;
+    let alike = |feed: &Feed| {
+        let spread_by = feed.key.iter();
+        let of_key = |k: &String| key.iter().any(|f| f.name == *k);
+        feed.partitions == first.partitions
+            && feed.key == first.key
+            && !feed.key.is_empty()
+            && spread_by.clone().all(of_key)
+    };
+    let single = |feed: &Feed| feed.partitions == 1;
+    about.kind == PluginKind::Transform
+        || inputs.iter().all(|(_, feed)| single(feed))
+        || inputs.iter().all(|(_, feed)| alike(feed))
 }
 
 fn output_topic(
     output: &Output,
     schema: &Schema,
-    input: &Feed,
+    inputs: &[Input],
     window: Option<&Window>,
     tasks: u32,
 ) -> Option<TopicSpec> {
@@ -288,17 +345,28 @@ fn output_topic(
     };
     let time = match window {
         Some(window) => Some(window.start_field.clone()),
-        None => input.time.clone().filter(|time| {
-            schema
-                .field(time)
-                .is_some_and(|f| f.kind == Kind::Timestamp && !f.nullable)
-        }),
+        None => passed_on_time(schema, inputs),
     };
-    // A partition that is idle in the source is idle in what is made of it.
     Some(TopicSpec {
-        idle_us: input.idle_us,
+        idle_us: idle_us(inputs),
         ..derived_spec(name.clone(), schema.clone(), time, tasks)
     })
+}
+
+/// The event time of the inputs, where it has one name and the results have it too.
+fn passed_on_time(schema: &Schema, inputs: &[Input]) -> Option<String> {
+    let time = inputs[0].1.time.clone()?;
+    let shared = inputs
+        .iter()
+        .all(|(_, feed)| feed.time.as_ref() == Some(&time));
+    let field = schema.field(&time)?;
+    (shared && field.kind == Kind::Timestamp && !field.nullable).then_some(time)
+}
+
+/// A partition that is idle in the sources is idle in what is made of them: where one is never idle, this is not either.
+fn idle_us(inputs: &[Input]) -> Option<i64> {
+    let idle: Option<Vec<i64>> = inputs.iter().map(|(_, feed)| feed.idle_us).collect();
+    idle?.into_iter().max()
 }
 
 fn derived_spec(name: String, schema: Schema, time: Option<String>, partitions: u32) -> TopicSpec {
@@ -328,11 +396,8 @@ pub fn dead_letter_schema() -> Schema {
 /// What [`PlannedNode::configuration`] is made of.
 #[derive(Serialize)]
 struct Configuration<'a> {
-    input: &'a str,
-    input_partitions: u32,
-    time: Option<&'a str>,
-    disorder_us: i64,
-    idle_us: Option<i64>,
+    inputs: Vec<ConfiguredInput<'a>>,
+    tasks: u32,
     key: &'a [String],
     window: Option<&'a Window>,
     options: &'a [(String, String)],
@@ -342,15 +407,44 @@ struct Configuration<'a> {
     output_schema: &'a Schema,
 }
 
+#[derive(Serialize)]
+struct ConfiguredInput<'a> {
+    topic: &'a str,
+    partitions: u32,
+    key: &'a [String],
+    time: Option<&'a str>,
+    disorder_us: i64,
+    idle_us: Option<i64>,
+}
+
+fn configured_input(input: &PlannedInput) -> ConfiguredInput<'_> {
+    ConfiguredInput {
+        topic: &input.topic,
+        partitions: input.partitions,
+        key: &input.key,
+        time: input.time.as_deref(),
+        disorder_us: input.disorder_us,
+        idle_us: input.idle_us,
+    }
+}
+
 impl PlannedNode {
+    /// Names of the topics that it reads, for messages.
+    pub fn input_names(&self) -> String {
+        let names: Vec<&str> = self.inputs.iter().map(|i| i.topic.as_str()).collect();
+        names.join(", ")
+    }
+
+    /// Whether it reads this topic.
+    pub fn reads(&self, topic: &str) -> bool {
+        self.inputs.iter().any(|input| input.topic == topic)
+    }
+
     /// Canonical text of everything in the configuration that changes results. Rhythm, call size and limits do not.
     pub fn configuration(&self) -> String {
         let configuration = Configuration {
-            input: &self.input,
-            input_partitions: self.input_partitions,
-            time: self.time.as_deref(),
-            disorder_us: self.disorder_us,
-            idle_us: self.idle_us,
+            inputs: self.inputs.iter().map(configured_input).collect(),
+            tasks: self.tasks,
             key: &self.key,
             window: self.window.as_ref(),
             options: &self.options,

@@ -319,7 +319,7 @@ fn node(
     reader: &mut Reader,
 ) -> Option<NodeDeclaration> {
     let plugin = section.required("plugin", "plugin = \"NAME\"", reader);
-    let input = input(section, reader);
+    let inputs = inputs(section, reader);
     let key = section.texts("key", reader);
     let window = window(section, reader);
     let rhythm_place = section.get("rhythm").map(Spanned::span);
@@ -342,7 +342,7 @@ fn node(
     Some(NodeDeclaration {
         name,
         plugin: plugin?,
-        input: input?,
+        inputs: inputs?,
         key,
         window,
         rhythm,
@@ -359,18 +359,34 @@ fn node(
     })
 }
 
-fn input(section: &mut Section, reader: &mut Reader) -> Option<Spanned<String>> {
-    if let Some(value) = section.get("input")
-        && matches!(value.get_ref(), DeValue::Array(_))
-    {
-        let message = "a node reads one topic in this version";
-        let help = "give one name, and use a node for each input";
+/// `input = "t"` or `input = ["a", "b"]`.
+fn inputs(section: &mut Section, reader: &mut Reader) -> Option<Spanned<Vec<Spanned<String>>>> {
+    let list = match section.get("input").map(Spanned::get_ref) {
+        Some(DeValue::Array(_)) => section.texts("input", reader)?,
+        _ => {
+            let one = section.required("input", "input = \"TOPIC\"", reader)?;
+            Spanned::new(one.span(), vec![one])
+        }
+    };
+    if list.get_ref().is_empty() {
+        let help = "name at least one topic: input = \"TOPIC\"";
         reader
             .findings
-            .error("not-in-this-version", value.span(), message, help);
+            .error("missing-key", list.span(), "a node reads something", help);
         return None;
     }
-    section.required("input", "input = \"TOPIC\"", reader)
+    for (i, input) in list.get_ref().iter().enumerate() {
+        if list.get_ref()[..i]
+            .iter()
+            .any(|other| other.get_ref() == input.get_ref())
+        {
+            let message = format!("`{}` is an input twice", input.get_ref());
+            reader
+                .findings
+                .error("duplicate-input", input.span(), message, "name it once");
+        }
+    }
+    Some(list)
 }
 
 fn window(section: &mut Section, reader: &mut Reader) -> Option<Spanned<WindowDeclaration>> {

@@ -183,7 +183,7 @@ options = { limit = 3, share = 1 }
         [("limit".into(), "3".into()), ("share".into(), "1.0".into())]
     );
     let totals = &plan.nodes[1];
-    assert!(totals.input_derived);
+    assert!(totals.inputs[0].derived);
     assert_eq!((totals.output_key_fields, totals.tasks), (3, 4));
     assert_eq!(totals.output_schema.fields()[2].name, "ordinal");
 }
@@ -251,7 +251,7 @@ fn every_file_that_is_wrong() {
         (
             "not in this version",
             with_flights(
-                "[node.n]\nplugin = \"delays\"\ninput = [\"flights\"]\nkeep = \"90d\"\nrhythm = \"0 2 * * *\"\nview = \"v\"\n[sink.s]\nview = \"v\"\n",
+                "[node.n]\nplugin = \"delays\"\ninput = []\nkeep = \"90d\"\nrhythm = \"0 2 * * *\"\nview = \"v\"\n[sink.s]\nview = \"v\"\n",
             ),
         ),
         (
@@ -307,6 +307,14 @@ fn every_file_that_is_wrong() {
             with_flights(
                 "[node.a]\nplugin = \"clean\"\ninput = \"tb\"\ntopic = \"ta\"\noptions = { limit = 1 }\n[node.b]\nplugin = \"clean\"\ninput = \"ta\"\ntopic = \"tb\"\noptions = { limit = 1 }\n",
             ),
+        ),
+        (
+            "an input twice",
+            with_flights("[node.n]\nplugin = \"delays\"\ninput = [\"flights\", \"flights\"]\nkey = [\"origin\"]\nview = \"v\"\n"),
+        ),
+        (
+            "several inputs that do not go together",
+            with_flights("[topic.other]\nschema = { origin = \"i64\", delay = \"i64\" }\n[node.n]\nplugin = \"delays\"\ninput = [\"flights\", \"other\"]\nkey = [\"origin\"]\nview = \"v\"\n"),
         ),
         (
             "a view as input",

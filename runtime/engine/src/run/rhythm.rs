@@ -79,8 +79,10 @@ impl Run<'_> {
                 |upstream: &Upstream| self.is_over(upstream) && self.got(upstream) <= frontier;
             if matches!(actor.at, At::Rest) && actor.upstreams.iter().any(stuck) {
                 let what = format!(
-                    "node {} got no further than sequence {}: the node that writes its input {} does not go on",
-                    actor.node.setup.plan.name, actor.node.frontier, actor.node.setup.plan.input
+                    "node {} got no further than sequence {}: a node that writes its input ({}) does not go on",
+                    actor.node.setup.plan.name,
+                    actor.node.frontier,
+                    actor.node.setup.plan.input_names()
                 );
                 self.stop_node(place, Error::Refused(what), report);
             }

@@ -16,6 +16,7 @@ use crate::watermark::NEVER;
 struct Letter {
     /// Row in the batch.
     row: usize,
+    topic: Arc<str>,
     partition: u32,
     offset: u64,
     /// Row in its source frame.
@@ -27,32 +28,30 @@ struct Letter {
 #[derive(Debug)]
 pub struct Letters {
     out: Out,
-    topic: String,
     pending: Vec<Letter>,
     count: u64,
 }
 
 impl Letters {
-    /// For rows of this topic.
-    pub fn new(out: Out, topic: &str) -> Self {
+    /// No letters yet.
+    pub fn new(out: Out) -> Self {
         Self {
             out,
-            topic: topic.to_owned(),
             pending: Vec::new(),
             count: 0,
         }
     }
 
     /// One row of the batch, in any order.
-    pub fn push(&mut self, batch: &Batch, run: usize, row: usize, partition: u32, reason: String) {
-        let run = &batch.runs[run];
-        let offset = run.offset.0 + (row - run.start) as u64;
-        let origin_row = batch.origin_row(run, row);
+    pub fn push(&mut self, batch: &Batch, row: usize, reason: String) {
+        let run = batch.run_of(row);
+        let lane = batch.lane(run);
         self.pending.push(Letter {
             row,
-            partition,
-            offset,
-            origin_row,
+            topic: Arc::clone(&lane.topic),
+            partition: lane.partition,
+            offset: batch.offset(run, row).0,
+            origin_row: batch.origin_row(run, row),
             reason,
         });
         self.count += 1;
@@ -71,32 +70,12 @@ impl Letters {
                 of_run.push(letter);
             }
             if !of_run.is_empty() {
-                self.out.push(
-                    self.rows(&of_run),
-                    of_run.iter().map(|l| (l.origin_row, NEVER)),
-                );
-                self.out.end_run(run, NEVER)?;
+                self.out
+                    .push(rows(&of_run), of_run.iter().map(|l| (l.origin_row, NEVER)));
             }
+            self.out.end_run(run, NEVER)?;
         }
         Ok(())
-    }
-
-    fn rows(&self, letters: &[Letter]) -> RecordBatch {
-        let topic = std::iter::repeat_n(self.topic.as_str(), letters.len());
-        let columns: Vec<ArrayRef> = vec![
-            Arc::new(StringArray::from_iter_values(topic)),
-            Arc::new(Int64Array::from_iter_values(
-                letters.iter().map(|l| i64::from(l.partition)),
-            )),
-            Arc::new(Int64Array::from_iter_values(
-                letters.iter().map(|l| l.offset as i64),
-            )),
-            Arc::new(StringArray::from_iter_values(
-                letters.iter().map(|l| l.reason.as_str()),
-            )),
-        ];
-        RecordBatch::try_new(dead_letter_schema().arrow(), columns)
-            .expect("letters have their schema")
     }
 
     /// How many since this was last asked.
@@ -118,4 +97,22 @@ impl Letters {
     pub fn rollback(&mut self) -> Result<()> {
         self.out.rollback()
     }
+}
+
+fn rows(letters: &[Letter]) -> RecordBatch {
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(StringArray::from_iter_values(
+            letters.iter().map(|l| &l.topic),
+        )),
+        Arc::new(Int64Array::from_iter_values(
+            letters.iter().map(|l| i64::from(l.partition)),
+        )),
+        Arc::new(Int64Array::from_iter_values(
+            letters.iter().map(|l| l.offset as i64),
+        )),
+        Arc::new(StringArray::from_iter_values(
+            letters.iter().map(|l| l.reason.as_str()),
+        )),
+    ];
+    RecordBatch::try_new(dead_letter_schema().arrow(), columns).expect("letters have their schema")
 }

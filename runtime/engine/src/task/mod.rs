@@ -20,8 +20,8 @@ use refrain_state::commit::TaskChanges;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Extent, Place};
-use crate::input::Batch;
-use crate::pipeline::{OnTrap, PlannedNode};
+use crate::input::{Batch, Lane, Lanes};
+use crate::pipeline::{OnTrap, PlannedInput, PlannedNode};
 use crate::watermark::Watermark;
 
 /// Rows of one lane, by offset.
@@ -76,18 +76,31 @@ pub struct NodeSetup {
     pub plan: PlannedNode,
     /// Its plugin.
     pub plugin: Plugin,
-    /// Its input.
-    pub topic: Arc<Topic>,
+    /// Its inputs, in the order of the pipeline file.
+    pub topics: Vec<Arc<Topic>>,
 }
 
 impl NodeSetup {
     /// The input partitions of a task.
-    pub fn lanes(&self, task: u32) -> Vec<u32> {
-        if self.plan.partitioned {
-            vec![task]
-        } else {
-            (0..self.topic.spec().partitions).collect()
-        }
+    pub fn lanes(&self, task: u32) -> Lanes {
+        let lane = |input: usize, partition: u32| {
+            let planned = &self.plan.inputs[input];
+            Lane {
+                input,
+                topic: planned.topic.as_str().into(),
+                partition,
+                derived: planned.derived,
+                disorder_us: planned.disorder_us,
+                idle_us: planned.idle_us,
+            }
+        };
+        let of_input = |(input, planned): (usize, &PlannedInput)| {
+            let taken = |p: &u32| !self.plan.partitioned || *p == task;
+            let all = (0..planned.partitions).filter(taken);
+            all.map(|p| lane(input, p)).collect::<Vec<_>>()
+        };
+        let inputs = self.plan.inputs.iter().enumerate();
+        inputs.flat_map(of_input).collect()
     }
 
     /// An error of the plugin, with the rows of the call.
@@ -208,10 +221,7 @@ impl Taken {
     /// Adds all rows of a batch.
     pub fn push_batch(&mut self, batch: &Batch) {
         for run in &batch.runs {
-            self.push(
-                run.lane,
-                run.offset.0..run.offset.0 + (run.end - run.start) as u64,
-            );
+            self.push(run.lane, run.offset.0..batch.end(run).0);
         }
     }
 
@@ -219,19 +229,19 @@ impl Taken {
     pub fn of_rows(batch: &Batch, rows: impl Iterator<Item = usize>) -> Taken {
         let mut taken = Taken::default();
         for row in rows {
-            let run = &batch.runs[batch.run_of(row)];
-            let offset = run.offset.0 + (row - run.start) as u64;
+            let run = batch.run_of(row);
+            let offset = batch.offset(run, row).0;
             taken.push(run.lane, offset..offset + 1);
         }
         taken
     }
 
     /// For a message: the rows of the lane that came first.
-    pub fn place(&self, setup: &NodeSetup, lanes: &[u32], of: Extent) -> Option<Place> {
+    pub fn place(&self, lanes: &Lanes, of: Extent) -> Option<Place> {
         let first = self.0.first()?;
         Some(Place {
-            topic: setup.topic.spec().name.clone(),
-            partition: lanes[first.lane],
+            topic: lanes[first.lane].topic.to_string(),
+            partition: lanes[first.lane].partition,
             first: Offset(first.offsets.start),
             last: Offset(first.offsets.end - 1),
             of,

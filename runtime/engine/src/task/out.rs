@@ -56,21 +56,29 @@ impl Out {
         self.parts.push(rows);
     }
 
-    /// Ends the current run; `watermark` is the node's after it.
+    /// Ends the current run; `watermark` is the node's after it. Runs of one source frame are one run here.
     pub fn end_run(&mut self, run: &Run, watermark: i64) -> Result<()> {
         let rows_end = self.rows as u32;
+        let again = self
+            .origins
+            .runs
+            .last()
+            .is_some_and(|r| r.sequence == run.sequence);
         let empty = self.origins.runs.last().map_or(0, |r| r.rows_end) == rows_end;
-        if empty && !self.every_run {
-            return Ok(());
+        if again {
+            let last = self.origins.runs.last_mut().expect("there is a last run");
+            last.rows_end = rows_end;
+            last.watermark = Timestamp(watermark);
+        } else if !empty || self.every_run {
+            self.origins.runs.push(OriginRun {
+                sequence: run.sequence,
+                append_time: run.append_time,
+                data: run.data,
+                rows_end,
+                watermark: Timestamp(watermark),
+            });
         }
-        self.origins.runs.push(OriginRun {
-            sequence: run.sequence,
-            append_time: run.append_time,
-            data: run.data,
-            rows_end,
-            watermark: Timestamp(watermark),
-        });
-        if self.rows >= FRAME_ROWS || self.origins.runs.len() >= FRAME_ROWS {
+        if run.last && (self.rows >= FRAME_ROWS || self.origins.runs.len() >= FRAME_ROWS) {
             self.flush()?;
         }
         Ok(())

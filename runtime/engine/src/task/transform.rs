@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, Int64Array, RecordBatch};
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow_buffer::BooleanBuffer;
 use refrain_log::ids::{Offset, Sequence};
 use refrain_plugin::{Fault, Input, Instance, Transformed};
@@ -14,7 +14,7 @@ use super::letters::Letters;
 use super::out::Out;
 use super::{Counts, Failure, Memo, NodeSetup, Prepared, Taken, Task, trap_reason};
 use crate::error::{Error, Extent, Place, Result};
-use crate::input::{Batch, Reader, Run};
+use crate::input::{Batch, Lanes, Reader, Run};
 use crate::pipeline::Output;
 use crate::watermark::{NEVER, Watermark};
 
@@ -33,7 +33,7 @@ pub struct TransformOuts {
 pub struct TransformTask {
     setup: Arc<NodeSetup>,
     task: u32,
-    lanes: Vec<u32>,
+    lanes: Lanes,
     reader: Reader,
     instance: Instance,
     outs: TransformOuts,
@@ -128,11 +128,7 @@ impl TransformTask {
     }
 
     fn reject(&mut self, batch: &Batch, row: usize, reason: String) {
-        let index = batch.run_of(row);
-        let partition = self.lanes[batch.runs[index].lane];
-        self.outs
-            .rejected
-            .push(batch, index, row, partition, reason);
+        self.outs.rejected.push(batch, row, reason);
     }
 
     /// These rows trapped together. A transform has no state, so a fresh instance goes on where the last one ended: half
@@ -178,7 +174,7 @@ impl TransformTask {
     }
 
     fn place(&self, batch: &Batch, from: usize, count: usize) -> Option<Place> {
-        Taken::of_rows(batch, from..from + count).place(&self.setup, &self.lanes, Extent::Call)
+        Taken::of_rows(batch, from..from + count).place(&self.lanes, Extent::Call)
     }
 
     fn stop(&self, batch: &Batch, from: usize, count: usize, fault: Fault) -> Failure {
@@ -212,9 +208,9 @@ impl TransformTask {
             ),
         };
         let mut done = 0;
-        for run in &batch.runs {
+        for (index, run) in batch.runs.iter().enumerate() {
             let end = produced.rows.partition_point(|row| *row < run.end);
-            let watermarks = self.watermarks(batch, run);
+            let watermarks = self.watermarks(batch, index);
             if let (Some(all), true) = (&all, end > done) {
                 self.write(
                     batch,
@@ -230,40 +226,30 @@ impl TransformTask {
             }
             done = end;
             self.counts.frames += 1;
-            self.ends.insert(
-                run.lane,
-                Offset(run.offset.0 + (run.end - run.start) as u64),
-            );
+            self.ends.insert(run.lane, batch.end(run));
         }
         Ok(())
     }
 
     /// The node's watermark before each row of a run; moves it past the run.
-    fn watermarks(&mut self, batch: &Batch, run: &Run) -> Vec<i64> {
-        let mut running =
-            self.mark
-                .begin(run.lane, run.append_time, run.data, self.setup.plan.idle_us);
+    fn watermarks(&mut self, batch: &Batch, index: usize) -> Vec<i64> {
+        let run = &batch.runs[index];
+        let mut running = batch.begin(index, &mut self.mark);
         let mut before = Vec::new();
         if self.outs.topic.is_some() {
             before.reserve(run.end - run.start);
+            let carries = batch.carries(run);
+            let disorder_us = batch.lane(run).disorder_us;
             for row in run.start..run.end {
-                if self.setup.plan.input_derived {
+                if carries {
                     running.advance(batch.watermarks[row]);
                     before.push(running.current);
                 } else {
                     before.push(running.current);
-                    running.advance(
-                        batch
-                            .time(run, row)
-                            .saturating_sub(self.setup.plan.disorder_us),
-                    );
+                    running.advance(batch.time(run, row).saturating_sub(disorder_us));
                 }
             }
-            running.advance(if self.setup.plan.input_derived {
-                run.watermark
-            } else {
-                NEVER
-            });
+            running.advance(batch.carried_after(run).unwrap_or(NEVER));
         }
         self.mark.end(run.lane, running);
         before
@@ -285,15 +271,15 @@ impl TransformTask {
                 out.push(rows.clone(), origins);
             }
             None => {
-                let rows = self.keyed(run, rows, from);
+                let rows = self.keyed(batch, run, rows, from);
                 self.shown.push(rows);
             }
         }
     }
 
-    /// Rows for a view: keyed by partition, offset and ordinal of the input row.
-    fn keyed(&self, run: &Run, rows: &RecordBatch, from: &[usize]) -> RecordBatch {
-        let partition = i64::from(self.lanes[run.lane]);
+    /// Rows for a view: keyed by partition, offset and ordinal of the input row, behind its topic where there are several.
+    fn keyed(&self, batch: &Batch, run: &Run, rows: &RecordBatch, from: &[usize]) -> RecordBatch {
+        let lane = batch.lane(run);
         let mut ordinal = 0;
         let ordinals = from.iter().enumerate().map(|(i, row)| {
             ordinal = if i > 0 && from[i - 1] == *row {
@@ -304,14 +290,16 @@ impl TransformTask {
             ordinal
         });
         let ordinals: Int64Array = ordinals.collect();
-        let offsets = from
-            .iter()
-            .map(|row| (run.offset.0 + (row - run.start) as u64) as i64);
-        let mut columns: Vec<ArrayRef> = vec![
-            Arc::new(Int64Array::from(vec![partition; from.len()])),
-            Arc::new(Int64Array::from_iter_values(offsets)),
-            Arc::new(ordinals),
-        ];
+        let offsets = from.iter().map(|row| batch.offset(run, *row).0 as i64);
+        let mut columns: Vec<ArrayRef> = Vec::new();
+        if self.setup.plan.inputs.len() > 1 {
+            let topic = std::iter::repeat_n(&lane.topic, from.len());
+            columns.push(Arc::new(StringArray::from_iter_values(topic)));
+        }
+        let partition = i64::from(lane.partition);
+        columns.push(Arc::new(Int64Array::from(vec![partition; from.len()])));
+        columns.push(Arc::new(Int64Array::from_iter_values(offsets)));
+        columns.push(Arc::new(ordinals));
         columns.extend(rows.columns().iter().cloned());
         RecordBatch::try_new(self.setup.plan.output_schema.arrow(), columns)
             .expect("the plan gives the view's schema")

@@ -152,7 +152,7 @@ impl Graph {
 
 /// The topics that a node reads.
 pub fn inputs(node: &PlannedNode) -> impl Iterator<Item = &str> {
-    std::iter::once(node.input.as_str())
+    node.inputs.iter().map(|input| input.topic.as_str())
 }
 
 fn origin(plan: &Plan, topic: &str) -> Option<From> {

@@ -20,7 +20,7 @@ use super::out::Out;
 use super::slots::{BatchKeys, Slots};
 use super::{Care, Counts, Failure, Memo, NodeSetup, Prepared, Taken, Task};
 use crate::error::{Error, Extent, Result};
-use crate::input::{Batch, Reader};
+use crate::input::{Batch, Lanes, Reader};
 use crate::keys;
 use crate::pipeline::Output;
 use crate::watermark::Watermark;
@@ -56,7 +56,7 @@ pub struct FoldOuts {
 pub struct FoldTask {
     setup: Arc<NodeSetup>,
     task: u32,
-    lanes: Vec<u32>,
+    lanes: Lanes,
     reader: Reader,
     instance: Instance,
     core: Core,
@@ -87,12 +87,6 @@ impl FoldTask {
     ) -> Result<Self> {
         let plan = &setup.plan;
         let lanes = setup.lanes(task);
-        let fields = plan.key.iter().map(|k| {
-            plan.input_schema
-                .field(k)
-                .expect("keys are checked")
-                .clone()
-        });
         let windows = plan
             .window
             .as_ref()
@@ -102,7 +96,7 @@ impl FoldTask {
             .map_or_else(|| Watermark::new(lanes.len()), |memo| memo.watermark);
         let instance = setup.instance().map_err(|f| setup.fault(f, None))?;
         let mut task = FoldTask {
-            core: Core::new(windows, mark, Slots::new(fields.collect())),
+            core: Core::new(windows, mark, Slots::new(plan.key_fields.clone())),
             task,
             lanes,
             reader,
@@ -160,10 +154,7 @@ impl FoldTask {
             }
             self.counts.frames += 1;
             let run = &batch.runs[run];
-            self.ends.insert(
-                run.lane,
-                Offset(run.offset.0 + (run.end - run.start) as u64),
-            );
+            self.ends.insert(run.lane, batch.end(run));
         }
         self.flush(batch)?;
         self.counts.rows += batch.rows as u64;
@@ -202,16 +193,14 @@ impl FoldTask {
     ) -> Result<(), Failure> {
         let run = batch.runs[index];
         let windows = self.core.windows.expect("called for windowed nodes");
-        let derived = self.setup.plan.input_derived;
+        let carries = batch.carries(&run);
+        let disorder_us = batch.lane(&run).disorder_us;
         let before = self.core.mark.current().0;
-        let mut running =
-            self.core
-                .mark
-                .begin(run.lane, run.append_time, run.data, self.setup.plan.idle_us);
+        let mut running = batch.begin(index, &mut self.core.mark);
         self.close_passed(batch, &running, 0, before)?;
         let mut here = Here::NOWHERE;
         for row in run.start..run.end {
-            if derived {
+            if carries {
                 let before = running.current;
                 running.advance(batch.watermarks[row]);
                 if running.current >= self.core.next_close {
@@ -222,7 +211,7 @@ impl FoldTask {
             let time = batch.time(&run, row);
             here.go(&windows, time);
             if here.window < self.core.first_open {
-                self.late(batch, index, row, time, running.current);
+                self.late(batch, row, time, running.current);
             } else {
                 let place = match here.place {
                     Some(place) => place,
@@ -234,18 +223,18 @@ impl FoldTask {
             if self.core.call.count >= self.setup.plan.call_rows {
                 self.flush(batch)?;
             }
-            if !derived {
+            if !carries {
                 let before = running.current;
-                running.advance(time.saturating_sub(self.setup.plan.disorder_us));
+                running.advance(time.saturating_sub(disorder_us));
                 if running.current >= self.core.next_close {
                     self.close_passed(batch, &running, batch.origin_row(&run, row), before)?;
                     here = Here::NOWHERE;
                 }
             }
         }
-        if derived {
+        if let Some(carried) = batch.carried_after(&run) {
             let before = running.current;
-            running.advance(run.watermark);
+            running.advance(carried);
             self.close_passed(batch, &running, u32::MAX, before)?;
         }
         self.core.mark.end(run.lane, running);
@@ -255,19 +244,18 @@ impl FoldTask {
         Ok(())
     }
 
-    fn late(&mut self, batch: &Batch, index: usize, row: usize, time: i64, watermark: i64) {
+    fn late(&mut self, batch: &Batch, row: usize, time: i64, watermark: i64) {
         self.core.call.skip();
         self.counts.late += 1;
         let reason = format!(
             "late: event time {time} µs is in a window that was closed at watermark {watermark} µs"
         );
-        let partition = self.lanes[batch.runs[index].lane];
         let late = self
             .outs
             .late
             .as_mut()
             .expect("a windowed node has a topic for late rows");
-        late.push(batch, index, row, partition, reason);
+        late.push(batch, row, reason);
     }
 
     /// Hands the collected rows to the plugin.
@@ -319,9 +307,7 @@ impl FoldTask {
 
     /// An error of a call about states: it names the rows since the last commit.
     fn since_commit(&self, fault: Fault) -> Error {
-        let place = self
-            .taken
-            .place(&self.setup, &self.lanes, Extent::SinceCommit);
+        let place = self.taken.place(&self.lanes, Extent::SinceCommit);
         self.setup.fault(fault, place)
     }
 
@@ -350,11 +336,7 @@ impl FoldTask {
             }
         }
         for (row, reason) in rejects {
-            let index = batch.run_of(row);
-            let partition = self.lanes[batch.runs[index].lane];
-            self.outs
-                .rejected
-                .push(batch, index, row, partition, reason);
+            self.outs.rejected.push(batch, row, reason);
         }
         Ok(())
     }

@@ -15,7 +15,7 @@ use refrain_plugin::{Entries, Fault, Input, Instance, States};
 
 use super::FoldTask;
 use crate::error::{Extent, Place};
-use crate::input::Batch;
+use crate::input::{Batch, Lanes};
 use crate::task::{Care, Failure, NodeSetup, Suspicion, Taken, trap_reason};
 
 /// What a careful task keeps.
@@ -67,7 +67,7 @@ impl FoldTask {
     /// What a failed call of the task's own instance means.
     pub(super) fn failed(&self, batch: &Batch, fault: Fault) -> Failure {
         let rows = self.core.call.entries().map(|(row, _)| row);
-        let place = Taken::of_rows(batch, rows).place(&self.setup, &self.lanes, Extent::Call);
+        let place = Taken::of_rows(batch, rows).place(&self.lanes, Extent::Call);
         if !self.setup.may_be_a_rows(&fault) {
             return Failure::Stop(self.setup.fault(fault, place));
         }
@@ -124,7 +124,7 @@ impl FoldTask {
 /// Finds the culprits among the entries of one call.
 struct Sieve<'a> {
     setup: &'a NodeSetup,
-    lanes: &'a [u32],
+    lanes: &'a Lanes,
     batch: &'a Batch,
     scratch: Option<Instance>,
     /// States of the call's slots, as good rows before have left them. A slot without one is at its beginning.
@@ -220,7 +220,7 @@ impl Sieve<'_> {
 
     fn place(&self, entries: &[(usize, u32)]) -> Option<Place> {
         let rows = entries.iter().map(|e| e.0);
-        Taken::of_rows(self.batch, rows).place(self.setup, self.lanes, Extent::Call)
+        Taken::of_rows(self.batch, rows).place(self.lanes, Extent::Call)
     }
 }
 
