@@ -9,6 +9,7 @@ mod damage;
 mod demo;
 mod fuzz;
 mod guests;
+mod observe;
 mod rejected;
 mod syscalls;
 mod tiers;

@@ -7,9 +7,11 @@ mod talk;
 mod args;
 mod cells;
 mod commands;
+mod cpu;
 mod failure;
 mod file;
 mod link;
+mod metrics;
 mod project;
 mod show;
 mod socket;
@@ -53,7 +55,7 @@ fn run(args: &Args) -> Result<(), Failure> {
     match &args.command {
         Command::Init(args) => commands::init::run(args),
         Command::Check(_) => commands::check::run(global),
-        Command::Status(_) => commands::status::run(global),
+        Command::Status(args) => commands::status::run(global, args),
         Command::Run(args) => commands::run::run(global, args),
         Command::Tiers(args) => commands::tiers::run(global, args),
         Command::Rhythm(args) => commands::rhythm::run(global, args),

@@ -66,6 +66,11 @@ impl Sheet {
         stream.finish()
     }
 
+    /// For people, as a table.
+    pub(crate) fn text(&self) -> String {
+        self.table().to_string()
+    }
+
     fn is_nameless(&self) -> bool {
         self.names.is_empty()
     }

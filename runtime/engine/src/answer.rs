@@ -6,11 +6,13 @@ use arrow_array::{
     ArrayRef, BinaryArray, BooleanArray, Int64Array, RecordBatch, StringArray,
     TimestampMicrosecondArray,
 };
+use refrain_log::clock::{Clock, SystemClock};
 use refrain_log::frame::FrameKind;
 use refrain_log::ids::{Offset, Sequence};
 use refrain_log::log::{Append, Producer};
 use refrain_log::schema::{Field, Kind, Schema};
 use refrain_log::topic::Topic;
+use refrain_state::commit::NodeState;
 use refrain_state::view::{View, ViewRows};
 
 use crate::error::{Error, Result};
@@ -262,11 +264,24 @@ fn node_status(host: &Host, name: String, durable: Sequence) -> NodeStatus {
     };
     let lag_rows = topics.map(lag).sum();
     let (rhythm, rhythm_auto) = rhythm(host, &name);
+    let going = host.board().going(&name);
+    let now = SystemClock.now();
+    let age = |l: &NodeState| u64::try_from(now.0 - l.time.0).unwrap_or(0);
+    let cut = last.as_ref().map_or(Sequence(0), |l| l.cut);
     NodeStatus {
+        lag_event_us: lag_event_us(host, topic.as_ref(), last.as_ref(), lag_rows),
+        frontier: going.frontier.unwrap_or(cut).max(cut),
+        rows_per_second: going.rows_per_second,
+        commits: going.commits,
+        commit: going.commit,
+        visible: going.visible,
+        state_bytes: host.state().node_bytes(&name),
+        view_bytes: view_bytes(host, &name),
+        commit_age_us: last.as_ref().map(age),
         phase: host.board().get(&name),
         rhythm,
         rhythm_auto,
-        cut: last.as_ref().map_or(Sequence(0), |l| l.cut),
+        cut,
         durable,
         lag_rows,
         watermark: last
@@ -291,6 +306,33 @@ fn rhythm(host: &Host, node: &str) -> (Option<Rhythm>, bool) {
         .map(|r| r.get_ref().clone());
     let auto = stated.is_none();
     (stated, auto)
+}
+
+fn view_bytes(host: &Host, node: &str) -> u64 {
+    let views = host.state().views();
+    let of_node = views.iter().filter(|view| view.spec().node == node);
+    of_node.map(|view| view.state().bytes).sum()
+}
+
+/// How far the newest event time of the input is ahead of the newest that the node has committed.
+fn lag_event_us(
+    host: &Host,
+    input: Option<&Arc<Topic>>,
+    last: Option<&NodeState>,
+    lag_rows: u64,
+) -> Option<u64> {
+    if lag_rows == 0 {
+        return Some(0);
+    }
+    let (input, last) = (input?, last?);
+    let name = &input.spec().name;
+    let declared = host.declaration().topics.iter();
+    let source = declared.into_iter().find(|t| t.name.get_ref() == name);
+    let disorder_us = source.map_or(0, |t| t.disorder_us);
+    let newest = input.time_max()?;
+    let taken =
+        (last.watermark.0 != i64::MIN).then(|| last.watermark.0.saturating_add(disorder_us))?;
+    Some(u64::try_from(newest.0.saturating_sub(taken)).unwrap_or(0))
 }
 
 /// A key given as text, as a row of the view's first key fields.

@@ -1,12 +1,18 @@
 //! What the host knows of its nodes while they run, for people and programs that ask.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
+use refrain_log::clock::{Clock, SystemClock};
 use refrain_log::ids::{Sequence, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
+use crate::histogram::Latency;
+use crate::ingest::time;
+use crate::meter::{Arrivals, Meter};
 use crate::pipeline::Rhythm;
 
 /// What a node is at.
@@ -17,6 +23,8 @@ pub enum Phase {
     Resting,
     /// It takes what comes.
     Running,
+    /// It has input, and its frontier has not moved for longer than it may.
+    Stalled(String),
     /// It has reached its goal.
     Done,
     /// It waits for space on the disk.
@@ -30,6 +38,7 @@ impl std::fmt::Display for Phase {
         match self {
             Phase::Resting => write!(f, "resting"),
             Phase::Running => write!(f, "running"),
+            Phase::Stalled(why) => write!(f, "stalled: {why}"),
             Phase::Done => write!(f, "done"),
             Phase::Waiting(why) => write!(f, "waiting: {why}"),
             Phase::Stopped(why) => write!(f, "stopped: {why}"),
@@ -52,32 +61,83 @@ pub struct NodeStatus {
     pub cut: Sequence,
     /// Newest durable sequence of the log; a node at this cut has nothing to do.
     pub durable: Sequence,
+    /// How far it has got; beyond the cut where there was nothing to take.
+    pub frontier: Sequence,
     /// Rows in its input that it has not committed.
     pub lag_rows: u64,
+    /// How far the newest event time of its input is ahead of the newest that it has committed, in microseconds; none
+    /// when either is unknown.
+    pub lag_event_us: Option<u64>,
+    /// Rows a second that it has taken over the last 10 seconds.
+    pub rows_per_second: u64,
+    /// Commits of this run.
+    pub commits: u64,
+    /// From the beginning of a commit to its end, in this run.
+    pub commit: Latency,
+    /// From the moment when rows were durable to the end of the commit that shows them, in this run.
+    pub visible: Latency,
+    /// Bytes of its state.
+    pub state_bytes: u64,
+    /// Bytes of its view.
+    pub view_bytes: u64,
     /// Its watermark, when it has one.
     pub watermark: Option<Timestamp>,
     /// When the last commit was made.
     pub committed_at: Option<Timestamp>,
+    /// How long ago that was, in microseconds.
+    pub commit_age_us: Option<u64>,
     /// Rows taken, late, rejected, out, since it began.
     pub counts: BTreeMap<String, u64>,
 }
 
-/// The phases of the nodes of a running host, and how much it has done.
+/// The nodes of a running host: what they are at, how they go, and how much the run has done.
 #[derive(Debug, Default)]
 pub struct StatusBoard {
-    phases: Mutex<BTreeMap<String, Phase>>,
+    nodes: Mutex<BTreeMap<String, Entry>>,
     rhythms: Mutex<BTreeMap<String, (Rhythm, bool)>>,
-    rows: std::sync::atomic::AtomicU64,
-    commits: std::sync::atomic::AtomicU64,
+    arrivals: Arc<Mutex<Arrivals>>,
+    rows: AtomicU64,
+    commits: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    phase: Phase,
+    meter: Option<Meter>,
+}
+
+/// How a node goes, as far as a run knows.
+#[derive(Clone, Debug, Default)]
+pub struct Going {
+    /// How far it has got.
+    pub frontier: Option<Sequence>,
+    /// Rows a second over the last seconds.
+    pub rows_per_second: u64,
+    /// Commits of this run.
+    pub commits: u64,
+    /// Time of commits.
+    pub commit: Latency,
+    /// Time from durable to committed.
+    pub visible: Latency,
 }
 
 impl StatusBoard {
     /// Sets what a node is at.
     pub fn phase(&self, node: &str, phase: Phase) {
-        self.phases
-            .lock()
-            .expect("nobody panics with the board")
-            .insert(node.to_owned(), phase);
+        let mut nodes = self.lock();
+        match nodes.get_mut(node) {
+            Some(entry) => entry.phase = phase,
+            None => {
+                nodes.insert(node.to_owned(), Entry { phase, meter: None });
+            }
+        }
+    }
+
+    /// A node takes part in a run from this frontier on, and commits at this interval when it works.
+    pub fn started(&self, node: &str, frontier: Sequence, interval: Duration) {
+        let meter = Some(Meter::new(now(), frontier, interval));
+        let phase = Phase::Running;
+        self.lock().insert(node.to_owned(), Entry { phase, meter });
     }
 
     /// Sets when a node runs, and whether the planner chose that.
@@ -104,36 +164,99 @@ impl StatusBoard {
         self.phase(node, Phase::Waiting(error.to_string()));
     }
 
-    /// A node has committed, this many rows further on.
-    pub fn committed(&self, node: &str, rows: u64) {
+    /// A node that should work now has input up to here.
+    pub fn reaches(&self, node: &str, reachable: Sequence) {
+        self.with_meter(node, |meter| meter.reaches(reachable, now()));
+    }
+
+    /// A node has got this far, with nothing to commit.
+    pub fn advanced(&self, node: &str, frontier: Sequence) {
+        self.with_meter(node, |meter| meter.advanced(frontier, now()));
+    }
+
+    /// A node has committed this many rows up to a cut, in a commit that took so long.
+    pub fn committed(&self, node: &str, cut: Sequence, rows: u64, took: Duration) {
         self.phase(node, Phase::Running);
-        self.rows
-            .fetch_add(rows, std::sync::atomic::Ordering::Relaxed);
-        self.commits
-            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let arrivals = self.arrivals.lock().expect("nobody panics with the board");
+        self.with_meter(node, |meter| {
+            meter.committed(cut, rows, took, &arrivals, now());
+        });
+        self.rows.fetch_add(rows, Ordering::Relaxed);
+        self.commits.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Where it is noted when sequences become durable.
+    pub(crate) fn arrivals(&self) -> Arc<Mutex<Arrivals>> {
+        Arc::clone(&self.arrivals)
     }
 
     /// Rows that nodes of this run have taken.
     pub fn rows(&self) -> u64 {
-        self.rows.load(std::sync::atomic::Ordering::Relaxed)
+        self.rows.load(Ordering::Relaxed)
     }
 
     /// Commits of this run.
     pub fn commits(&self) -> u64 {
-        self.commits.load(std::sync::atomic::Ordering::Relaxed)
+        self.commits.load(Ordering::Relaxed)
     }
 
-    /// What a node is at.
+    /// What a node is at, judged by whether it gets on.
     pub fn get(&self, node: &str) -> Phase {
-        let phases = self.phases.lock().expect("nobody panics with the board");
-        phases.get(node).cloned().unwrap_or(Phase::Resting)
+        let nodes = self.lock();
+        let Some(entry) = nodes.get(node) else {
+            return Phase::Resting;
+        };
+        let now = now();
+        let since = entry.meter.as_ref().and_then(|m| m.stalled_since(now));
+        match (&entry.phase, since) {
+            (Phase::Running, Some(since)) => {
+                Phase::Stalled(stall_text(now.saturating_duration_since(since)))
+            }
+            (phase, _) => phase.clone(),
+        }
     }
 
-    /// No host runs any more.
-    pub fn clear(&self) {
-        self.phases
-            .lock()
-            .expect("nobody panics with the board")
-            .clear();
+    /// How a node goes.
+    pub fn going(&self, node: &str) -> Going {
+        let nodes = self.lock();
+        let Some(meter) = nodes.get(node).and_then(|entry| entry.meter.as_ref()) else {
+            return Going::default();
+        };
+        Going {
+            frontier: Some(meter.frontier),
+            rows_per_second: meter.rows_per_second(now()),
+            commits: meter.commits,
+            commit: meter.commit.summary(),
+            visible: meter.visible.summary(),
+        }
     }
+
+    fn with_meter(&self, node: &str, act: impl FnOnce(&mut Meter)) {
+        if let Some(meter) = self.lock().get_mut(node).and_then(|e| e.meter.as_mut()) {
+            act(meter);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
+        self.nodes.lock().expect("nobody panics with the board")
+    }
+}
+
+/// Since when, for people and programs.
+fn stall_text(stood: Duration) -> String {
+    let stood_us = i64::try_from(stood.as_micros()).unwrap_or(i64::MAX);
+    let since = SystemClock.now().0.saturating_sub(stood_us);
+    format!(
+        "has input, and got no further since {} ({} s)",
+        time::text(since - since.rem_euclid(1_000_000)),
+        stood.as_secs()
+    )
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tells people how long things take; decides nothing"
+)]
+fn now() -> Instant {
+    Instant::now()
 }

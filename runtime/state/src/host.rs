@@ -198,6 +198,13 @@ impl State {
         Ok(())
     }
 
+    /// Bytes of the state of one node, views not counted.
+    pub fn node_bytes(&self, node: &str) -> u64 {
+        let held = self.read();
+        let stores = held.stores.get(node).map(|tasks| tasks.values());
+        stores.into_iter().flatten().map(|s| s.bytes()).sum()
+    }
+
     /// Bytes of state and of views held.
     pub fn bytes(&self) -> u64 {
         self.read().bytes()

@@ -8,16 +8,16 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use refrain_engine::host::Host;
 use refrain_engine::request::{Request, Response};
-use refrain_engine::run::RunOptions;
+use refrain_engine::run::{RunOptions, RunReport};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
-use crate::args::Global;
+use crate::args::{Global, Output};
+use crate::cells::Cell;
 use crate::failure::Failure;
 use crate::link::tell_findings;
-use crate::project;
-use crate::show::grouped;
-use crate::socket;
+use crate::show::{self, Sheet, grouped};
+use crate::{cpu, metrics, project, socket};
 
 const INTERRUPTED: i32 = 130;
 const BAR_EVERY: Duration = Duration::from_millis(200);
@@ -29,6 +29,7 @@ const FAREWELL: Duration = Duration::from_secs(2);
 #[command(after_help = "Examples:
   refrain run                    until ctrl-C: finishes what is under way, commits, leaves
   refrain run --once             what is there now, then exit
+  refrain run --metrics 9464     with figures at http://127.0.0.1:9464/metrics
 
 A second ctrl-C leaves at once; nothing is damaged by it.")]
 pub(crate) struct RunArgs {
@@ -44,13 +45,18 @@ pub(crate) struct RunArgs {
     /// Compute this node, and all that read from it, anew from the log; may be given several times
     #[arg(long = "rebuild", value_name = "NODE")]
     rebuild: Vec<String>,
+    /// Serve figures for Prometheus at this address, under /metrics, and /healthz; a port alone is one of 127.0.0.1
+    #[arg(long, value_name = "ADDR", value_parser = metrics::parse_address)]
+    metrics: Option<std::net::SocketAddr>,
 }
 
 pub(crate) fn run(global: &Global, args: &RunArgs) -> Result<(), Failure> {
+    let began = now();
     let project = project::find(global)?;
+    let metrics = args.metrics.map(metrics::bind).transpose()?;
     let host = Arc::new(Host::open(project.clone())?);
     tell_findings(&host);
-    let service = Service::start(&host, args.once)?;
+    let service = Service::start(&host, args.once, metrics)?;
     let mut options = RunOptions {
         once: args.once,
         nodes: args.nodes.clone(),
@@ -63,11 +69,12 @@ pub(crate) fn run(global: &Global, args: &RunArgs) -> Result<(), Failure> {
     let report = host.run(&options, Some(project::cache()));
     service.stop();
     let report = report?;
-    eprintln!(
-        "{} rows taken in {} commits",
-        grouped(host.board().rows()),
-        grouped(host.board().commits())
-    );
+    tell_result(
+        global,
+        &host,
+        &report,
+        now().saturating_duration_since(began),
+    )?;
     let Some((_, first)) = report.stopped.first() else {
         return Ok(());
     };
@@ -80,6 +87,71 @@ pub(crate) fn run(global: &Global, args: &RunArgs) -> Result<(), Failure> {
     Err(Failure::new(code, nodes.join("\n")))
 }
 
+/// What the run has done and what it took: a line for people, and data where data is asked for.
+fn tell_result(
+    global: &Global,
+    host: &Host,
+    report: &RunReport,
+    took: Duration,
+) -> Result<(), Failure> {
+    let (rows, commits) = (host.board().rows(), host.board().commits());
+    let seconds = took.as_secs_f64();
+    let rows_per_second = (rows as f64 / seconds.max(1e-6)) as u64;
+    let cpu_seconds = cpu::seconds();
+    eprintln!(
+        "{} rows taken in {} commits; {seconds:.2} s, {} rows/s, {cpu_seconds:.2} CPU s",
+        grouped(rows),
+        grouped(commits),
+        grouped(rows_per_second),
+    );
+    match global.output {
+        Output::Table => Ok(()),
+        Output::Json => {
+            let stopped = report
+                .stopped
+                .iter()
+                .map(|(node, why)| serde_json::json!({ "node": node, "why": why.to_string() }));
+            show::json(&serde_json::json!({
+                "rows": rows,
+                "commits": commits,
+                "cut": report.cut.0,
+                "duration_s": seconds,
+                "rows_per_s": rows_per_second,
+                "cpu_s": cpu_seconds,
+                "stopped": stopped.collect::<Vec<_>>(),
+            }))
+        }
+        Output::Csv => {
+            let names = [
+                "rows",
+                "commits",
+                "cut",
+                "duration_s",
+                "rows_per_s",
+                "cpu_s",
+            ];
+            let mut sheet = Sheet::new(&names);
+            sheet.push(vec![
+                Cell::count(rows),
+                Cell::count(commits),
+                Cell::count(report.cut.0),
+                Cell::Float(seconds),
+                Cell::count(rows_per_second),
+                Cell::Float(cpu_seconds),
+            ]);
+            sheet.print(global.output)
+        }
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tells people how long it took; decides nothing"
+)]
+fn now() -> std::time::Instant {
+    std::time::Instant::now()
+}
+
 /// The thread that waits: for commands on the socket, for signals, for the time to move the bar.
 struct Service {
     end: oneshot::Sender<()>,
@@ -88,7 +160,11 @@ struct Service {
 }
 
 impl Service {
-    fn start(host: &Arc<Host>, once: bool) -> Result<Service, Failure> {
+    fn start(
+        host: &Arc<Host>,
+        once: bool,
+        metrics: Option<std::net::TcpListener>,
+    ) -> Result<Service, Failure> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
@@ -97,11 +173,22 @@ impl Service {
             let _inside = runtime.enter();
             socket::bind(&socket)?
         };
+        let metrics = metrics.map(|listener| {
+            let _inside = runtime.enter();
+            tokio::net::TcpListener::from_std(listener)
+        });
+        let metrics = metrics.transpose()?;
+        if let Some(listener) = &metrics {
+            eprintln!("figures at http://{}/metrics", listener.local_addr()?);
+        }
         let (end, ended) = oneshot::channel();
         let host = Arc::clone(host);
         let thread = std::thread::spawn(move || {
             runtime.block_on(async {
                 tokio::spawn(socket::serve(listener, Arc::clone(&host)));
+                if let Some(listener) = metrics {
+                    tokio::spawn(metrics::serve(listener, Arc::clone(&host)));
+                }
                 tokio::spawn(watch_signals(Arc::clone(&host)));
                 tokio::spawn(watch_progress(Arc::clone(&host), once));
                 // An error means that the run is over as well.

@@ -62,7 +62,7 @@ impl<'a> Run<'a> {
         let (work, queue) = unbounded();
         let threads = workers::start(options.workers.max(1), &queue, &sender);
         drop(queue);
-        let watch = Watch::start(Arc::clone(log), sender);
+        let watch = Watch::start(Arc::clone(log), board.arrivals(), sender);
         let now = now();
         let durable = log.durable();
         let actors = nodes.into_iter().map(|(node, upstreams)| {
@@ -71,6 +71,8 @@ impl<'a> Run<'a> {
             } else {
                 node.setup.plan.rhythm.clone()
             };
+            let name = &node.setup.plan.name;
+            board.started(name, node.frontier, interval);
             let goal = (rhythm == Rhythm::Once).then_some(durable);
             Actor {
                 node,

@@ -55,6 +55,9 @@ impl Run<'_> {
             self.wake(place, now, report);
             let reachable = self.reachable(place);
             let actor = &self.actors[place];
+            if actor.rhythm == Rhythm::Continuous || actor.goal.is_some() {
+                self.board.reaches(&actor.node.setup.plan.name, reachable);
+            }
             let begins = match actor.rhythm {
                 Rhythm::Continuous => now >= actor.due,
                 Rhythm::Once | Rhythm::Every(_) | Rhythm::Cron(_) => actor.goal.is_some(),

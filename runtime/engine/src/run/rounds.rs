@@ -8,6 +8,7 @@ use refrain_log::ids::Sequence;
 use super::Run;
 use super::actor::At;
 use super::options::{Event, RunReport};
+use super::rhythm::now;
 use crate::error::Result;
 use crate::task::{Failure, Prepared};
 use crate::workers::{Done, Work};
@@ -99,6 +100,7 @@ impl Run<'_> {
         let ends_pass = actor.goal.is_some_and(|goal| cut >= goal);
         if !ends_pass && prepared.iter().all(|p| p.counts.frames == 0) {
             actor.node.frontier = cut;
+            self.board.advanced(&actor.node.setup.plan.name, cut);
         } else if let Err(error) = self.commit(place, cut, prepared) {
             self.fail(place, 0, Failure::Stop(error), report);
             return Ok(());
@@ -113,9 +115,12 @@ impl Run<'_> {
         let actor = &mut self.actors[place];
         let rows: u64 = prepared.iter().map(|p| p.counts.rows).sum();
         let commit = actor.node.commit(cut, prepared);
+        let began = now();
         self.state.commit(vec![commit])?;
         actor.node.committed_at(cut);
-        self.board.committed(&actor.node.setup.plan.name, rows);
+        let took = now().saturating_duration_since(began);
+        let name = &actor.node.setup.plan.name;
+        self.board.committed(name, cut, rows, took);
         Ok(())
     }
 }
