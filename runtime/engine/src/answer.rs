@@ -257,19 +257,20 @@ fn node_status(host: &Host, name: String, durable: Sequence) -> NodeStatus {
         });
         end.unwrap_or(topic.start(partition))
     };
-    let lag = |topic: Arc<Topic>| -> u64 {
+    let lag = |topic: &Arc<Topic>| -> u64 {
         (0..topic.spec().partitions)
-            .map(|p| topic.end(p).0.saturating_sub(taken(&topic, p).0))
+            .map(|p| topic.end(p).0.saturating_sub(taken(topic, p).0))
             .sum()
     };
-    let lag_rows = topics.map(lag).sum();
+    let topics: Vec<Arc<Topic>> = topics.collect();
+    let lag_rows = topics.iter().map(lag).sum();
     let (rhythm, rhythm_auto) = rhythm(host, &name);
     let going = host.board().going(&name);
     let now = SystemClock.now();
     let age = |l: &NodeState| u64::try_from(now.0 - l.time.0).unwrap_or(0);
     let cut = last.as_ref().map_or(Sequence(0), |l| l.cut);
     NodeStatus {
-        lag_event_us: lag_event_us(host, topic.as_ref(), last.as_ref(), lag_rows),
+        lag_event_us: lag_event_us(host, &topics, last.as_ref(), lag_rows),
         frontier: going.frontier.unwrap_or(cut).max(cut),
         rows_per_second: going.rows_per_second,
         commits: going.commits,
@@ -314,25 +315,25 @@ fn view_bytes(host: &Host, node: &str) -> u64 {
     of_node.map(|view| view.state().bytes).sum()
 }
 
-/// How far the newest event time of the input is ahead of the newest that the node has committed.
+/// How far the newest event time of the inputs is ahead of what the node has committed, disorder not counted.
 fn lag_event_us(
     host: &Host,
-    input: Option<&Arc<Topic>>,
+    inputs: &[Arc<Topic>],
     last: Option<&NodeState>,
     lag_rows: u64,
 ) -> Option<u64> {
     if lag_rows == 0 {
         return Some(0);
     }
-    let (input, last) = (input?, last?);
-    let name = &input.spec().name;
-    let declared = host.declaration().topics.iter();
-    let source = declared.into_iter().find(|t| t.name.get_ref() == name);
-    let disorder_us = source.map_or(0, |t| t.disorder_us);
-    let newest = input.time_max()?;
-    let taken =
-        (last.watermark.0 != i64::MIN).then(|| last.watermark.0.saturating_add(disorder_us))?;
-    Some(u64::try_from(newest.0.saturating_sub(taken)).unwrap_or(0))
+    let newest = |topic: &Arc<Topic>| {
+        let mut declared = host.declaration().topics.iter();
+        let declared = declared.find(|t| *t.name.get_ref() == topic.spec().name);
+        let disorder_us = declared.map_or(0, |t| t.disorder_us);
+        Some(topic.time_max()?.0.saturating_sub(disorder_us))
+    };
+    let newest = inputs.iter().filter_map(newest).max()?;
+    let taken = last.map(|l| l.watermark.0).filter(|w| *w != i64::MIN)?;
+    Some(u64::try_from(newest.saturating_sub(taken)).unwrap_or(0))
 }
 
 /// A key given as text, as a row of the view's first key fields.
