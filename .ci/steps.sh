@@ -16,12 +16,38 @@ have() {
     command -v "$1" >/dev/null
 }
 
-# A linker, which rustup does not bring.
-require_compiler() {
+# Cargo in the version that rust-toolchain.toml names, by rustup, which is fetched when it is missing.
+require_cargo() {
+    export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
     if ! have cargo; then
-        echo "cargo is missing: install it by https://rustup.rs" >&2
+        echo "cargo is missing: installing rustup into ${CARGO_HOME:-$HOME/.cargo}"
+        local init
+        # It goes by its name.
+        init=$(mktemp -d)/rustup-init
+        fetch "https://static.rust-lang.org/rustup/dist/$(uname -m)-unknown-linux-gnu/rustup-init" "$init"
+        chmod +x "$init"
+        "$init" -y -q --no-modify-path --profile minimal --default-toolchain none
+        rm -r "$(dirname "$init")"
+    fi
+    if have rustup && ! cargo --version >/dev/null 2>&1; then
+        rustup toolchain install
+    fi
+    cargo --version
+}
+
+fetch() {
+    if have curl; then
+        curl -fsSL -o "$2" "$1"
+    elif have wget; then
+        wget -q -O "$2" "$1"
+    else
+        echo "neither curl nor wget is there: install rustup by https://rustup.rs" >&2
         exit 1
     fi
+}
+
+# A linker, which rustup does not bring.
+require_compiler() {
     have cc && return
     echo "cc is missing: installing it"
     if [ "$(id -u)" = 0 ]; then

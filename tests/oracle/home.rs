@@ -174,7 +174,8 @@ pub fn cache() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled")
 }
 
-fn refusal(source: &Source, row: &Row, now: i64) -> Option<String> {
+/// Why the log must refuse a row, if it must.
+pub fn refusal(source: &Source, row: &Row, now: i64) -> Option<String> {
     for (field, value) in source.fields.iter().zip(row) {
         if *value == Value::Null && !field.nullable {
             return Some(format!("{} is null", field.name));
@@ -213,7 +214,8 @@ pub fn key_hash(key: &[Value]) -> u64 {
     xxh3_64(&bytes)
 }
 
-fn partition(source: &Source, row: &Row, number: u64) -> usize {
+/// Where the log must put a row; `number` counts the rows of a topic without a key.
+pub fn partition(source: &Source, row: &Row, number: u64) -> usize {
     let value = |key: &String| {
         let place = source.fields.iter().position(|f| f.name == *key);
         row[place.expect("keys are fields")].clone()

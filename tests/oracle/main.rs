@@ -11,6 +11,7 @@ mod guests;
 mod home;
 mod inputs;
 mod model;
+mod producers;
 mod random;
 mod rhythm;
 mod scenes;

@@ -16,7 +16,7 @@ use crate::value::{Row, Value, to_batch};
 
 const SECOND: i64 = 1_000_000;
 
-fn source(key: &[&str], partitions: u32, idle_us: Option<i64>) -> Source {
+pub fn source(key: &[&str], partitions: u32, idle_us: Option<i64>) -> Source {
     Source {
         fields: transformed_fields(),
         key: key.iter().map(|k| k.to_string()).collect(),
@@ -27,7 +27,7 @@ fn source(key: &[&str], partitions: u32, idle_us: Option<i64>) -> Source {
     }
 }
 
-fn node(name: &str, input: &str, work: Work, to_topic: bool) -> Node {
+pub fn node(name: &str, input: &str, work: Work, to_topic: bool) -> Node {
     Node {
         name: name.into(),
         inputs: vec![input.into()],
@@ -39,7 +39,7 @@ fn node(name: &str, input: &str, work: Work, to_topic: bool) -> Node {
     }
 }
 
-fn fold(key: &[&str], window_us: Option<i64>) -> Work {
+pub fn fold(key: &[&str], window_us: Option<i64>) -> Work {
     Work::Fold {
         key: key.iter().map(|k| k.to_string()).collect(),
         window: window_us.map(|size_us| Window {
@@ -54,7 +54,7 @@ fn fold(key: &[&str], window_us: Option<i64>) -> Work {
     }
 }
 
-fn rows(count: usize) -> Vec<Row> {
+pub fn rows(count: usize) -> Vec<Row> {
     let style = RowStyle {
         pace_us: 1_500_000,
         disorder_us: SECOND,

@@ -48,6 +48,7 @@ pub fn exit_code(error: &Error) -> u8 {
     match error {
         Error::Log(e) | Error::State(refrain_state::Error::Log(e)) => of_log(e),
         Error::State(refrain_state::Error::Invalid(_)) => 2,
+        Error::State(refrain_state::Error::Damaged { .. }) => 5,
         Error::State(_) => 1,
         Error::Fault { .. } => 4,
         Error::Load(_) | Error::Pipeline(_) | Error::Refused(_) => 2,

@@ -391,6 +391,9 @@ fn malformed<T>(what: impl Into<String>) -> Result<T, Cause> {
 }
 
 #[cfg(test)]
+mod fuzz;
+
+#[cfg(test)]
 mod tests {
     use arrow_array::Array;
 
