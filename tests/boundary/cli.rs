@@ -143,8 +143,29 @@ fn rows_that_do_not_decode_are_told_by_line_and_kept() {
     let strict = events();
     strict.write("garbage.csv", GARBAGE);
     let done = strict.refrain(&["topic", "append", "events", "garbage.csv", "--strict"]);
-    done.code(2).says(&["garbage.csv, line 3"]);
+    done.code(2)
+        .says(&["garbage.csv, line 3", "nothing of the input was kept"]);
+    // Not even the rows of files before it, or far before it.
+    strict.write("good.csv", events_csv(45, 50_000));
+    let both = [
+        "topic",
+        "append",
+        "events",
+        "good.csv",
+        "garbage.csv",
+        "--strict",
+    ];
+    strict.refrain(&both).code(2).says(&["garbage.csv, line 3"]);
     assert_eq!(strict.rows("events"), 0);
+    let piped = ["topic", "append", "events", "--format", "csv", "--strict"];
+    strict
+        .refrain(&piped)
+        .code(2)
+        .says(&["--strict reads its input twice"]);
+    strict
+        .refrain(&["topic", "append", "events", "good.csv", "--strict"])
+        .ok();
+    assert_eq!(strict.rows("events"), 50_000);
 }
 
 #[test]

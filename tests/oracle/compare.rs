@@ -161,10 +161,12 @@ fn results(host: &Host, node: &Node, outcome: &Outcome, cut: Sequence) {
         status,
         table,
         finals,
+        next,
     } = match host.handle(request) {
         Response::View(answer) => answer,
         other => panic!("not a view: {other:?}"),
     };
+    assert_eq!(next, None, "views of the oracle are a page long");
     let rows: Vec<Row> = outcome.view.values().map(|v| v.0.clone()).collect();
     let expected: Vec<bool> = outcome.view.values().map(|v| v.1).collect();
     same_rows(&node.output(), &to_rows(&table.rows, &table.schema), &rows);

@@ -114,11 +114,6 @@ impl Sheet {
         Ok(())
     }
 
-    pub(crate) fn write_csv(&self, out: &mut impl Write) -> io::Result<()> {
-        self.write_csv_header(out)?;
-        self.write_csv_rows(out)
-    }
-
     pub(crate) fn write_csv_header(&self, out: &mut impl Write) -> io::Result<()> {
         let names: Vec<String> = self.names.iter().map(|n| Cell::text(n).csv()).collect();
         writeln!(out, "{}", names.join(","))
@@ -282,9 +277,8 @@ mod tests {
 
     #[test]
     fn forms() {
-        let mut csv = Vec::new();
-        sheet().write_csv(&mut csv).unwrap();
-        assert_eq!(String::from_utf8(csv).unwrap(), "a,b\n1,\"x,y\"\n,\"\"\n");
+        let csv = streamed(Output::Csv, vec![sheet()]);
+        assert_eq!(csv, "a,b\n1,\"x,y\"\n,\"\"\n");
         let json = streamed(Output::Json, vec![sheet()]);
         assert_eq!(
             json,

@@ -13,7 +13,7 @@ use refrain_log::log::{Append, Producer};
 use refrain_log::schema::{Field, Kind, Schema};
 use refrain_log::topic::Topic;
 use refrain_state::commit::NodeState;
-use refrain_state::view::{View, ViewRows};
+use refrain_state::view::{Pages, View};
 
 use crate::error::{Error, Result};
 use crate::host::Host;
@@ -26,6 +26,11 @@ use crate::{names, rejected};
 
 /// Rows that one answer to a read has at most.
 const READ_ROWS_MAX: u64 = 65_536;
+
+/// Rows that one page of a view has at most.
+const VIEW_ROWS_MAX: usize = 65_536;
+/// Bytes of rows that one answer has at most, unless one row alone has more.
+const ANSWER_BYTES_MAX: u64 = 32 << 20;
 
 /// Answers a request; what goes wrong becomes a refusal.
 pub fn answer(host: &Host, request: Request) -> Response {
@@ -101,11 +106,25 @@ fn attempt(host: &Host, request: Request) -> Result<Response> {
         Request::ViewGet { view: name, key } => {
             let view = view(host, &name)?;
             let key = parse_key(&view, &key)?;
-            Response::View(view_answer(&view, view.get(&key)?))
+            let pages = view.pages(Some(&key), None)?;
+            Response::View(page(host, view, pages)?)
         }
         Request::ViewScan { view: name, limit } => {
             let view = view(host, &name)?;
-            Response::View(view_answer(&view, view.scan(limit.map(|l| l as usize))?))
+            let limit = limit.map(|l| usize::try_from(l).unwrap_or(usize::MAX));
+            let pages = view.pages(None, limit)?;
+            Response::View(page(host, view, pages)?)
+        }
+        Request::ViewNext(number) => {
+            let (view, pages) = host.scans().take(number).ok_or_else(|| {
+                let what = "these rows were given up, since many others were asked for; ask again";
+                Error::Refused(what.into())
+            })?;
+            Response::View(page(host, view, pages)?)
+        }
+        Request::ViewEnough(number) => {
+            drop(host.scans().take(number));
+            Response::Enough
         }
         Request::Status => Response::Status(status(host)),
         Request::Rhythm { node, rhythm } => {
@@ -162,18 +181,22 @@ fn view_status(view: &Arc<View>) -> ViewStatus {
     }
 }
 
-fn view_answer(view: &Arc<View>, rows: ViewRows) -> ViewAnswer {
-    ViewAnswer {
+/// The next page; what is left is kept until it is asked for.
+fn page(host: &Host, view: Arc<View>, mut pages: Pages) -> Result<ViewAnswer> {
+    let rows = pages.next(VIEW_ROWS_MAX, ANSWER_BYTES_MAX)?;
+    let status = view_status(&view);
+    Ok(ViewAnswer {
         status: ViewStatus {
             state: rows.state,
-            ..view_status(view)
+            ..status
         },
         finals: rows.finals.iter().collect(),
         table: Table {
             schema: view.spec().schema.clone(),
             rows: rows.rows,
         },
-    }
+        next: (!pages.is_done()).then(|| host.scans().keep(view, pages)),
+    })
 }
 
 fn read(topic: &Arc<Topic>, partition: u32, from: From, limit: u64) -> Result<TopicRows> {
@@ -197,7 +220,8 @@ fn read(topic: &Arc<Topic>, partition: u32, from: From, limit: u64) -> Result<To
     let mut next = from;
     let mut left = limit.min(READ_ROWS_MAX);
     let mut cursor = topic.cursor(partition, from)?;
-    while left > 0 {
+    let mut bytes = 0;
+    while left > 0 && bytes < ANSWER_BYTES_MAX {
         let Some(frame) = cursor.next(Sequence(u64::MAX))? else {
             break;
         };
@@ -207,13 +231,20 @@ fn read(topic: &Arc<Topic>, partition: u32, from: From, limit: u64) -> Result<To
             continue;
         }
         let skip = next.0.saturating_sub(header.base_offset.0);
-        let take = left.min(u64::from(header.rows) - skip);
+        // A frame's rows are about as long as each other.
+        let row_bytes = (frame.bytes() / u64::from(header.rows)).max(1);
+        let fit = (ANSWER_BYTES_MAX.saturating_sub(bytes) / row_bytes).max(1);
+        let take = left.min(u64::from(header.rows) - skip).min(fit);
+        bytes += take * row_bytes;
         parts.push(frame.batch(&fields)?.slice(skip as usize, take as usize));
         let first = header.base_offset.0 + skip;
         offsets.extend(first..first + take);
         sequences.extend(std::iter::repeat_n(header.sequence.0, take as usize));
         next = Offset(first + take);
         left -= take;
+        if next.0 < end {
+            break;
+        }
     }
     let rows = arrow_select::concat::concat_batches(&topic.schema().arrow(), &parts)
         .expect("frames of one topic have its schema");

@@ -24,6 +24,7 @@ use crate::pipeline::{self, Declaration, Output, Plan, PlannedNode, Rhythm};
 use crate::rejected::Notes;
 use crate::request::{Request, Response};
 use crate::run::{Event, Run, RunOptions, RunReport, Stopper, Upstream};
+use crate::scans::Scans;
 use crate::status::{Phase, StatusBoard};
 use crate::task::NodeSetup;
 use crate::tiers;
@@ -167,6 +168,7 @@ pub struct Host {
     findings: Vec<Finding>,
     board: StatusBoard,
     notes: Notes,
+    scans: Scans,
     running: AtomicBool,
     plan: Mutex<Option<Plan>>,
     events: (Sender<Event>, Receiver<Event>),
@@ -227,6 +229,7 @@ impl Host {
             findings,
             board: StatusBoard::default(),
             notes,
+            scans: Scans::default(),
             running: AtomicBool::new(false),
             plan: Mutex::new(None),
             events: unbounded(),
@@ -252,6 +255,11 @@ impl Host {
     /// The state.
     pub fn state(&self) -> &State {
         &self.state
+    }
+
+    /// Walks through views that are under way.
+    pub(crate) fn scans(&self) -> &Scans {
+        &self.scans
     }
 
     /// Notes of rows that were appended again.

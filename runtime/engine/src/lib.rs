@@ -16,6 +16,7 @@ pub mod pipeline;
 pub mod rejected;
 pub mod request;
 pub mod run;
+pub mod scans;
 pub mod status;
 pub mod task;
 pub mod tiers;

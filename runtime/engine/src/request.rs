@@ -106,6 +106,10 @@ pub enum Request {
         /// Values of the first key fields.
         key: Vec<String>,
     },
+    /// The next page of an answer with rows of a view; see [`ViewAnswer::next`].
+    ViewNext(u64),
+    /// No more pages of that answer are wanted.
+    ViewEnough(u64),
     /// Rows of a view in key order.
     ViewScan {
         /// The view.
@@ -184,6 +188,8 @@ pub struct ViewAnswer {
     pub table: Table,
     /// Whether each is final.
     pub finals: Vec<bool>,
+    /// There are more rows of the same commit: ask for them under this number.
+    pub next: Option<u64>,
 }
 
 /// The host, as it stands.
@@ -220,6 +226,8 @@ pub enum Response {
     Views(Vec<ViewStatus>),
     /// To [`Request::ViewGet`] and [`Request::ViewScan`].
     View(ViewAnswer),
+    /// To [`Request::ViewEnough`].
+    Enough,
     /// To [`Request::Status`].
     Status(HostStatus),
     /// To [`Request::Rhythm`].

@@ -14,6 +14,7 @@ use refrain_log::ids::{Sequence, Timestamp};
 use refrain_log::schema::{Field, Kind, Schema};
 use serde::{Deserialize, Serialize};
 
+pub use read::Pages;
 pub(crate) use run::{Run, rows_bytes};
 use table::Table;
 pub(crate) use table::{Prepared, Walked};

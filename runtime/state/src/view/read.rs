@@ -4,11 +4,12 @@ use std::cmp::Ordering;
 
 use arrow_array::RecordBatch;
 use arrow_buffer::BooleanBuffer;
+use arrow_schema::SchemaRef;
 use arrow_select::interleave::interleave_record_batch;
 use refrain_log::columns;
 use refrain_log::schema::Schema;
 
-use super::{Run, View, ViewRows, ViewState};
+use super::{Run, View, ViewRows, ViewState, rows_bytes};
 use crate::cells::{Column, compare_keys, same_key};
 use crate::{Error, Result};
 
@@ -27,16 +28,42 @@ impl View {
         if key.len() == self.key_schema.fields().len() {
             return self.get_one(&key);
         }
-        let (state, runs) = self.snapshot();
-        self.answer(state, &runs, None, |run, row| {
-            same_key(&key, 0, &run.rows.keys, row)
-        })
+        self.pages_of(Some(&key), None).all()
     }
 
     /// All rows in key order, at most `limit`.
     pub fn scan(&self, limit: Option<usize>) -> Result<ViewRows> {
+        self.pages_of(None, limit).all()
+    }
+
+    /// The rows as of the last commit, page by page, in key order, at most `limit`: all, or those that begin with this
+    /// key. What is committed meanwhile does not show in it.
+    pub fn pages(&self, key: Option<&RecordBatch>, limit: Option<usize>) -> Result<Pages> {
+        let key = key.map(|key| self.key_columns(key)).transpose()?;
+        Ok(self.pages_of(key.as_deref(), limit))
+    }
+
+    fn pages_of(&self, key: Option<&[Column]>, limit: Option<usize>) -> Pages {
         let (state, runs) = self.snapshot();
-        self.answer(state, &runs, limit, |_, _| true)
+        let wanted =
+            |run: &Run, row: usize| key.is_none_or(|key| same_key(key, 0, &run.rows.keys, row));
+        let mut found = Vec::new();
+        for (n, run) in (0..).zip(&runs) {
+            let rows = run.living().filter(|row| wanted(run, *row));
+            found.extend(rows.map(|row| Found {
+                rank: run.rows.keys[0].rank(row),
+                run: n,
+                row: row as u32,
+            }));
+        }
+        sort(&mut found, &runs, limit);
+        Pages {
+            state,
+            arrow: self.arrow.clone(),
+            runs,
+            found,
+            at: 0,
+        }
     }
 
     fn key_columns(&self, key: &RecordBatch) -> Result<Vec<Column>> {
@@ -79,37 +106,68 @@ impl View {
             finals,
         })
     }
+}
 
-    fn answer(
-        &self,
-        state: ViewState,
-        runs: &[Run],
-        limit: Option<usize>,
-        wanted: impl Fn(&Run, usize) -> bool,
-    ) -> Result<ViewRows> {
-        let mut found = Vec::new();
-        for (n, run) in (0..).zip(runs) {
-            let rows = run.living().filter(|row| wanted(run, *row));
-            found.extend(rows.map(|row| Found {
-                rank: run.rows.keys[0].rank(row),
-                run: n,
-                row: row as u32,
-            }));
+/// The rows of a view as of one commit, page by page.
+#[derive(Debug)]
+pub struct Pages {
+    state: ViewState,
+    arrow: SchemaRef,
+    runs: Vec<Run>,
+    found: Vec<Found>,
+    at: usize,
+}
+
+impl Pages {
+    /// The commit that it shows.
+    pub fn state(&self) -> ViewState {
+        self.state
+    }
+
+    /// Whether all rows have been shown.
+    pub fn is_done(&self) -> bool {
+        self.at >= self.found.len()
+    }
+
+    /// The next rows: at most `rows_max`, and of about `bytes_max` at most unless one row alone has more.
+    pub fn next(&mut self, rows_max: usize, bytes_max: u64) -> Result<ViewRows> {
+        let left = self.found.len() - self.at;
+        let mut count = left.min(rows_max.max(1));
+        loop {
+            let page = self.gather(&self.found[self.at..self.at + count]);
+            let fits = |page: &ViewRows| rows_bytes(&page.rows) <= bytes_max;
+            match page {
+                Ok(page) if count <= 1 || fits(&page) => {
+                    self.at += count;
+                    return Ok(page);
+                }
+                Err(error) if count <= 1 => return Err(error),
+                // Rows differ in length: fewer of them.
+                Ok(_) | Err(_) => count = count.div_ceil(2).min(count - 1),
+            }
         }
-        sort(&mut found, runs, limit);
-        let batches: Vec<&RecordBatch> = runs.iter().map(|run| &run.rows.batch).collect();
+    }
+
+    /// All rows that are left.
+    fn all(mut self) -> Result<ViewRows> {
+        let rest = std::mem::take(&mut self.found);
+        self.gather(&rest[self.at..])
+    }
+
+    fn gather(&self, found: &[Found]) -> Result<ViewRows> {
+        let batches: Vec<&RecordBatch> = self.runs.iter().map(|run| &run.rows.batch).collect();
         let places: Vec<(usize, usize)> = found
             .iter()
             .map(|f| (f.run as usize, f.row as usize))
             .collect();
-        let finals = |i: usize| runs[places[i].0].rows.finals.value(places[i].1);
+        let finals = |i: usize| self.runs[places[i].0].rows.finals.value(places[i].1);
         let finals = BooleanBuffer::collect_bool(places.len(), finals);
         let rows = match batches.as_slice() {
             [] => RecordBatch::new_empty(self.arrow.clone()),
             batches => interleave_record_batch(batches, &places).map_err(too_large)?,
         };
         Ok(ViewRows {
-            state,
+            state: self.state,
             rows,
             finals,
         })

@@ -2,14 +2,16 @@
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Weak};
 
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use refrain_engine::ingest::{self, DecodeOptions, Decoded, Decoder, Format};
 use refrain_engine::pipeline::SourceTopic;
 use refrain_log::log::Undecoded;
+
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::feed::Feed;
 use crate::args::{Global, Output};
@@ -18,6 +20,8 @@ use crate::link::Link;
 use crate::project;
 use crate::show::{self, grouped};
 
+/// Exit code after a signal.
+const INTERRUPTED: u8 = 130;
 /// Rows decoded at a time.
 const BATCH_ROWS: usize = 16_384;
 /// Decoded batches that wait for the log.
@@ -49,7 +53,7 @@ pub(crate) struct AppendArgs {
     /// Name under which this input is counted: the same input again adds nothing twice
     #[arg(long, value_name = "NAME")]
     producer: Option<String>,
-    /// Refuse the input at the first row that does not decode
+    /// Keep nothing of the input when a row does not decode; reads files twice
     #[arg(long)]
     strict: bool,
 }
@@ -76,21 +80,109 @@ pub(crate) fn run(global: &Global, args: &AppendArgs) -> Result<(), Failure> {
     let schema = topic.spec.schema.clone();
     let mut link = Link::open(&project)?;
     let mut feed = Feed::new(&mut link, &args.topic, schema, args.producer.clone());
+    if args.strict {
+        check_all(&inputs, &topic)?;
+    }
     let bar = bar(&inputs);
-    let pieces = decode_ahead(inputs, topic);
+    let pieces = decode_ahead(inputs, topic)?;
     let outcome = feed_all(&mut feed, &pieces, args, &bar);
     // What is under way is known before anything is said, also after an error.
     let settled = feed.settle();
     bar.finish_and_clear();
     report(global, args, &feed);
-    outcome.and(settled).map_err(|failure| Failure {
-        message: format!(
-            "{}; input is acknowledged up to row {}",
-            failure.message,
-            grouped(feed.acknowledged_row)
-        ),
-        ..failure
+    outcome
+        .and(settled)
+        .map_err(|failure| match feed.acknowledged_row {
+            0 => failure,
+            row => Failure {
+                message: format!(
+                    "{}; all input up to row {} is acknowledged; {}",
+                    failure.message,
+                    grouped(row),
+                    how_to_go_on(args)
+                ),
+                ..failure
+            },
+        })
+}
+
+/// What to do after an append that did not get to its end.
+fn how_to_go_on(args: &AppendArgs) -> &'static str {
+    match args.producer {
+        Some(_) => "run the same command again: it adds nothing twice",
+        None => {
+            "append the rest without those rows (with --producer NAME from the start, the same command could be run again)"
+        }
+    }
+}
+
+/// Decodes all of the input, and refuses it for the first row that does not decode. Nothing is kept then.
+fn check_all(inputs: &[(PathBuf, Format)], topic: &SourceTopic) -> Result<(), Failure> {
+    if inputs.iter().any(|(path, _)| path == Path::new("-")) {
+        return Err(Failure::refused(
+            "--strict reads its input twice, and a pipe can be read once: give files, or leave --strict out; then rows \
+             that do not decode are set aside and the others kept",
+        ));
+    }
+    let (sender, pieces) = sync_channel(0);
+    let check = |piece: Result<Piece, Failure>| {
+        let piece = piece?;
+        match piece.decoded.undecoded.first() {
+            None => Ok(()),
+            Some(row) => Err(Failure::refused(format!(
+                "{}, line {}: {}; nothing of the input was kept",
+                piece.input, row.line, row.reason
+            ))),
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            if let Err(failure) = decode_all(inputs, topic, &sender) {
+                // Nobody listens after the first bad row.
+                let _ = sender.send(Err(failure));
+            }
+        });
+        // Taken by value: the decoder ends when nobody listens any more.
+        pieces.into_iter().try_for_each(check)
     })
+}
+
+/// The first ctrl-C or SIGTERM ends the input where it is; a second one leaves at once.
+fn end_on_signal(pieces: Weak<SyncSender<Result<Piece, Failure>>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let streams = {
+        let _inside = runtime.enter();
+        (
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+        )
+    };
+    std::thread::spawn(move || {
+        runtime.block_on(async move {
+            let (mut interrupt, mut terminate) = streams;
+            let mut pieces = Some(pieces);
+            loop {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+                let Some(pieces) = pieces.take() else {
+                    std::process::exit(i32::from(INTERRUPTED));
+                };
+                // On a thread of its own: there may be no place for it at once, and a second signal must be heard.
+                std::thread::spawn(move || {
+                    let failure = Failure::new(INTERRUPTED, "interrupted");
+                    if let Some(pieces) = pieces.upgrade() {
+                        // Nobody listens when an append was refused.
+                        let _ = pieces.send(Err(failure));
+                    }
+                });
+            }
+        });
+    });
+    Ok(())
 }
 
 fn feed_all(
@@ -203,15 +295,18 @@ fn bar(inputs: &[(PathBuf, Format)]) -> ProgressBar {
 fn decode_ahead(
     inputs: Vec<(PathBuf, Format)>,
     topic: SourceTopic,
-) -> Receiver<Result<Piece, Failure>> {
+) -> Result<Receiver<Result<Piece, Failure>>, Failure> {
     let (sender, pieces) = sync_channel(BATCHES_AHEAD);
+    // The one that the signal finds goes with the decoder: the input then ends.
+    let sender = Arc::new(sender);
+    end_on_signal(Arc::downgrade(&sender))?;
     std::thread::spawn(move || {
         if let Err(failure) = decode_all(&inputs, &topic, &sender) {
             // Nobody listens when the log refused an earlier batch.
             let _ = sender.send(Err(failure));
         }
     });
-    pieces
+    Ok(pieces)
 }
 
 fn decode_all(

@@ -9,8 +9,9 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use refrain_engine::ingest::Format;
 use refrain_engine::request::{Request, ViewAnswer};
+use refrain_log::ids::Sequence;
 
-use super::rows;
+use super::each_page;
 use crate::args::Global;
 use crate::failure::Failure;
 use crate::file::write_whole;
@@ -40,44 +41,82 @@ pub(crate) fn run(global: &Global, args: &ExportArgs) -> Result<(), Failure> {
     })?;
     let mut link = Link::open(&project::find(global)?)?;
     let view = args.view.clone();
-    let answer = rows(&mut link, Request::ViewScan { view, limit: None })?;
-    write_whole(&args.file, |file| write(file, format, &answer)).map_err(|failure| Failure {
-        message: format!("{}: {}", args.file.display(), failure.message),
-        ..failure
-    })?;
+    let request = Request::ViewScan { view, limit: None };
+    let (mut count, mut cut) = (0, Sequence(0));
+    let written = write_whole(&args.file, |file| {
+        let mut file = Some(file);
+        let mut out: Option<Out> = None;
+        each_page(&mut link, request, &mut |page| {
+            count += page.table.rows.num_rows() as u64;
+            cut = page.status.state.cut;
+            if let Some(file) = file.take() {
+                out = Some(Out::new(file, format, &page)?);
+            }
+            let out = out.as_mut().expect("made with the first page");
+            out.write(&page)?;
+            Ok(true)
+        })?;
+        out.expect("there is a first page").finish()
+    });
+    written.map_err(|failure| failure.about(&args.file))?;
     eprintln!(
-        "{}: {} rows of view {} as of cut {}",
+        "{}: {} rows of view {} as of cut {cut}",
         args.file.display(),
-        grouped(answer.table.rows.num_rows() as u64),
+        grouped(count),
         args.view,
-        answer.status.state.cut
     );
     Ok(())
 }
 
-fn write(file: File, format: Format, answer: &ViewAnswer) -> Result<File, Failure> {
-    if format == Format::Parquet {
-        return write_parquet(file, answer);
-    }
-    let sheet = Sheet::of(&answer.table.rows);
-    let mut out = BufWriter::new(file);
-    match format {
-        Format::Csv => sheet.write_csv(&mut out)?,
-        _ => sheet.write_jsonl(&mut out)?,
-    }
-    out.flush()?;
-    Ok(out
-        .into_inner()
-        .map_err(std::io::IntoInnerError::into_error)?)
+/// A file on its way, page by page.
+enum Out {
+    Parquet(Box<ArrowWriter<File>>),
+    Csv(BufWriter<File>),
+    Jsonl(BufWriter<File>),
 }
 
-fn write_parquet(file: File, answer: &ViewAnswer) -> Result<File, Failure> {
-    let properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(ZstdLevel::default()))
-        .build();
-    let rows = &answer.table.rows;
-    let told = |e: parquet::errors::ParquetError| Failure::new(1, e.to_string());
-    let mut writer = ArrowWriter::try_new(file, rows.schema(), Some(properties)).map_err(told)?;
-    writer.write(rows).map_err(told)?;
-    writer.into_inner().map_err(told)
+impl Out {
+    fn new(file: File, format: Format, first: &ViewAnswer) -> Result<Out, Failure> {
+        let rows = &first.table.rows;
+        Ok(match format {
+            Format::Parquet => {
+                let properties = WriterProperties::builder()
+                    .set_compression(Compression::ZSTD(ZstdLevel::default()))
+                    .build();
+                let writer = ArrowWriter::try_new(file, rows.schema(), Some(properties));
+                Out::Parquet(Box::new(writer.map_err(told)?))
+            }
+            Format::Csv => {
+                let mut out = BufWriter::new(file);
+                Sheet::of(&rows.slice(0, 0)).write_csv_header(&mut out)?;
+                Out::Csv(out)
+            }
+            Format::Jsonl => Out::Jsonl(BufWriter::new(file)),
+        })
+    }
+
+    fn write(&mut self, page: &ViewAnswer) -> Result<(), Failure> {
+        let rows = &page.table.rows;
+        match self {
+            Out::Parquet(writer) => writer.write(rows).map_err(told),
+            Out::Csv(out) => Ok(Sheet::of(rows).write_csv_rows(out)?),
+            Out::Jsonl(out) => Ok(Sheet::of(rows).write_jsonl(out)?),
+        }
+    }
+
+    fn finish(self) -> Result<File, Failure> {
+        match self {
+            Out::Parquet(writer) => writer.into_inner().map_err(told),
+            Out::Csv(mut out) | Out::Jsonl(mut out) => {
+                out.flush()?;
+                Ok(out
+                    .into_inner()
+                    .map_err(std::io::IntoInnerError::into_error)?)
+            }
+        }
+    }
+}
+
+fn told(error: parquet::errors::ParquetError) -> Failure {
+    Failure::new(1, error.to_string())
 }

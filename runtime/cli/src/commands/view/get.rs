@@ -2,11 +2,12 @@
 
 use refrain_engine::request::Request;
 
-use super::{rows, sheet};
+use super::{each_page, sheet};
 use crate::args::Global;
 use crate::failure::{Failure, REFUSED};
 use crate::link::Link;
 use crate::project;
+use crate::show::Stream;
 
 /// Print the rows of a view that have this key
 #[derive(Debug, clap::Args)]
@@ -29,9 +30,14 @@ pub(crate) fn run(global: &Global, args: &GetArgs) -> Result<(), Failure> {
         view: args.view.clone(),
         key: args.key.clone(),
     };
-    let answer = rows(&mut link, request)?;
-    sheet(&answer).print(global.output)?;
-    if answer.table.rows.num_rows() == 0 {
+    let mut stream = Stream::new(global.output);
+    let mut count = 0;
+    each_page(&mut link, request, &mut |page| {
+        count += page.table.rows.num_rows();
+        stream.push(sheet(&page))
+    })?;
+    stream.finish()?;
+    if count == 0 {
         let message = format!(
             "view {} has no row with the key {}",
             args.view,

@@ -27,6 +27,24 @@ pub(crate) fn rows(link: &mut Link, request: Request) -> Result<ViewAnswer, Fail
     }
 }
 
+/// Hands over the rows of an answer page by page, all as of one commit, at least one page; until `take` wants no more.
+pub(crate) fn each_page(
+    link: &mut Link,
+    request: Request,
+    take: &mut dyn FnMut(ViewAnswer) -> Result<bool, Failure>,
+) -> Result<(), Failure> {
+    let mut page = rows(link, request)?;
+    loop {
+        let next = page.next;
+        let wanted = take(page)?;
+        match (next, wanted) {
+            (None, _) => return Ok(()),
+            (Some(next), true) => page = rows(link, Request::ViewNext(next))?,
+            (Some(next), false) => return link.ask(Request::ViewEnough(next)).map(|_| ()),
+        }
+    }
+}
+
 /// The rows, each with whether it is final.
 fn sheet(answer: &ViewAnswer) -> Sheet {
     let mut sheet = Sheet::of(&answer.table.rows);

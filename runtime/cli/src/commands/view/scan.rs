@@ -2,11 +2,12 @@
 
 use refrain_engine::request::Request;
 
-use super::{rows, sheet};
+use super::{each_page, sheet};
 use crate::args::Global;
 use crate::failure::Failure;
 use crate::link::Link;
 use crate::project;
+use crate::show::Stream;
 
 /// Print the rows of a view in the order of their key
 #[derive(Debug, clap::Args)]
@@ -28,5 +29,7 @@ pub(crate) fn run(global: &Global, args: &ScanArgs) -> Result<(), Failure> {
         view: args.view.clone(),
         limit: args.limit,
     };
-    sheet(&rows(&mut link, request)?).print(global.output)
+    let mut stream = Stream::new(global.output);
+    each_page(&mut link, request, &mut |page| stream.push(sheet(&page)))?;
+    stream.finish()
 }
