@@ -6,12 +6,14 @@
 mod answers;
 mod appenders;
 mod cli;
+mod conformance;
 mod crash;
 mod damage;
 mod demo;
 mod fuzz;
 mod guests;
 mod observe;
+mod languages;
 mod rejected;
 mod syscalls;
 mod tiers;

@@ -78,6 +78,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     View(ViewCommand),
     Demo(commands::demo::DemoArgs),
+    Doctor(commands::doctor::DoctorArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -85,6 +86,7 @@ pub(crate) enum PluginCommand {
     New(commands::plugin::new::NewArgs),
     Build(commands::plugin::build::BuildArgs),
     Inspect(commands::plugin::inspect::InspectArgs),
+    Test(commands::plugin::test::TestArgs),
 }
 
 #[derive(Debug, Subcommand)]

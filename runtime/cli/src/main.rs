@@ -60,11 +60,13 @@ fn run(args: &Args) -> Result<(), Failure> {
         Command::Tiers(args) => commands::tiers::run(global, args),
         Command::Rhythm(args) => commands::rhythm::run(global, args),
         Command::Demo(args) => commands::demo::run(global, args),
+        Command::Doctor(args) => commands::doctor::run(global, args),
         Command::Plugin(PluginCommand::New(args)) => commands::plugin::new::run(global, args),
         Command::Plugin(PluginCommand::Build(args)) => commands::plugin::build::run(global, args),
         Command::Plugin(PluginCommand::Inspect(args)) => {
             commands::plugin::inspect::run(global, args)
         }
+        Command::Plugin(PluginCommand::Test(args)) => commands::plugin::test::run(global, args),
         Command::Topic(TopicCommand::List(_)) => commands::topic::list::run(global),
         Command::Topic(TopicCommand::Describe(args)) => {
             commands::topic::describe::run(global, args)

@@ -1,30 +1,57 @@
-//! Building a plugin written in Rust: a cargo package in, a component without function imports out.
+//! Building a plugin: a folder with its source in, a component without function imports out.
 //!
-//! Cargo makes a core module for `wasm32-unknown-unknown`, linked by the toolchain's own `rust-lld`; the component is
-//! made of it here. Each decision is said through `say`. Nothing is written into the plugin's folder except, by cargo,
-//! its `Cargo.lock`; what cargo builds stays in the cache folder, so that a second build takes no time.
+//! What language a folder is in, its source file says ([`Language::of`]). Each decision is said through `say`. Nothing is
+//! written into the plugin's folder except, by cargo, its `Cargo.lock`; SDKs are unpacked beside it, compilers and what
+//! they build stay in the cache folder.
 
 mod command;
+mod compile;
 mod component;
+mod doctor;
+mod language;
+mod rust;
 mod sdk;
 mod sysroot;
 mod template;
 mod toolchain;
+mod tools;
 
 use std::path::{Path, PathBuf};
 
+pub use doctor::{Check, examine};
+pub use language::Language;
 pub use sdk::{SDK_FOLDER, unpack_sdk};
 pub use template::{TemplateKind, create_plugin, template};
-
-use command::Command;
-use toolchain::Toolchain;
 
 /// Why a plugin was not built, and what to do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// The folder holds no cargo package.
-    #[error("{} has no Cargo.toml: it is not a plugin written in Rust; `refrain plugin new NAME` makes one", .0.display())]
+    /// The folder holds the source of no plugin.
+    #[error("{} has neither a Cargo.toml nor a plugin.c, .py, .js, .ts, .zig or .go: `refrain plugin new NAME --language L` makes one", .0.display())]
     NotAPackage(PathBuf),
+    /// The folder holds sources in two languages.
+    #[error("{} has a {one} and a {other}: keep the one that it is built from", .package.display())]
+    TwoLanguages {
+        /// Folder of the plugin.
+        package: PathBuf,
+        /// One source.
+        one: &'static str,
+        /// The other.
+        other: &'static str,
+    },
+    /// The source does not say whether it is a fold or a transform.
+    #[error("{} calls neither export_fold nor export_transform, or both (in JavaScript exportFold, exportTransform): end it with one of them", .0.display())]
+    NoKind(PathBuf),
+    /// A compiler from a package registry is not there.
+    #[error("{tool} is not in {} and could not be fetched: {why}; `refrain doctor` shows all toolchains", .folder.display())]
+    NoTool {
+        /// Package and version.
+        tool: String,
+        /// Where it is kept.
+        folder: PathBuf,
+        /// What to do.
+        why: String,
+    },
     /// A name that cargo would not take.
     #[error(
         "`{0}` cannot be the name of a plugin: use lower-case letters, digits, `_` and `-`, a letter first"
@@ -43,18 +70,20 @@ pub enum BuildError {
         tried: String,
     },
     /// The compiler refused the source; what it said has been passed on.
-    #[error("{} does not compile; see what cargo says above", .0.display())]
+    #[error("{} does not compile; see what the compiler says above", .0.display())]
     Source(PathBuf),
     /// The package compiles to something else.
     #[error("{} builds no Wasm module: its Cargo.toml needs `[lib]` with `crate-type = [\"cdylib\"]`", .0.display())]
     NoModule(PathBuf),
     /// The module is no component.
-    #[error("the module of {} does not become a component: {why}. Is `export_fold!(..)` or `export_transform!(..)` at the end of src/lib.rs?", .package.display())]
+    #[error("the module of {} does not become a component: {why}; {hint}", .package.display())]
     NoComponent {
         /// Folder of the plugin.
         package: PathBuf,
         /// What is wrong.
         why: String,
+        /// What it may lack.
+        hint: &'static str,
     },
     /// A program could not be run.
     #[error("{program} cannot be run: {why}")]
@@ -98,13 +127,14 @@ pub fn build_plugin(
     say: &mut dyn FnMut(&str),
 ) -> Result<PathBuf, BuildError> {
     let package = &canonical(package)?;
-    if !package.join("Cargo.toml").is_file() {
-        return Err(BuildError::NotAPackage(package.clone()));
-    }
-    sdk::restore(package, say)?;
-    let toolchain = toolchain::find(package, cache, say)?;
-    let module = compile(package, &toolchain, cache, say)?;
-    let component = component::encode(package, &read(&module)?)?;
+    let language = Language::of(package)?;
+    let job = compile::Job {
+        package,
+        cache,
+        language,
+    };
+    let module = job.compile(say)?;
+    let component = component::encode(package, &module, language)?;
     place(out, &component)?;
     say(&format!(
         "{} ({} KiB)",
@@ -114,27 +144,6 @@ pub fn build_plugin(
     Ok(out.to_path_buf())
 }
 
-/// Runs cargo; the path of the module that it made.
-fn compile(
-    package: &Path,
-    toolchain: &Toolchain,
-    cache: &Path,
-    say: &mut dyn FnMut(&str),
-) -> Result<PathBuf, BuildError> {
-    let mut cargo = Command::new("cargo", package);
-    cargo
-        .args(["build", "--release", "--target", toolchain::TARGET])
-        .args(["--message-format", "json-render-diagnostics"])
-        .clean()
-        .env("CARGO_TARGET_DIR", target_folder(package, cache));
-    toolchain.apply(&mut cargo);
-    let done = cargo.talk(say)?;
-    if !done.success {
-        return Err(BuildError::Source(package.to_path_buf()));
-    }
-    module_of(&done.stdout, package).ok_or_else(|| BuildError::NoModule(package.to_path_buf()))
-}
-
 /// One target folder for each place that plugins are built in, so that two of the same name never meet.
 fn target_folder(package: &Path, cache: &Path) -> PathBuf {
     let place = package.parent().unwrap_or(package).to_string_lossy();
@@ -142,26 +151,10 @@ fn target_folder(package: &Path, cache: &Path) -> PathBuf {
     cache.join("guests").join(&digest[..16])
 }
 
-/// Finds the module among cargo's messages, one JSON object a line.
-fn module_of(messages: &str, package: &Path) -> Option<PathBuf> {
-    let manifest = package.join("Cargo.toml");
-    let of_package = |message: &serde_json::Value| {
-        message["manifest_path"]
-            .as_str()
-            .is_some_and(|path| Path::new(path) == manifest)
-    };
-    let files = messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-        .filter(of_package)
-        .filter_map(|message| message["filenames"].as_array().cloned())
-        .flatten();
-    files
-        .filter_map(|file| file.as_str().map(PathBuf::from))
-        .find(|file| file.extension().is_some_and(|kind| kind == "wasm"))
-}
-
-#[expect(clippy::disallowed_methods, reason = "a module that cargo made")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a source, or what a compiler made"
+)]
 fn read(path: &Path) -> Result<Vec<u8>, BuildError> {
     std::fs::read(path).map_err(|why| file(path, why))
 }

@@ -5,6 +5,7 @@ pub mod about;
 mod answer;
 pub mod build;
 mod compiled;
+pub mod conformance;
 pub mod contract;
 pub mod fault;
 mod given;

@@ -10,7 +10,7 @@ use arrow_array::types::Int64Type;
 use refrain_engine::host::Project;
 use refrain_engine::ingest::{DecodeOptions, Decoder, Format, decode_file};
 use refrain_engine::request::Request;
-use refrain_plugin::build::{TemplateKind, create_plugin};
+use refrain_plugin::build::{Language, TemplateKind, create_plugin};
 
 use super::topic::feed::Feed;
 use super::{init, status, view};
@@ -92,7 +92,12 @@ fn say(what: &str) {
 fn make(project: &Project) -> Result<(), Failure> {
     let root = project.root();
     init::make(root, PIPELINE)?;
-    let package = create_plugin(&root.join("plugins"), "flights", TemplateKind::Fold)?;
+    let package = create_plugin(
+        &root.join("plugins"),
+        "flights",
+        Language::Rust,
+        TemplateKind::Fold,
+    )?;
     std::fs::write(package.join("src/lib.rs"), PLUGIN)?;
     std::fs::write(root.join("flights.parquet"), FLIGHTS)?;
     super::plugin::build::build(project, "flights", &mut |line| eprintln!("{line}"))

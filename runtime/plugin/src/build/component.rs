@@ -1,25 +1,134 @@
-//! From a core module with the SDK's type sections to a component.
+//! From a core module to a component.
+//!
+//! A module that carries no type section of its own (C, Zig, Go) gets that of its world here: authors and their
+//! compilers need not know it. WASI of Go's runtime is answered by constants (`world/wasi_constants.wat`).
 
 use std::path::Path;
 
 use wit_component::ComponentEncoder;
 
-use super::BuildError;
+use super::{BuildError, Language};
 
 /// What a component starts with; a core module has version 1 and layer 0.
 const COMPONENT: [u8; 8] = [0, b'a', b's', b'm', 0x0d, 0, 1, 0];
+/// Name of the section that says which world a module is for.
+const TYPE_SECTION: &str = "component-type:refrain";
 
-/// Makes the module of `package` a component. One that is a component already stays as it is.
-pub(super) fn encode(package: &Path, module: &[u8]) -> Result<Vec<u8>, BuildError> {
-    if module.starts_with(&COMPONENT) {
-        return Ok(module.to_vec());
+/// The type sections of the two worlds, made from wit/ and compared with it by a test.
+pub(super) const FOLD_TYPES: &[u8] = include_bytes!("world/fold.types");
+pub(super) const TRANSFORM_TYPES: &[u8] = include_bytes!("world/transform.types");
+/// WASI preview 1 for Go: no clock, no randomness, no files; made from the .wat beside it, compared by a test.
+pub(super) const WASI_CONSTANTS: &[u8] = include_bytes!("world/wasi_constants.wasm");
+
+/// Makes the module of `package` a component, with its language noted in it. One that is a component already only gets
+/// the note.
+pub(super) fn encode(
+    package: &Path,
+    module: &[u8],
+    language: Language,
+) -> Result<Vec<u8>, BuildError> {
+    let mut component = match module.starts_with(&COMPONENT) {
+        true => module.to_vec(),
+        false => encoded(package, module, language)?,
+    };
+    if language != Language::Rust {
+        // rustc says so itself.
+        push_custom(&mut component, "producers", &producers(language));
     }
-    ComponentEncoder::default()
+    Ok(component)
+}
+
+fn encoded(package: &Path, module: &[u8], language: Language) -> Result<Vec<u8>, BuildError> {
+    let refused = |why: String| BuildError::NoComponent {
+        package: package.to_path_buf(),
+        why,
+        hint: hint(language),
+    };
+    let mut module = module.to_vec();
+    if !contains(&module, b"component-type") {
+        let types = types_of(&module).ok_or_else(|| {
+            refused("it exports the functions of neither a fold nor a transform".into())
+        })?;
+        push_custom(&mut module, TYPE_SECTION, types);
+    }
+    let mut encoder = ComponentEncoder::default()
         .validate(true)
-        .module(module)
-        .and_then(|mut encoder| encoder.encode())
-        .map_err(|why| BuildError::NoComponent {
-            package: package.to_path_buf(),
-            why: format!("{why:#}"),
-        })
+        .module(&module)
+        .map_err(|why| refused(said(&why)))?;
+    if language == Language::Go {
+        encoder = encoder
+            .adapter("wasi_snapshot_preview1", WASI_CONSTANTS)
+            .map_err(|why| refused(said(&why)))?;
+    }
+    encoder.encode().map_err(|why| refused(said(&why)))
+}
+
+fn said(why: &(impl std::fmt::Display + ?Sized)) -> String {
+    let text = format!("{why:#}");
+    match text.contains("wasi_snapshot_preview1") {
+        true => format!(
+            "it calls the system ({text}); a plugin has no files, clock, console or randomness: leave out what needs one (printf, time, rand)"
+        ),
+        false => text,
+    }
+}
+
+/// What a module that is no plugin may lack.
+fn hint(language: Language) -> &'static str {
+    match language {
+        Language::Rust => {
+            "is `export_fold!(..)` or `export_transform!(..)` at the end of src/lib.rs?"
+        }
+        Language::C => "does plugin.c include refrain_fold.h or refrain_transform.h?",
+        Language::Zig => {
+            "does plugin.zig call `refrain.exportFold` or `refrain.exportTransform` in `comptime`?"
+        }
+        Language::Go => "does plugin.go import refrain/fold or refrain/transform?",
+        _ => "is the source as the template has it?",
+    }
+}
+
+/// The type section of the world whose functions a module exports.
+fn types_of(module: &[u8]) -> Option<&'static [u8]> {
+    if contains(module, b"refrain:plugin/fold@0.1.0#update") {
+        return Some(FOLD_TYPES);
+    }
+    contains(module, b"refrain:plugin/transform@0.1.0#process").then_some(TRANSFORM_TYPES)
+}
+
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}
+
+/// A `producers` section with one field: the language.
+fn producers(language: Language) -> Vec<u8> {
+    let mut section = vec![1];
+    push_name(&mut section, "language");
+    section.push(1);
+    push_name(&mut section, language.title());
+    push_name(&mut section, "");
+    section
+}
+
+/// Appends a custom section.
+fn push_custom(wasm: &mut Vec<u8>, name: &str, data: &[u8]) {
+    let mut body = Vec::new();
+    push_name(&mut body, name);
+    body.extend_from_slice(data);
+    wasm.push(0);
+    push_leb(wasm, body.len());
+    wasm.extend(body);
+}
+
+fn push_name(to: &mut Vec<u8>, name: &str) {
+    push_leb(to, name.len());
+    to.extend_from_slice(name.as_bytes());
+}
+
+fn push_leb(to: &mut Vec<u8>, mut number: usize) {
+    while number >= 0x80 {
+        to.push((number & 0x7f) as u8 | 0x80);
+        number >>= 7;
+    }
+    to.push(number as u8);
 }

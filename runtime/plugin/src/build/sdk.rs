@@ -1,21 +1,37 @@
-//! The Rust SDK inside the binary, so that a plugin can be made and built anywhere.
+//! The SDKs and wit/ inside the binary, so that a plugin can be made and built anywhere.
+//!
+//! They are unpacked beside the plugins that use them. The Rust SDK is unpacked when it is missing, since cargo's lock
+//! files follow it; the others again whenever they differ from what this program has.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{BuildError, file};
 
-/// Where the SDK is unpacked, beside the plugins that use it.
+/// Where the SDKs are unpacked, beside the plugins that use them.
 pub const SDK_FOLDER: &str = ".sdk";
 
-macro_rules! sdk {
-    ($($path:literal),* $(,)?) => {
-        /// Every file of the SDK that a plugin needs, by its path in plugin-sdk/rust.
-        pub(super) const FILES: &[(&str, &str)] =
-            &[$(($path, include_str!(concat!("../../../../plugin-sdk/rust/", $path)))),*];
+/// One SDK, or what several share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sdk {
+    Rust,
+    C,
+    Zig,
+    Python,
+    JavaScript,
+    Go,
+    Wit,
+}
+
+macro_rules! files {
+    ($name:ident, $root:literal, $($path:literal),* $(,)?) => {
+        const $name: &[(&str, &str)] =
+            &[$(($path, include_str!(concat!("../../../../", $root, "/", $path)))),*];
     };
 }
 
-sdk!(
+files!(
+    RUST,
+    "plugin-sdk/rust",
     "refrain-sdk/Cargo.toml",
     "refrain-sdk/src/bindings/fold_plugin.rs",
     "refrain-sdk/src/bindings/mod.rs",
@@ -36,23 +52,105 @@ sdk!(
     "refrain-sdk-derive/src/row.rs",
     "refrain-sdk-derive/src/state.rs",
 );
+files!(
+    C,
+    "plugin-sdk/c",
+    "refrain.h",
+    "refrain_fold.h",
+    "refrain_transform.h",
+);
+files!(ZIG, "plugin-sdk/zig", "refrain.zig");
+files!(PYTHON, "plugin-sdk/python", "refrain.py");
+files!(
+    JAVASCRIPT,
+    "plugin-sdk/javascript",
+    "refrain.js",
+    "refrain.d.ts",
+);
+files!(
+    GO,
+    "plugin-sdk/go",
+    "go.mod",
+    "fold/fold.go",
+    "internal/wire/about.go",
+    "internal/wire/columns.go",
+    "internal/wire/memory.go",
+    "internal/wire/rows.go",
+    "internal/wire/states.go",
+    "transform/transform.go",
+);
+files!(
+    WIT,
+    "wit",
+    "about.wit",
+    "fold.wit",
+    "merge.wit",
+    "migrate.wit",
+    "process.wit",
+    "transform.wit",
+    "types.wit",
+    "worlds.wit",
+);
 
-/// Writes the SDK into `folder`, over what is there.
+impl Sdk {
+    /// Every file, by its path in the folder of the SDK.
+    pub(super) fn files(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Sdk::Rust => RUST,
+            Sdk::C => C,
+            Sdk::Zig => ZIG,
+            Sdk::Python => PYTHON,
+            Sdk::JavaScript => JAVASCRIPT,
+            Sdk::Go => GO,
+            Sdk::Wit => WIT,
+        }
+    }
+
+    /// Its folder below [`SDK_FOLDER`].
+    fn folder(self) -> &'static str {
+        match self {
+            Sdk::Rust => "",
+            Sdk::C => "c",
+            Sdk::Zig => "zig",
+            Sdk::Python => "python",
+            Sdk::JavaScript => "javascript",
+            Sdk::Go => "go",
+            Sdk::Wit => "wit",
+        }
+    }
+}
+
+/// Writes the Rust SDK into `folder`, over what is there.
+pub fn unpack_sdk(folder: &Path) -> Result<(), BuildError> {
+    Sdk::Rust
+        .files()
+        .iter()
+        .try_for_each(|(path, text)| write_if_other(&folder.join(path), text))
+}
+
+/// Writes an SDK into [`SDK_FOLDER`] of `plugins` where it differs; the folder that it is in.
+pub(super) fn unpack(sdk: Sdk, plugins: &Path) -> Result<PathBuf, BuildError> {
+    let folder = plugins.join(SDK_FOLDER).join(sdk.folder());
+    for (path, text) in sdk.files() {
+        write_if_other(&folder.join(path), text)?;
+    }
+    Ok(folder)
+}
+
 #[expect(
     clippy::disallowed_methods,
     reason = "sources for the user's own plugins"
 )]
-pub fn unpack_sdk(folder: &Path) -> Result<(), BuildError> {
-    for (path, text) in FILES {
-        let path = folder.join(path);
-        let parent = path.parent().expect("every file of the SDK is in a folder");
-        std::fs::create_dir_all(parent).map_err(|why| file(parent, why))?;
-        std::fs::write(&path, text).map_err(|why| file(&path, why))?;
+fn write_if_other(path: &Path, text: &str) -> Result<(), BuildError> {
+    if std::fs::read(path).is_ok_and(|there| there == text.as_bytes()) {
+        return Ok(());
     }
-    Ok(())
+    let folder = path.parent().expect("every file of an SDK is in a folder");
+    std::fs::create_dir_all(folder).map_err(|why| file(folder, why))?;
+    std::fs::write(path, text).map_err(|why| file(path, why))
 }
 
-/// Unpacks the SDK again for a plugin that was made with it, when it is missing.
+/// Unpacks the Rust SDK again for a plugin that was made with it, when it is missing.
 pub(super) fn restore(package: &Path, say: &mut dyn FnMut(&str)) -> Result<(), BuildError> {
     let manifest = package.join("Cargo.toml");
     let text = std::fs::read_to_string(&manifest).map_err(|why| file(&manifest, why))?;

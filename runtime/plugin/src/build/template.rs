@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::sdk::{SDK_FOLDER, unpack_sdk};
-use super::{BuildError, file};
+use super::sdk::{SDK_FOLDER, Sdk, unpack};
+use super::{BuildError, Language, file};
 
 /// Which kind of plugin to start from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,26 +15,45 @@ pub enum TemplateKind {
 }
 
 /// The files of a new plugin, by their path in its folder.
-pub fn template(name: &str, kind: TemplateKind) -> Vec<(PathBuf, String)> {
-    let source = match kind {
-        TemplateKind::Fold => include_str!("template/fold.rs"),
-        TemplateKind::Transform => include_str!("template/transform.rs"),
+pub fn template(name: &str, language: Language, kind: TemplateKind) -> Vec<(PathBuf, String)> {
+    let fold = kind == TemplateKind::Fold;
+    let source = match (language, fold) {
+        (Language::Rust, true) => include_str!("template/fold.rs"),
+        (Language::Rust, false) => include_str!("template/transform.rs"),
+        (Language::C, true) => include_str!("template/fold.c"),
+        (Language::C, false) => include_str!("template/transform.c"),
+        (Language::Zig, true) => include_str!("template/fold.zig"),
+        (Language::Zig, false) => include_str!("template/transform.zig"),
+        (Language::Python, true) => include_str!("template/fold.py"),
+        (Language::Python, false) => include_str!("template/transform.py"),
+        (Language::JavaScript, true) => include_str!("template/fold.js"),
+        (Language::JavaScript, false) => include_str!("template/transform.js"),
+        (Language::TypeScript, true) => include_str!("template/fold.ts"),
+        (Language::TypeScript, false) => include_str!("template/transform.ts"),
+        (Language::Go, true) => include_str!("template/fold.go"),
+        (Language::Go, false) => include_str!("template/transform.go"),
     };
-    let manifest = include_str!("template/package.toml");
     let fill = |text: &str| {
-        text.replace("NAME", name)
-            .replace("SDK", &format!("../{SDK_FOLDER}"))
+        text.replace("\"NAME\"", &format!("\"{name}\""))
+            .replace("SDK/", &format!("../{SDK_FOLDER}/"))
     };
-    vec![
-        (PathBuf::from("Cargo.toml"), fill(manifest)),
-        (PathBuf::from("src/lib.rs"), source.to_string()),
-    ]
+    let mut files = vec![(PathBuf::from(language.source()), fill(source))];
+    match language {
+        Language::Rust => files.push((
+            "Cargo.toml".into(),
+            fill(include_str!("template/package.toml")),
+        )),
+        Language::Go => files.push(("go.mod".into(), fill(include_str!("template/go.mod")))),
+        _ => {}
+    }
+    files
 }
 
-/// Makes plugin `name` in folder `plugins`, and the SDK beside it. Returns the plugin's folder.
+/// Makes plugin `name` in folder `plugins`, and the SDK of its language beside it. Returns the plugin's folder.
 pub fn create_plugin(
     plugins: &Path,
     name: &str,
+    language: Language,
     kind: TemplateKind,
 ) -> Result<PathBuf, BuildError> {
     if !is_name(name) {
@@ -44,11 +63,25 @@ pub fn create_plugin(
     if folder.exists() {
         return Err(BuildError::Exists(folder));
     }
-    unpack_sdk(&plugins.join(SDK_FOLDER))?;
-    for (path, text) in template(name, kind) {
+    for sdk in sdk_of(language) {
+        unpack(*sdk, plugins)?;
+    }
+    for (path, text) in template(name, language, kind) {
         write(&folder.join(path), &text)?;
     }
     Ok(folder)
+}
+
+/// What an author's editor reads.
+fn sdk_of(language: Language) -> &'static [Sdk] {
+    match language {
+        Language::Rust => &[Sdk::Rust],
+        Language::C => &[Sdk::C],
+        Language::Zig => &[Sdk::Zig],
+        Language::Python => &[Sdk::Python],
+        Language::JavaScript | Language::TypeScript => &[Sdk::JavaScript],
+        Language::Go => &[Sdk::Go],
+    }
 }
 
 /// Whether cargo and a pipeline file take it as a name.

@@ -19,10 +19,10 @@ not json
 {"reason":"compiler-artifact","manifest_path":"/p/a/Cargo.toml","filenames":["/t/liba.rlib","/t/a.wasm"]}
 {"reason":"build-finished","success":true}"#;
     assert_eq!(
-        module_of(messages, Path::new("/p/a")),
+        rust::module_of(messages, Path::new("/p/a")),
         Some(PathBuf::from("/t/a.wasm"))
     );
-    assert_eq!(module_of(messages, Path::new("/p/b")), None);
+    assert_eq!(rust::module_of(messages, Path::new("/p/b")), None);
 }
 
 #[test]
@@ -42,7 +42,8 @@ fn the_embedded_sdk_is_the_whole_sdk() {
     }
     there.retain(|path| !path.ends_with("/tests.rs"));
     there.sort();
-    let mut embedded: Vec<String> = sdk::FILES
+    let mut embedded: Vec<String> = sdk::Sdk::Rust
+        .files()
         .iter()
         .map(|(path, _)| path.to_string())
         .collect();
@@ -66,11 +67,12 @@ fn list(root: &Path, folder: &str, into: &mut Vec<String>) {
 #[test]
 fn a_new_plugin_is_named_and_finds_its_sdk() {
     let folder = tempfile::tempdir().unwrap();
-    let plugin = create_plugin(folder.path(), "clicks", TemplateKind::Fold).unwrap();
+    let plugin =
+        create_plugin(folder.path(), "clicks", Language::Rust, TemplateKind::Fold).unwrap();
     let manifest = std::fs::read_to_string(plugin.join("Cargo.toml")).unwrap();
     assert!(manifest.contains("name = \"clicks\""));
     assert!(plugin.join("../.sdk/refrain-sdk/Cargo.toml").is_file());
-    let again = create_plugin(folder.path(), "clicks", TemplateKind::Fold);
+    let again = create_plugin(folder.path(), "clicks", Language::Rust, TemplateKind::Fold);
     assert!(matches!(again, Err(BuildError::Exists(_))));
 }
 
@@ -78,7 +80,7 @@ fn a_new_plugin_is_named_and_finds_its_sdk() {
 fn names_that_cargo_refuses_are_refused_first() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["", "Clicks", "1st", "a b", "../x", "test", "ä"] {
-        let made = create_plugin(folder.path(), name, TemplateKind::Transform);
+        let made = create_plugin(folder.path(), name, Language::Rust, TemplateKind::Transform);
         assert!(matches!(made, Err(BuildError::BadName(_))), "{name}");
     }
 }
@@ -98,10 +100,9 @@ fn a_folder_without_a_package_is_no_plugin() {
 #[test]
 fn text_is_no_component() {
     let module = wat::parse_str("(module)").unwrap();
-    // makes an empty component, which the host refuses when it loads it
-    assert!(component::encode(Path::new("x"), &module).is_ok());
+    assert!(component::encode(Path::new("x"), &module, Language::C).is_err());
     assert!(matches!(
-        component::encode(Path::new("x"), b"text"),
+        component::encode(Path::new("x"), b"text", Language::C),
         Err(BuildError::NoComponent { .. })
     ));
 }
@@ -126,7 +127,7 @@ fn new_plugins_build_anywhere() {
         ("fold-1", TemplateKind::Fold),
         ("transform_1", TemplateKind::Transform),
     ] {
-        let package = create_plugin(folder.path(), name, kind).unwrap();
+        let package = create_plugin(folder.path(), name, Language::Rust, kind).unwrap();
         let out = package.join(format!("{name}.wasm"));
         build_plugin(&package, &out, &default_cache(), &mut quiet()).unwrap();
     }
@@ -141,6 +142,131 @@ fn debians_compiler_builds_a_plugin() {
     };
     let package = repository().join("plugins/flights").canonicalize().unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let module = compile(&package, &toolchain, folder.path(), &mut quiet()).unwrap();
-    component::encode(&package, &read(&module).unwrap()).unwrap();
+    let module = rust::cargo(&package, &toolchain, folder.path(), &mut quiet()).unwrap();
+    component::encode(&package, &read(&module).unwrap(), Language::Rust).unwrap();
+}
+
+/// Writes a file of the world's folder when `REFRAIN_WRITE_WORLDS` is set; compares it otherwise.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "committed files that are made from wit/"
+)]
+fn settle(name: &str, made: &[u8]) {
+    let path = repository()
+        .join("runtime/plugin/src/build/world")
+        .join(name);
+    if std::env::var_os("REFRAIN_WRITE_WORLDS").is_some() {
+        std::fs::write(&path, made).unwrap();
+    }
+    assert!(
+        std::fs::read(&path).unwrap() == made,
+        "{name} is not what its source says: run this test with REFRAIN_WRITE_WORLDS=1"
+    );
+}
+
+#[test]
+fn the_embedded_worlds_are_those_of_wit() {
+    let mut resolve = wit_parser::Resolve::default();
+    let (package, _) = resolve.push_dir(repository().join("wit")).unwrap();
+    for (world, name) in [
+        ("fold-plugin", "fold.types"),
+        ("transform-plugin", "transform.types"),
+    ] {
+        let world = resolve.select_world(&[package], Some(world)).unwrap();
+        let encoding = wit_component::StringEncoding::UTF8;
+        let types = wit_component::metadata::encode(&resolve, world, encoding, None).unwrap();
+        settle(name, &types);
+    }
+}
+
+#[test]
+fn the_constants_for_go_are_those_of_their_text() {
+    let text = repository().join("runtime/plugin/src/build/world/wasi_constants.wat");
+    settle("wasi_constants.wasm", &wat::parse_file(text).unwrap());
+}
+
+#[test]
+fn the_other_sdks_are_embedded_whole() {
+    for (sdk, root, kinds) in [
+        (sdk::Sdk::C, "plugin-sdk/c", ["h", ""]),
+        (sdk::Sdk::Zig, "plugin-sdk/zig", ["zig", ""]),
+        (sdk::Sdk::Python, "plugin-sdk/python", ["py", ""]),
+        (sdk::Sdk::JavaScript, "plugin-sdk/javascript", ["js", "ts"]),
+        (sdk::Sdk::Go, "plugin-sdk/go", ["go", "mod"]),
+        (sdk::Sdk::Wit, "wit", ["wit", ""]),
+    ] {
+        let root = repository().join(root);
+        let mut there = Vec::new();
+        list(&root, ".", &mut there);
+        there.retain(|path| {
+            let own = ["./engagement/", "./.sdk/"]
+                .iter()
+                .any(|not| path.starts_with(not));
+            !own && kinds.contains(&path.rsplit('.').next().unwrap())
+        });
+        there.sort();
+        let files = sdk.files().iter();
+        let mut embedded: Vec<String> = files.map(|(path, _)| format!("./{path}")).collect();
+        embedded.sort();
+        assert_eq!(
+            embedded, there,
+            "name every source file of the SDK in build/sdk.rs"
+        );
+    }
+}
+
+#[test]
+fn a_folder_is_in_the_language_of_its_source() {
+    let folder = tempfile::tempdir().unwrap();
+    for language in Language::ALL {
+        for kind in [TemplateKind::Fold, TemplateKind::Transform] {
+            let name = format!("{}-{}", language.name(), kind == TemplateKind::Fold);
+            let package = create_plugin(folder.path(), &name, language, kind).unwrap();
+            assert_eq!(Language::of(&package).unwrap(), language);
+            assert!(package.join(language.source()).is_file());
+            let text = std::fs::read_to_string(package.join(language.source())).unwrap();
+            assert!(!text.contains("NAME\""), "{name}");
+        }
+    }
+    std::fs::write(folder.path().join("c-true/plugin.py"), "").unwrap();
+    let two = Language::of(&folder.path().join("c-true"));
+    assert!(matches!(two, Err(BuildError::TwoLanguages { .. })));
+}
+
+#[test]
+fn the_kind_is_what_the_source_exports() {
+    use crate::about::PluginKind;
+    assert_eq!(
+        compile::kind_of("x = export_fold(A)"),
+        Some(PluginKind::Fold)
+    );
+    assert_eq!(
+        compile::kind_of("exportTransform({})"),
+        Some(PluginKind::Transform)
+    );
+    assert_eq!(
+        compile::kind_of("export_fold(A); export_transform(A)"),
+        None
+    );
+    assert_eq!(compile::kind_of("from refrain import export_fold"), None);
+}
+
+#[test]
+#[ignore = "needs the compilers of all languages: fetches them the first time"]
+fn new_plugins_in_all_languages_build() {
+    let host = crate::Host::new(crate::HostOptions {
+        cache: Some(default_cache().join("compiled")),
+        ..Default::default()
+    })
+    .unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    for language in Language::ALL {
+        for kind in [TemplateKind::Fold, TemplateKind::Transform] {
+            let name = format!("{}_{}", language.name(), kind == TemplateKind::Fold);
+            let package = create_plugin(folder.path(), &name, language, kind).unwrap();
+            let out = package.join("plugin.wasm");
+            build_plugin(&package, &out, &default_cache(), &mut quiet()).unwrap();
+            host.load(&name, &read(&out).unwrap()).unwrap();
+        }
+    }
 }

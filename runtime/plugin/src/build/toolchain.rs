@@ -144,6 +144,28 @@ pub(super) fn find(
     }
 }
 
+/// What [`find`] would use now, in words; otherwise why there is nothing. Installs nothing.
+pub(super) fn look(package: &Path, cache: &Path) -> Result<String, String> {
+    let cargo = Command::new("cargo", package).args(["--version"]).ask();
+    let cargo = cargo.ok_or("no cargo in the PATH")?;
+    let compiler = Compiler::find(package);
+    if compiler.as_ref().is_some_and(Compiler::has_target) {
+        return Ok(format!("{cargo}, with {TARGET}"));
+    }
+    let linker = compiler
+        .and_then(|compiler| compiler.linker())
+        .or_else(system_linker);
+    match debian_ready(cache, &linker) {
+        Some(Toolchain::Debian { sysroot, .. }) => {
+            Ok(format!("{cargo}, with std of {}", sysroot.display()))
+        }
+        _ if sysroot::Rustc::find().is_some() && linker.is_some() => Ok(format!(
+            "{cargo}, with Debian's rustc-web, whose std the first build makes"
+        )),
+        _ => Err(format!("{cargo}, without {TARGET}")),
+    }
+}
+
 /// Asks rustup for the target, and believes only what is there afterwards.
 fn add_target(package: &Path, say: &mut dyn FnMut(&str)) -> Result<(), String> {
     if Command::new("rustup", package)

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use refrain_engine::host::Project;
-use refrain_plugin::build::{build_plugin, default_cache};
+use refrain_plugin::build::{Language, build_plugin, default_cache};
 
 use super::folder;
 use crate::args::Global;
@@ -43,7 +43,7 @@ pub(crate) fn build(
     Ok(())
 }
 
-/// Every folder in `plugins` that holds a package.
+/// Every folder in `plugins` that holds the source of a plugin.
 fn all(plugins: &Path) -> Result<Vec<String>, Failure> {
     let none = || {
         Failure::refused(format!(
@@ -52,11 +52,9 @@ fn all(plugins: &Path) -> Result<Vec<String>, Failure> {
         ))
     };
     let entries = std::fs::read_dir(plugins).map_err(|_| none())?;
-    let packages = entries
+    let mut names: Vec<String> = entries
         .filter_map(Result::ok)
-        .filter(|e| e.path().join("src").is_dir());
-    let mut names: Vec<String> = packages
-        .filter(|e| e.path().join("Cargo.toml").is_file())
+        .filter(|e| is_plugin(&e.path()))
         .map(|e| e.file_name().to_string_lossy().into_owned())
         .collect();
     names.sort();
@@ -65,4 +63,13 @@ fn all(plugins: &Path) -> Result<Vec<String>, Failure> {
     } else {
         Ok(names)
     }
+}
+
+/// A workspace manifest alone, and what is hidden, is no plugin.
+fn is_plugin(folder: &Path) -> bool {
+    let hidden = folder
+        .file_name()
+        .is_some_and(|name| name.to_string_lossy().starts_with('.'));
+    let language = Language::of(folder).ok();
+    !hidden && language.is_some_and(|language| folder.join(language.source()).is_file())
 }

@@ -3,6 +3,7 @@
 pub(crate) mod build;
 pub(crate) mod inspect;
 pub(crate) mod new;
+pub(crate) mod test;
 
 use refrain_engine::host::Project;
 

@@ -1,19 +1,24 @@
 //! `refrain plugin new`
 
 use clap::ValueEnum;
-use refrain_plugin::build::{TemplateKind, create_plugin};
+use refrain_plugin::build::{Language, TemplateKind, create_plugin};
 
 use super::folder;
 use crate::args::Global;
 use crate::failure::Failure;
 use crate::project;
 
-/// Make a plugin in Rust that builds, with a test, to be changed
+/// Make a plugin that builds, to be changed
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  refrain plugin new totals && refrain plugin build totals")]
+#[command(after_help = "Examples:
+  refrain plugin new totals && refrain plugin build totals
+  refrain plugin new clean --language python --kind transform")]
 pub(crate) struct NewArgs {
     /// Name of the plugin
     name: String,
+    /// rust, c, python, javascript, typescript, zig or go; `refrain doctor` shows what works here
+    #[arg(long, default_value = "rust")]
+    language: Language,
     /// What it does: keep state for each key, or turn rows into rows
     #[arg(long, value_enum, default_value = "fold")]
     kind: Kind,
@@ -22,6 +27,7 @@ pub(crate) struct NewArgs {
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Kind {
     Fold,
+    #[value(alias = "map")]
     Transform,
 }
 
@@ -31,10 +37,11 @@ pub(crate) fn run(global: &Global, args: &NewArgs) -> Result<(), Failure> {
         Kind::Fold => TemplateKind::Fold,
         Kind::Transform => TemplateKind::Transform,
     };
-    let made = create_plugin(&folder(&project), &args.name, kind)?;
+    let made = create_plugin(&folder(&project), &args.name, args.language, kind)?;
     eprintln!("made {}", made.display());
     eprintln!(
-        "change src/lib.rs, then `refrain plugin build {}`",
+        "change {}, then `refrain plugin build {}`",
+        args.language.source(),
         args.name
     );
     Ok(())

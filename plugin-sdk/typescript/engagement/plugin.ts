@@ -1,0 +1,34 @@
+// Views, likes and completions of content, with the time watched and the share of views that were completed.
+
+import { exportFold } from "../.sdk/javascript/refrain.js";
+
+interface Totals {
+  views: number;
+  likes: number;
+  completes: number;
+  watch_ms: number;
+}
+
+export const { about, fold } = exportFold({
+  name: "engagement",
+  doc: "How much a piece of content was viewed, liked, watched and completed.",
+  inputs: { kind: "text", watch_ms: "i64" },
+  outputs: { views: "i64", likes: "i64", completes: "i64", watch_ms: "i64", completion_rate: "f64" },
+
+  state: (): Totals => ({ views: 0, likes: 0, completes: 0, watch_ms: 0 }),
+
+  update(totals, event) {
+    if (event.kind === "view") totals.views++;
+    else if (event.kind === "like") totals.likes++;
+    else if (event.kind === "complete") totals.completes++;
+    totals.watch_ms += event.watch_ms;
+  },
+
+  evaluate: ({ views, likes, completes, watch_ms }) => ({
+    views,
+    likes,
+    completes,
+    watch_ms,
+    completion_rate: views ? completes / views : 0,
+  }),
+});

@@ -1,0 +1,231 @@
+//! From the source of a plugin to a core module or a component, one function a language; Rust has a room of its own.
+
+use std::path::{Path, PathBuf};
+
+use super::command::{Command, Done};
+use super::sdk::{self, Sdk};
+use super::{BuildError, Language, file, read, target_folder, tools};
+use crate::about::PluginKind;
+
+/// What is built, from where, with what.
+pub(super) struct Job<'a> {
+    pub(super) package: &'a Path,
+    pub(super) cache: &'a Path,
+    pub(super) language: Language,
+}
+
+impl Job<'_> {
+    /// Compiles; the bytes of a core module or of a component.
+    pub(super) fn compile(&self, say: &mut dyn FnMut(&str)) -> Result<Vec<u8>, BuildError> {
+        match self.language {
+            Language::Rust => super::rust::compile(self.package, self.cache, say),
+            Language::C => self.c(say),
+            Language::Zig => self.zig(say),
+            Language::Go => self.go(say),
+            Language::Python => self.python(say),
+            Language::JavaScript => {
+                let source = self.package.join(self.language.source());
+                self.unpack(Sdk::JavaScript)?;
+                self.javascript(&source, self.plugins(), say)
+            }
+            Language::TypeScript => self.typescript(say),
+        }
+    }
+
+    fn c(&self, say: &mut dyn FnMut(&str)) -> Result<Vec<u8>, BuildError> {
+        let include = self.unpack(Sdk::C)?;
+        let out = self.out("module.wasm")?;
+        let mut cc = self.zig_command(say)?;
+        cc.args([
+            "cc",
+            "--target=wasm32-wasi",
+            "-mexec-model=reactor",
+            "-O2",
+            "-s",
+        ])
+        .args(["-Wall", "-Wextra", "-I"])
+        .args([&include])
+        .args(["plugin.c", "-o"])
+        .args([&out]);
+        self.made(cc.talk(say)?, &out, say)
+    }
+
+    fn zig(&self, say: &mut dyn FnMut(&str)) -> Result<Vec<u8>, BuildError> {
+        let sdk = self.unpack(Sdk::Zig)?.join("refrain.zig");
+        let out = self.out("module.wasm")?;
+        let mut zig = self.zig_command(say)?;
+        zig.args([
+            "build-exe",
+            "-target",
+            "wasm32-freestanding",
+            "-O",
+            "ReleaseFast",
+        ])
+        .args(["-fno-entry", "-rdynamic", "-fstrip", "--dep", "refrain"])
+        .args(["-Mroot=plugin.zig", &format!("-Mrefrain={}", sdk.display())])
+        .args([format!("-femit-bin={}", out.display())]);
+        self.made(zig.talk(say)?, &out, say)
+    }
+
+    fn zig_command(&self, say: &mut dyn FnMut(&str)) -> Result<Command, BuildError> {
+        let mut zig = tools::ZIG.command(self.package, self.cache, say)?;
+        let kept = self.cache.join("tools/zig-cache");
+        zig.env("ZIG_GLOBAL_CACHE_DIR", &kept)
+            .env("ZIG_LOCAL_CACHE_DIR", &kept);
+        Ok(zig)
+    }
+
+    fn go(&self, say: &mut dyn FnMut(&str)) -> Result<Vec<u8>, BuildError> {
+        self.unpack(Sdk::Go)?;
+        let out = self.out("module.wasm")?;
+        let mut go = tools::GO.command(self.package, self.cache, say)?;
+        go.env("GOOS", "wasip1")
+            .env("GOARCH", "wasm")
+            .env("GOPROXY", "off")
+            .env("GOFLAGS", "-mod=mod")
+            .env("GOTOOLCHAIN", "local")
+            .env("GOCACHE", self.cache.join("tools/go-cache"))
+            .env("GOPATH", self.cache.join("tools/go-path"))
+            .args([
+                "build",
+                "-buildmode=c-shared",
+                "-trimpath",
+                "-ldflags=-s -w",
+                "-o",
+            ])
+            .args([&out])
+            .args(["."]);
+        self.made(go.talk(say)?, &out, say)
+    }
+
+    fn python(&self, say: &mut dyn FnMut(&str)) -> Result<Vec<u8>, BuildError> {
+        let sdk = self.unpack(Sdk::Python)?;
+        let (wit, world) = (self.unpack(Sdk::Wit)?, self.world()?);
+        let out = self.out("component.wasm")?;
+        let mut python = tools::COMPONENTIZE_PY.command(self.package, self.cache, say)?;
+        python
+            .env("PYTHONHASHSEED", "0")
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .args(["-d"])
+            .args([&wit])
+            .args(["-w", world, "componentize", "--stub-wasi", "-p", ".", "-p"])
+            .args([&sdk])
+            .args(["plugin", "-o"])
+            .args([&out]);
+        self.made(python.talk(say)?, &out, say)
+    }
+
+    /// QuickJS reads `source` and what it imports below `root`.
+    fn javascript(
+        &self,
+        source: &Path,
+        root: &Path,
+        say: &mut dyn FnMut(&str),
+    ) -> Result<Vec<u8>, BuildError> {
+        let (wit, world) = (self.unpack(Sdk::Wit)?, self.world()?);
+        let out = self.out("component.wasm")?;
+        let mut qjs = tools::COMPONENTIZE_QJS.command(self.package, self.cache, say)?;
+        qjs.args(["--wit"])
+            .args([&wit])
+            .args(["-n", world, "--stub-wasi", "--sync", "--opt-size", "--js"])
+            .args([source])
+            .args(["--module-root"])
+            .args([root])
+            .args(["-o"])
+            .args([&out]);
+        self.made(qjs.talk(say)?, &out, say)
+    }
+
+    fn typescript(&self, say: &mut dyn FnMut(&str)) -> Result<Vec<u8>, BuildError> {
+        self.unpack(Sdk::JavaScript)?;
+        let out = self.out("javascript")?;
+        let mut tsc = tools::TSC.command(self.package, self.cache, say)?;
+        tsc.args(["--strict", "--target", "es2022", "--module", "es2022"])
+            .args(["--moduleResolution", "bundler", "--rootDir"])
+            .args([self.plugins()])
+            .args(["--outDir"])
+            .args([&out])
+            .args(["plugin.ts"]);
+        let done = tsc.talk(say)?;
+        if !done.success {
+            return Err(self.refused(&done, say));
+        }
+        sdk::unpack(Sdk::JavaScript, &out)?;
+        let name = self.package.file_name().unwrap_or_default();
+        self.javascript(&out.join(name).join("plugin.js"), &out, say)
+    }
+
+    /// The folder that the plugin stands in.
+    fn plugins(&self) -> &Path {
+        self.package.parent().unwrap_or(self.package)
+    }
+
+    /// The SDK beside the plugins, as this program has it; its folder.
+    fn unpack(&self, sdk: Sdk) -> Result<PathBuf, BuildError> {
+        sdk::unpack(sdk, self.plugins())
+    }
+
+    /// A place for what the compiler makes, where nothing of an earlier build is.
+    #[expect(clippy::disallowed_methods, reason = "a cache of built guests")]
+    fn out(&self, name: &str) -> Result<PathBuf, BuildError> {
+        let plugin = self.package.file_name().unwrap_or_default();
+        let folder = target_folder(self.package, self.cache).join(plugin);
+        std::fs::create_dir_all(&folder).map_err(|why| file(&folder, why))?;
+        let out = folder.join(name);
+        match out.is_dir() {
+            true => std::fs::remove_dir_all(&out),
+            false => std::fs::remove_file(&out),
+        }
+        .or_else(|why| match why.kind() {
+            std::io::ErrorKind::NotFound => Ok(()),
+            _ => Err(file(&out, why)),
+        })?;
+        Ok(out)
+    }
+
+    /// The bytes that the compiler left, or why there are none.
+    fn made(
+        &self,
+        done: Done,
+        out: &Path,
+        say: &mut dyn FnMut(&str),
+    ) -> Result<Vec<u8>, BuildError> {
+        match done.success {
+            true => read(out),
+            false => Err(self.refused(&done, say)),
+        }
+    }
+
+    /// Some compilers print what is wrong on stdout.
+    fn refused(&self, done: &Done, say: &mut dyn FnMut(&str)) -> BuildError {
+        done.stdout.lines().for_each(say);
+        BuildError::Source(self.package.to_path_buf())
+    }
+
+    /// The world that a source exports, for tools that must be told: it names the function of the SDK that makes it.
+    fn world(&self) -> Result<&'static str, BuildError> {
+        let path = self.package.join(self.language.source());
+        let source = String::from_utf8_lossy(&read(&path)?).into_owned();
+        match kind_of(&source) {
+            Some(PluginKind::Fold) => Ok("fold-plugin"),
+            Some(PluginKind::Transform) => Ok("transform-plugin"),
+            _ => Err(BuildError::NoKind(path)),
+        }
+    }
+}
+
+/// Which of the SDK's export functions a source calls.
+pub(super) fn kind_of(source: &str) -> Option<PluginKind> {
+    let calls = |names: [&str; 2]| {
+        names
+            .iter()
+            .any(|name| source.contains(&format!("{name}(")))
+    };
+    let fold = calls(["export_fold", "exportFold"]);
+    let transform = calls(["export_transform", "exportTransform"]);
+    match (fold, transform) {
+        (true, false) => Some(PluginKind::Fold),
+        (false, true) => Some(PluginKind::Transform),
+        _ => None,
+    }
+}
