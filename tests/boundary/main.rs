@@ -14,6 +14,7 @@ mod fuzz;
 mod guests;
 mod observe;
 mod languages;
+mod plugins;
 mod rejected;
 mod syscalls;
 mod tiers;

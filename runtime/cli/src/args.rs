@@ -87,6 +87,8 @@ pub(crate) enum PluginCommand {
     Build(commands::plugin::build::BuildArgs),
     Inspect(commands::plugin::inspect::InspectArgs),
     Test(commands::plugin::test::TestArgs),
+    Add(commands::plugin::add::AddArgs),
+    Lock(commands::plugin::lock::LockArgs),
 }
 
 #[derive(Debug, Subcommand)]

@@ -91,18 +91,20 @@ impl Project {
         pipeline::parse(&path.display().to_string(), &text, &env).map_err(Error::Pipeline)
     }
 
-    /// Reads a component.
+    /// Reads a component: the one that `refrain.lock` pins, where it pins one.
     pub fn read_component(&self, plugin: &str) -> Result<Vec<u8>> {
         let path = self.component(plugin);
         #[expect(clippy::disallowed_methods, reason = "the user's own file")]
-        std::fs::read(&path).map_err(|source| match source.kind() {
+        let bytes = std::fs::read(&path).map_err(|source| match source.kind() {
             std::io::ErrorKind::NotFound => Error::Refused(format!(
                 "plugin {plugin}: there is no {}; build it with `refrain plugin build {plugin}`, or give the path of a \
                  .wasm component",
                 path.display()
             )),
             _ => Error::Io { action: "read", path: path.display().to_string(), source },
-        })
+        })?;
+        crate::lock::Lock::read(&self.root)?.admit(plugin, &bytes)?;
+        Ok(bytes)
     }
 }
 

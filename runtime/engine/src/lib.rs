@@ -10,6 +10,7 @@ pub mod ingest;
 pub mod input;
 pub mod keys;
 pub mod meter;
+pub mod lock;
 pub mod names;
 pub mod node;
 pub mod pipeline;

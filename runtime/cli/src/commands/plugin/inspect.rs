@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use refrain_log::schema::Field;
 use refrain_plugin::{About, Host, HostOptions, Plugin, PluginKind};
 
+use super::producers;
 use crate::args::{Global, Output};
 use crate::cells::Cell;
 use crate::failure::Failure;
@@ -30,11 +31,31 @@ pub(crate) fn run(global: &Global, args: &InspectArgs) -> Result<(), Failure> {
         cache: Some(project::cache()),
         ..HostOptions::default()
     })?;
-    let plugin = host.load(&args.plugin, &read(&path)?)?;
+    let bytes = read(&path)?;
+    let began = std::time::Instant::now();
+    let plugin = host.load(&args.plugin, &bytes)?;
+    let seen = Seen {
+        size_bytes: bytes.len(),
+        load_ms: began.elapsed().as_millis() as u64,
+        language: producers::language(&bytes),
+        imports: NO_IMPORTS,
+    };
     match global.output {
-        Output::Json => print_json(&plugin),
-        output => print_sheets(&plugin, output),
+        Output::Json => print_json(&plugin, &seen),
+        output => print_sheets(&plugin, &seen, output),
     }
+}
+
+/// A component with function imports does not load.
+const NO_IMPORTS: &str = "no function imports, so deterministic";
+
+/// What is seen from outside.
+struct Seen {
+    size_bytes: usize,
+    /// Time to compile it, or to take it from the cache.
+    load_ms: u64,
+    language: Option<String>,
+    imports: &'static str,
 }
 
 #[expect(clippy::disallowed_methods, reason = "a user's own file is read")]
@@ -47,15 +68,21 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     })
 }
 
-fn print_json(plugin: &Plugin) -> Result<(), Failure> {
+fn print_json(plugin: &Plugin, seen: &Seen) -> Result<(), Failure> {
     use std::io::Write;
-    let json =
-        serde_json::json!({ "digest": plugin.digest().to_string(), "about": plugin.about() });
+    let json = serde_json::json!({
+        "digest": plugin.digest().to_string(),
+        "size_bytes": seen.size_bytes,
+        "load_ms": seen.load_ms,
+        "language": seen.language,
+        "imports": seen.imports,
+        "about": plugin.about(),
+    });
     let text = serde_json::to_string_pretty(&json).map_err(anyhow::Error::from)?;
     seen_enough(writeln!(std::io::stdout(), "{text}"))
 }
 
-fn print_sheets(plugin: &Plugin, output: Output) -> Result<(), Failure> {
+fn print_sheets(plugin: &Plugin, seen: &Seen, output: Output) -> Result<(), Failure> {
     let about = plugin.about();
     eprintln!(
         "{} {} ({}), {}",
@@ -63,6 +90,14 @@ fn print_sheets(plugin: &Plugin, output: Output) -> Result<(), Failure> {
         about.version,
         kind(about),
         plugin.digest()
+    );
+    eprintln!(
+        "{}, {} KiB, loaded in {} ms, state version {}, {}",
+        seen.language.as_deref().unwrap_or("language unknown"),
+        seen.size_bytes.div_ceil(1024),
+        seen.load_ms,
+        about.state_version,
+        seen.imports
     );
     if !about.doc.is_empty() {
         eprintln!("{}", about.doc);

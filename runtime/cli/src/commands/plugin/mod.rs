@@ -1,8 +1,11 @@
 //! Plugins: make, build, look at.
 
+pub(crate) mod add;
 pub(crate) mod build;
 pub(crate) mod inspect;
+pub(crate) mod lock;
 pub(crate) mod new;
+mod producers;
 pub(crate) mod test;
 
 use refrain_engine::host::Project;

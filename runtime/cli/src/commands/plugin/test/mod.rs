@@ -1,22 +1,28 @@
 //! `refrain plugin test`
 
 mod conformance;
+mod fixtures;
 mod junit;
 
 use std::path::{Path, PathBuf};
 
 use refrain_engine::host::Project;
+use refrain_plugin::build::Language;
 use refrain_plugin::{Host, HostOptions};
 
 use crate::args::Global;
 use crate::failure::Failure;
 use crate::project;
 
-/// Test a plugin: does it keep the contract
+/// Test a plugin: its fixtures, or whether it keeps the contract
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Exit code 2 when anything failed.
 
+A fixture is a folder plugins/NAME/fixtures/CASE with input.jsonl and expected.jsonl; see docs/languages.md.
+
 Examples:
+  refrain plugin test delays               builds it, plays its fixtures
+  refrain plugin test delays --update      writes what came out as what is expected
   refrain plugin test --conformance delays
   refrain plugin test --conformance other.wasm --seed 7 --output json")]
 pub(crate) struct TestArgs {
@@ -25,6 +31,9 @@ pub(crate) struct TestArgs {
     /// Send made-up rows through it in many ways that must come to the same
     #[arg(long)]
     conformance: bool,
+    /// Write what the fixtures give as what is expected
+    #[arg(long, conflicts_with = "conformance")]
+    update: bool,
     /// Seed of the made-up rows
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -62,14 +71,13 @@ pub(crate) fn run(global: &Global, args: &TestArgs) -> Result<(), Failure> {
         .collect::<Result<Vec<_>, _>>()?;
     let mut cases = Vec::new();
     for (name, path) in plugins(global, args)? {
-        cases.extend(conformance::run(
-            global,
-            &host,
-            &name,
-            &read(&path)?,
-            args.seed,
-            &options,
-        )?);
+        if args.conformance {
+            let bytes = read(&path)?;
+            let found = conformance::run(global, &host, &name, &bytes, args.seed, &options)?;
+            cases.extend(found);
+        } else {
+            cases.extend(with_fixtures(global, args, &host, &name)?);
+        }
     }
     if let Some(path) = &args.junit {
         junit::write(path, &cases)?;
@@ -85,6 +93,22 @@ pub(crate) fn run(global: &Global, args: &TestArgs) -> Result<(), Failure> {
             cases.len()
         ))),
     }
+}
+
+/// Builds the plugin where its source is there, then plays its fixtures.
+fn with_fixtures(
+    global: &Global,
+    args: &TestArgs,
+    host: &Host,
+    name: &str,
+) -> Result<Vec<Case>, Failure> {
+    let project = project::find(global)?;
+    let folder = super::folder(&project).join(name);
+    if Language::of(&folder).is_ok() {
+        super::build::build(&project, name, &mut |line| eprintln!("{line}"))?;
+    }
+    let bytes = read(&project.component(name))?;
+    fixtures::run(host, name, &bytes, &folder.join("fixtures"), args.update)
 }
 
 fn pair(option: &str) -> Result<(String, String), Failure> {
