@@ -310,35 +310,104 @@ fn commands_of(text: &str) -> Vec<String> {
     commands
 }
 
-#[test]
-fn what_the_readme_types_exists() {
-    let Ok(readme) = std::fs::read_to_string(repository().join("README.md")) else {
-        return;
-    };
-    let home = events();
-    for command in commands_of(&readme) {
-        let words = command.split_whitespace().skip(1);
-        let mut words: Vec<&str> = words
-            .take_while(|word| !["|", ">", "&&", "#"].contains(word))
-            .collect();
-        words.push("--help");
-        let done = home.refrain(&words);
-        assert_eq!(done.code, Some(0), "{command}: {}", done.err);
-    }
+/// All pages for users, by name.
+fn pages() -> Vec<(String, String)> {
+    let root = repository();
+    let docs = std::fs::read_dir(root.join("docs")).unwrap();
+    let docs = docs.map(|entry| entry.unwrap().path());
+    let pages = docs.chain([root.join("README.md")]);
+    let mut pages: Vec<_> = pages
+        .filter(|path| path.extension().is_some_and(|kind| kind == "md"))
+        .map(|path| {
+            (
+                path.display().to_string(),
+                std::fs::read_to_string(&path).unwrap(),
+            )
+        })
+        .collect();
+    pages.sort();
+    pages
 }
 
 #[test]
-fn talk_that_nobody_can_hear_ends_nothing() {
+fn what_the_pages_type_exists() {
+    let home = events();
+    for (page, text) in pages() {
+        for command in commands_of(&text) {
+            let words = command.split_whitespace().skip(1);
+            let mut words: Vec<&str> = words
+                .take_while(|word| !["|", ">", "&&", "&", "#"].contains(word))
+                .collect();
+            // What follows the name of a node is its rhythm, whatever it is.
+            let place = if words[0] == "rhythm" { 1 } else { words.len() };
+            words.insert(place, "--help");
+            let done = home.refrain(&words);
+            assert_eq!(done.code, Some(0), "{page}: {command}: {}", done.err);
+        }
+    }
+}
+
+/// The page for three in the morning, literally, on a project that has run.
+#[test]
+fn what_the_page_for_operators_types_works() {
     let home = Home::engagement();
-    home.write("events.csv", events_csv(3, 100));
-    let deaf = |arguments: &[&str]| {
-        let full = std::fs::File::options().write(true).open("/dev/full");
-        let mut command = home.command(arguments);
-        command.stderr(full.unwrap()).status().unwrap().code()
+    home.write("events.csv", events_csv(46, 2_000));
+    home.append("events", "events.csv", "p").ok();
+    home.run().ok();
+    let page = std::fs::read_to_string(repository().join("docs/operations.md")).unwrap();
+    let commands = commands_of(&page);
+    assert!(commands.len() >= 2, "{commands:?}");
+    for command in commands {
+        let words: Vec<&str> = command.split_whitespace().skip(1).collect();
+        home.refrain(&words).ok();
+    }
+}
+
+/// Rejected rows of flights are mended as docs/cli.md says, literally but for the editor.
+#[test]
+fn what_the_page_on_rejected_rows_types_works() {
+    let home = Home::new(
+        "[topic.flights]\nschema = { date = \"timestamp\", delay = \"i64\", distance = \"i64\", origin = \"text\", destination = \"text\" }\n",
+    );
+    home.write(
+        "flights.csv",
+        "date,delay,distance,origin,destination\n2001-01-06,late,300,ORD,JFK\n",
+    );
+    home.append("flights", "flights.csv", "p").ok();
+    let page = std::fs::read_to_string(repository().join("docs/cli.md")).unwrap();
+    let commands = commands_of(&page);
+    let mut commands: Vec<&String> = commands
+        .iter()
+        .filter(|c| c.contains("mend.jsonl"))
+        .collect();
+    assert_eq!(commands.len(), 3, "{commands:?}");
+    let run = |command: &String| {
+        let words: Vec<&str> = command.split_whitespace().skip(1).collect();
+        home.refrain(&words).ok()
     };
-    let append = ["topic", "append", "events", "events.csv"];
-    assert_eq!(deaf(&append), Some(0));
-    assert_eq!(deaf(&["run", "--once"]), Some(0));
-    assert_eq!(deaf(&["view", "digest", "nothing"]), Some(2));
-    assert_eq!(home.rows("events"), 100);
+    run(commands.remove(0));
+    let text = std::fs::read_to_string(home.path("mend.jsonl")).unwrap();
+    home.write("mend.jsonl", text.replace("\"late\"", "75"));
+    run(commands.remove(0)).says(&["1 rows would be appended again"]);
+    run(commands.remove(0)).says(&["1 rows appended again"]);
+    assert_eq!(home.topic("flights")[0]["delay"], 75);
+}
+
+#[test]
+fn data_and_names_give_a_terminal_no_commands() {
+    let home = events();
+    home.write("odd.csv", b"a\x1b[2Jb,c\n1,2\n");
+    let done = home.append("events", "odd.csv", "p").code(2);
+    assert!(!done.err.contains('\x1b'), "{}", done.err);
+    home.write("long.jsonl", format!("{{\"event_time\":1,\"content_id\":1,\"user_id\":1,\"kind\":\"\x7f{}\",\"watch_ms\":1}}\n", "x".repeat(100_000)));
+    home.append("events", "long.jsonl", "p").ok();
+    let table = home.refrain(&["topic", "read", "events"]).ok().out;
+    assert!(
+        table.contains("(100001 characters)") && table.len() < 10_000 && !table.contains('\x7f')
+    );
+    let json = home
+        .refrain(&["topic", "read", "events", "--output", "json"])
+        .ok()
+        .json();
+    assert_eq!(json[0]["kind"].as_str().unwrap().len(), 100_001);
 }

@@ -6,6 +6,9 @@ use arrow_array::{Array, ArrayRef};
 use arrow_schema::DataType;
 use refrain_engine::ingest::{base64, time};
 
+/// Characters of a value that a table shows; JSON and CSV show all.
+const TABLE_CHARS_MAX: usize = 300;
+
 /// One value.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Cell {
@@ -68,17 +71,17 @@ impl Cell {
         }
     }
 
-    /// For people, in a line of a terminal: what would move its cursor is written out.
+    /// For people, in a line of a terminal: what would move its cursor is written out, and what is very long is cut.
     pub(crate) fn plain(&self) -> String {
         let text = self.shown();
-        if !text.chars().any(char::is_control) {
-            return text;
+        let cut = text.char_indices().nth(TABLE_CHARS_MAX);
+        match cut {
+            None => escaped(&text),
+            Some((end, _)) => {
+                let count = text.chars().count();
+                format!("{}... ({count} characters)", escaped(&text[..end]))
+            }
         }
-        let escape = |c: char| match c.is_control() {
-            true => c.escape_default().to_string(),
-            false => c.to_string(),
-        };
-        text.chars().map(escape).collect()
     }
 
     /// As a value of JSON; what JSON has no number for is text.
@@ -104,6 +107,20 @@ impl Cell {
     }
 }
 
+/// Text without characters that a terminal would take as commands; ends of lines are written out, too.
+fn escaped(text: &str) -> String {
+    let escape = |c: char| match c.is_control() {
+        true => c.escape_default().to_string(),
+        false => c.to_string(),
+    };
+    text.chars().map(escape).collect()
+}
+
+/// A message for a terminal: its lines stay, what else would move the cursor is written out.
+pub(crate) fn message(text: &str) -> String {
+    text.split('\n').map(escaped).collect::<Vec<_>>().join("\n")
+}
+
 fn float(number: f64) -> String {
     if number.is_nan() {
         "NaN".into()
@@ -120,6 +137,9 @@ mod tests {
     fn a_terminal_gets_no_commands_from_data() {
         let cell = Cell::text("a\x1b[2Jb\n日本");
         assert_eq!(cell.plain(), "a\\u{1b}[2Jb\\n日本");
+        assert_eq!(message("a\x07\nb"), "a\\u{7}\nb");
+        let long = Cell::text("é".repeat(1000)).plain();
+        assert!(long.ends_with("é... (1000 characters)") && long.chars().count() < 330);
     }
 
     #[test]

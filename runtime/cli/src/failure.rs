@@ -4,7 +4,7 @@ use miette::{GraphicalReportHandler, LabeledSpan, MietteDiagnostic, NamedSource,
 use refrain_engine::pipeline::{Diagnostic, Diagnostics, Severity};
 
 use crate::args::{Global, Output};
-use crate::show;
+use crate::{cells, show};
 
 /// Bad usage, or a pipeline file or an input that was refused.
 pub(crate) const REFUSED: u8 = 2;
@@ -52,7 +52,7 @@ impl Failure {
             }
             tell_diagnostics(diagnostics, &diagnostics.list);
         }
-        eprintln!("error: {}", self.message);
+        eprintln!("error: {}", cells::message(&self.message));
     }
 }
 

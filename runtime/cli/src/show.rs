@@ -247,7 +247,7 @@ pub(crate) fn json(value: &impl serde::Serialize) -> Result<(), Failure> {
 pub(crate) fn seen_enough(written: io::Result<()>) -> Result<(), Failure> {
     match written {
         Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => Ok(written?),
+        written => written.map_err(|e| Failure::from(e).about(std::path::Path::new("stdout"))),
     }
 }
 

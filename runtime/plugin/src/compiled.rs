@@ -17,6 +17,7 @@
 
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use wasmtime::Engine;
 use wasmtime::component::Component;
@@ -43,7 +44,10 @@ pub(crate) fn component(
     }
     let component = Component::from_binary(engine, bytes)?;
     match component.serialize() {
-        Ok(code) => keep(cache, &path, &key.sealed(&code)),
+        Ok(code) => {
+            keep(cache, &path, &key.sealed(&code));
+            tidy(cache);
+        }
         Err(error) => tracing::warn!("compiled code cannot be kept: {error}"),
     }
     Ok(component)
@@ -95,6 +99,7 @@ impl Key {
 
     fn load(&self, engine: &Engine, path: &Path) -> Option<Component> {
         let file = read(path)?;
+        touch(path);
         let Some(code) = self.opened(&file) else {
             tracing::warn!("{} is damaged and is compiled again", path.display());
             return None;
@@ -156,6 +161,63 @@ fn replace(cache: &Path, path: &Path, file: &[u8]) -> std::io::Result<()> {
     done
 }
 
+/// Bytes of compiled code that the folder keeps.
+const CACHE_BYTES_MAX: u64 = 1 << 30;
+/// What was not used for longer than this goes.
+const CACHE_AGE_MAX: Duration = Duration::from_secs(90 * 86_400);
+
+/// Notes that a file was used, by its time of change. Failing costs a compilation some day, nothing else.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a cache that can always be made again; its age decides no result"
+)]
+fn touch(path: &Path) {
+    let file = std::fs::OpenOptions::new().append(true).open(path);
+    let _ = file.and_then(|file| file.set_modified(SystemTime::now()));
+}
+
+/// Removes what was not used for long, and beyond the limit what was used longest ago. A host that has loaded such a file
+/// keeps its code; one that is about to load it compiles again.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a cache that can always be made again; its age decides no result"
+)]
+fn tidy(cache: &Path) {
+    let Ok(entries) = std::fs::read_dir(cache) else {
+        return;
+    };
+    let mut files = Vec::new();
+    for entry in entries.flatten() {
+        let path = entry.path();
+        let ours = path
+            .extension()
+            .is_some_and(|e| e == "compiled" || e == "new");
+        if let (true, Ok(meta)) = (ours, entry.metadata()) {
+            let age = meta.modified().ok().and_then(|at| at.elapsed().ok());
+            files.push((age.unwrap_or_default(), meta.len(), path));
+        }
+    }
+    for path in outlived(files, CACHE_BYTES_MAX, CACHE_AGE_MAX) {
+        // Another host may have been faster.
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+/// Which files go, of files with their age and their bytes.
+fn outlived<P: Ord>(
+    mut files: Vec<(Duration, u64, P)>,
+    bytes_max: u64,
+    age_max: Duration,
+) -> Vec<P> {
+    files.sort();
+    let mut bytes = 0_u64;
+    let goes = |(age, length, path): (Duration, u64, P)| {
+        bytes = bytes.saturating_add(length);
+        (age > age_max || bytes > bytes_max).then_some(path)
+    };
+    files.into_iter().filter_map(goes).collect()
+}
+
 /// BLAKE3 behind the standard trait, for what only offers [`Hash`].
 struct EngineHasher(blake3::Hasher);
 
@@ -171,6 +233,7 @@ impl Hasher for EngineHasher {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "files of the test")]
 mod tests {
     use super::*;
 
@@ -179,6 +242,44 @@ mod tests {
             component: Digest([1; 32]),
             engine: Digest([2; 32]),
         }
+    }
+
+    #[test]
+    fn what_is_old_goes_and_then_what_was_used_longest_ago() {
+        let day = |n: u64| Duration::from_secs(86_400 * n);
+        let files = vec![
+            (day(5), 40, 'c'),
+            (day(1), 30, 'a'),
+            (day(99), 1, 'e'),
+            (day(3), 50, 'b'),
+            (day(6), 10, 'd'),
+        ];
+        assert_eq!(outlived(files.clone(), 100, day(90)), ['c', 'd', 'e']);
+        assert_eq!(outlived(files.clone(), 1000, day(4)), ['c', 'd', 'e']);
+        assert_eq!(outlived(files.clone(), 1000, day(100)), Vec::<char>::new());
+        assert_eq!(outlived(files, 0, day(100)).len(), 5);
+    }
+
+    #[test]
+    fn a_cache_is_tidied_and_leaves_strangers_alone() {
+        let folder = std::env::temp_dir().join(format!("refrain-tidy-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        for name in ["a.compiled", "b.compiled", "notes.txt"] {
+            std::fs::write(folder.join(name), b"x").unwrap();
+        }
+        let old = SystemTime::now() - CACHE_AGE_MAX * 2;
+        for name in ["a.compiled", "b.compiled", "notes.txt"] {
+            let file = std::fs::OpenOptions::new()
+                .append(true)
+                .open(folder.join(name))
+                .unwrap();
+            file.set_modified(old).unwrap();
+        }
+        touch(&folder.join("b.compiled"));
+        tidy(&folder);
+        let there = |name: &str| folder.join(name).exists();
+        assert!(!there("a.compiled") && there("b.compiled") && there("notes.txt"));
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]

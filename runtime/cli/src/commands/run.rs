@@ -69,6 +69,9 @@ pub(crate) fn run(global: &Global, args: &RunArgs) -> Result<(), Failure> {
     let report = host.run(&options, Some(project::cache()));
     service.stop();
     let report = report?;
+    if host.declaration().nodes.is_empty() {
+        eprintln!("note: the pipeline file declares no node, so there is nothing to run");
+    }
     tell_result(
         global,
         &host,

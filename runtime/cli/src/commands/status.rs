@@ -3,6 +3,7 @@
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
+use refrain_engine::histogram::Latency;
 use refrain_engine::request::{HostStatus, Request, Response};
 use refrain_engine::status::{NodeStatus, Phase};
 
@@ -23,6 +24,7 @@ const REDRAW: &str = "\x1b[H\x1b[J";
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   refrain status
+  refrain status -v                  with watermark, cut, frontier and bytes
   refrain status --watch             every second, until ctrl-C
   refrain status --output json       all figures; those ending in _us are microseconds
 
@@ -44,7 +46,8 @@ pub(crate) fn run(global: &Global, args: &StatusArgs) -> Result<(), Failure> {
     if global.output == Output::Json {
         return show::json(&status);
     }
-    sheet(&status).print(global.output)?;
+    let verbose = global.verbose > 0 || global.output == Output::Csv;
+    sheet(&status, verbose).print(global.output)?;
     eprintln!("{}", footer(&status));
     Ok(())
 }
@@ -88,7 +91,11 @@ fn tell(global: &Global, status: &HostStatus) -> Result<bool, Failure> {
     let redraws = stdout.is_terminal() && global.output == Output::Table;
     let text = match global.output {
         Output::Json => serde_json::to_string(status).map_err(anyhow::Error::from)?,
-        _ if redraws => format!("{REDRAW}{}\n{}", sheet(status).text(), footer(status)),
+        _ if redraws => format!(
+            "{REDRAW}{}\n{}",
+            sheet(status, global.verbose > 0).text(),
+            footer(status)
+        ),
         _ => status.nodes.iter().map(line).collect::<Vec<_>>().join("\n"),
     };
     let written = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
@@ -101,53 +108,51 @@ fn count(node: &NodeStatus, name: &str) -> u64 {
     node.counts.get(name).copied().unwrap_or(0)
 }
 
-fn sheet(status: &HostStatus) -> Sheet {
-    let mut sheet = Sheet::new(&[
-        "node",
-        "phase",
-        "rhythm",
-        "lag_rows",
-        "lag_event",
-        "rows/s",
-        "rows",
-        "late",
-        "rejected",
-        "commit_p95",
-        "visible_p95",
-        "watermark",
-        "last_commit",
-        "cut",
-        "frontier",
-        "state_bytes",
-        "view_bytes",
-    ]);
+type Column = (&'static str, fn(&NodeStatus) -> Cell);
+
+/// What is shown always.
+const COLUMNS: [Column; 11] = [
+    ("node", |n| Cell::text(&n.name)),
+    ("phase", |n| Cell::text(n.phase.to_string())),
+    ("rhythm", |n| Cell::text(rhythm(n))),
+    ("lag_rows", |n| Cell::count(n.lag_rows)),
+    ("lag_event", |n| {
+        n.lag_event_us.map_or(Cell::Null, |us| Cell::text(span(us)))
+    }),
+    ("rows/s", |n| Cell::count(n.rows_per_second)),
+    ("late", |n| Cell::count(count(n, "late"))),
+    ("rejected", |n| Cell::count(count(n, "rejected"))),
+    ("commit_p95", |n| measured(&n.commit)),
+    ("visible_p95", |n| measured(&n.visible)),
+    ("last_commit", |n| {
+        let ago = |us| Cell::text(format!("{} ago", span(us)));
+        n.commit_age_us.map_or(Cell::Null, ago)
+    }),
+];
+/// What `-v` shows beside it.
+const MORE: [Column; 6] = [
+    ("rows", |n| Cell::count(count(n, "rows"))),
+    ("watermark", |n| Cell::time(n.watermark.map(|t| t.0))),
+    ("cut", |n| Cell::count(n.cut.0)),
+    ("frontier", |n| Cell::count(n.frontier.0)),
+    ("state_bytes", |n| Cell::count(n.state_bytes)),
+    ("view_bytes", |n| Cell::count(n.view_bytes)),
+];
+
+fn measured(latency: &Latency) -> Cell {
+    match latency.count {
+        0 => Cell::Null,
+        _ => Cell::text(span(latency.p95_us)),
+    }
+}
+
+fn sheet(status: &HostStatus, verbose: bool) -> Sheet {
+    let more = if verbose { &MORE[..] } else { &[] };
+    let columns: Vec<&Column> = COLUMNS.iter().chain(more).collect();
+    let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
+    let mut sheet = Sheet::new(&names);
     for node in &status.nodes {
-        let measured = |latency: &refrain_engine::histogram::Latency| {
-            (latency.count > 0)
-                .then(|| Cell::text(span(latency.p95_us)))
-                .unwrap_or(Cell::Null)
-        };
-        sheet.push(vec![
-            Cell::text(&node.name),
-            Cell::text(node.phase.to_string()),
-            Cell::text(rhythm(node)),
-            Cell::count(node.lag_rows),
-            node.lag_event_us
-                .map_or(Cell::Null, |us| Cell::text(span(us))),
-            Cell::count(node.rows_per_second),
-            Cell::count(count(node, "rows")),
-            Cell::count(count(node, "late")),
-            Cell::count(count(node, "rejected")),
-            measured(&node.commit),
-            measured(&node.visible),
-            Cell::time(node.watermark.map(|t| t.0)),
-            node.commit_age_us
-                .map_or(Cell::Null, |us| Cell::text(format!("{} ago", span(us)))),
-            Cell::count(node.cut.0),
-            Cell::count(node.frontier.0),
-            Cell::count(node.state_bytes),
-            Cell::count(node.view_bytes),
-        ]);
+        sheet.push(columns.iter().map(|(_, cell)| cell(node)).collect());
     }
     sheet
 }
