@@ -6,7 +6,7 @@ use refrain_engine::host::Host;
 use refrain_engine::request::{From, Request, Response, TopicRows, ViewAnswer};
 use refrain_log::ids::Sequence;
 
-use crate::graph::{Node, Work};
+use crate::graph::{Kinds, Node, Window};
 use crate::home::{Home, status};
 use crate::model::{self, Letter, NEVER, Outcome};
 use crate::value::{Row, Value, digest, to_rows};
@@ -19,6 +19,12 @@ pub struct Seen {
     pub late: u64,
     pub rejected: u64,
     pub derived: u64,
+    pub sliding: u64,
+    pub missed: u64,
+    pub sessions: u64,
+    pub merged: u64,
+    pub counted: u64,
+    pub gone: u64,
 }
 
 /// Compares every node at its own last cut.
@@ -41,19 +47,14 @@ pub fn compare(home: &Home, host: &Host, seen: &mut Seen) {
             ("rejected", rejected as u64),
             ("rows", outcome.rows),
         ];
-        let expected: BTreeMap<String, u64> = expected
+        let mut expected: BTreeMap<String, u64> = expected
             .map(|(name, count)| (name.to_owned(), count))
             .into();
+        if outcome.missed > 0 {
+            expected.insert("missed".into(), outcome.missed);
+        }
         assert_eq!(told.counts, expected, "counts of {}", node.name);
-        if node.to_topic
-            || matches!(
-                node.work,
-                Work::Fold {
-                    window: Some(_),
-                    ..
-                }
-            )
-        {
+        if node.to_topic || node.window().is_some() {
             let watermark = Some(outcome.watermark).filter(|w| *w != NEVER);
             assert_eq!(
                 told.watermark.map(|w| w.0),
@@ -66,6 +67,15 @@ pub fn compare(home: &Home, host: &Host, seen: &mut Seen) {
         results(host, node, outcome, told.cut);
         seen.late += late as u64;
         seen.rejected += rejected as u64;
+        match node.window().map(|w| w.kind) {
+            Some(Kinds::Sliding { .. }) => seen.sliding += outcome.out,
+            Some(Kinds::Session { .. }) => seen.sessions += outcome.out,
+            Some(Kinds::Count { .. }) => seen.counted += outcome.out,
+            _ => {}
+        }
+        seen.missed += outcome.missed;
+        seen.merged += outcome.merged;
+        seen.gone += outcome.gone;
         seen.rows += outcome.view.len() as u64;
         seen.finals += outcome.view.values().filter(|v| v.1).count() as u64;
         seen.derived += outcome
@@ -104,13 +114,7 @@ fn read(host: &Host, topic: &str, partition: u32) -> Vec<Row> {
 }
 
 fn letters(host: &Host, node: &Node, outcome: &Outcome) {
-    let windowed = matches!(
-        node.work,
-        Work::Fold {
-            window: Some(_),
-            ..
-        }
-    );
+    let windowed = node.window().is_some_and(Window::timed);
     for task in 0..outcome.tasks {
         let of = |kind: &str, expected: &[Vec<Letter>]| {
             let topic = format!("{}.{kind}", node.name);

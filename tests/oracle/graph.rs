@@ -36,15 +36,63 @@ pub enum Work {
     Fold {
         key: Vec<String>,
         window: Option<Window>,
+        /// Of a view: how long rows of closed windows stay.
+        keep_us: Option<i64>,
         options: FoldOptions,
     },
 }
 
+/// A window; `name` is that of its start or number.
 #[derive(Clone, Debug)]
 pub struct Window {
-    pub size_us: i64,
+    pub kind: Kinds,
     pub lateness_us: i64,
-    pub start: String,
+    pub name: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kinds {
+    Tumbling { size_us: i64 },
+    Sliding { size_us: i64, every_us: i64 },
+    Session { gap_us: i64 },
+    Count { rows: i64 },
+}
+
+/// Name of a session's end.
+pub const END: &str = "ended";
+
+impl Window {
+    /// Fields that a row has of its window, the first of them in the key.
+    pub fn fields(&self) -> Vec<Field> {
+        match self.kind {
+            Kinds::Count { .. } => vec![Field::new(&self.name, Kind::I64)],
+            Kinds::Session { .. } => vec![
+                Field::new(&self.name, Kind::Timestamp),
+                Field::new(END, Kind::Timestamp),
+            ],
+            _ => vec![Field::new(&self.name, Kind::Timestamp)],
+        }
+    }
+
+    pub fn timed(&self) -> bool {
+        !matches!(self.kind, Kinds::Count { .. })
+    }
+
+    fn text(&self) -> String {
+        let (name, lateness) = (&self.name, self.lateness_us);
+        match self.kind {
+            Kinds::Tumbling { size_us } => {
+                format!("tumbling = \"{size_us}us\", lateness = \"{lateness}us\", as = \"{name}\"")
+            }
+            Kinds::Sliding { size_us, every_us } => format!(
+                "sliding = \"{size_us}us\", every = \"{every_us}us\", lateness = \"{lateness}us\", as = \"{name}\""
+            ),
+            Kinds::Session { gap_us } => format!(
+                "session = \"{gap_us}us\", lateness = \"{lateness}us\", as = \"{name}\", end_as = \"{END}\""
+            ),
+            Kinds::Count { rows } => format!("count = {rows}, as = \"{name}\""),
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -60,6 +108,14 @@ impl Source {
 }
 
 impl Node {
+    /// Its window, if it is a fold with one.
+    pub fn window(&self) -> Option<&Window> {
+        match &self.work {
+            Work::Fold { window, .. } => window.as_ref(),
+            Work::Transform { .. } => None,
+        }
+    }
+
     /// Name of what it writes.
     pub fn output(&self) -> String {
         let prefix = if self.to_topic { "t" } else { "v" };
@@ -109,6 +165,7 @@ impl Node {
             Work::Fold {
                 key,
                 window,
+                keep_us,
                 options,
             } => {
                 text += "plugin = \"oracle\"\n";
@@ -119,11 +176,11 @@ impl Node {
                 if !key.is_empty() {
                     text += &format!("key = {key:?}\n");
                 }
-                if let Some(w) = window {
-                    text += &format!(
-                        "window = {{ tumbling = \"{}us\", lateness = \"{}us\", as = \"{}\" }}\n",
-                        w.size_us, w.lateness_us, w.start
-                    );
+                if let Some(window) = window {
+                    text += &format!("window = {{ {} }}\n", window.text());
+                }
+                if let Some(keep) = keep_us {
+                    text += &format!("keep = \"{keep}us\"\n");
                 }
             }
         }

@@ -82,6 +82,25 @@ impl Seen {
         })
     }
 
+    /// The state of this session and of a later one that it is joined with.
+    pub fn merge(&self, later: &Seen) -> Seen {
+        Seen {
+            rows: self.rows + later.rows,
+            flag: later.flag.or(self.flag),
+            number: match later.number {
+                Some(n) => Some(self.number.unwrap_or(11).wrapping_mul(37).wrapping_add(n)),
+                None => self.number,
+            },
+            real: match later.real {
+                Some(real) => Some(self.real.unwrap_or(-0.0) + real),
+                None => self.real,
+            },
+            name: self.name.clone().max(later.name.clone()),
+            blob: later.blob.clone().or(self.blob.clone()),
+            moment: self.moment.into_iter().chain(later.moment).min(),
+        }
+    }
+
     /// The row shown: `rows`, then [`PAYLOAD`].
     pub fn evaluate(&self, options: FoldOptions) -> Option<Row> {
         if options.hide != 0 && self.rows % options.hide == 0 {

@@ -16,6 +16,7 @@ mod random;
 mod rhythm;
 mod scenes;
 mod value;
+mod windows;
 
 use refrain_engine::run::RunOptions;
 
@@ -58,6 +59,12 @@ fn every_way_to_run_says_what_the_model_says() {
             seen.late,
             seen.rejected,
             seen.derived,
+            seen.sliding,
+            seen.missed,
+            seen.sessions,
+            seen.merged,
+            seen.counted,
+            seen.gone,
         ];
         assert!(
             each.iter().all(|n| *n > 100),
@@ -73,6 +80,12 @@ impl Seen {
         self.late += other.late;
         self.rejected += other.rejected;
         self.derived += other.derived;
+        self.sliding += other.sliding;
+        self.missed += other.missed;
+        self.sessions += other.sessions;
+        self.merged += other.merged;
+        self.counted += other.counted;
+        self.gone += other.gone;
     }
 }
 

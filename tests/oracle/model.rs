@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 
 use refrain_log::schema::{Field, Kind};
 
-use crate::graph::{Graph, Node, Source, Window, Work};
-use crate::guests::{self, FoldOptions, Seen, Taken};
+use crate::graph::{Graph, Kinds, Node, Source, Window, Work};
+use crate::guests::{self, FoldOptions, Taken};
 use crate::inputs::{
     Place, Placement, Step, idle_of, lanes, pick, place, placement, rows_of, steps, time,
 };
 use crate::value::{Row, Value};
+use crate::windows::{Open, Placed, Windows};
 
 /// Why a row that traps is set aside: the guests panic.
 const TRAPPED: &str = "trap: it panicked or aborted (`unreachable`)";
@@ -77,6 +78,11 @@ pub struct Outcome {
     pub rejected: Vec<Vec<Letter>>,
     pub rows: u64,
     pub out: u64,
+    pub missed: u64,
+    /// Sessions that became part of earlier ones.
+    pub merged: u64,
+    /// Rows that left the view when they were old.
+    pub gone: u64,
     pub tasks: u32,
     pub watermark: i64,
 }
@@ -163,13 +169,14 @@ impl Outcome {
                     })
                 });
                 let mut fields: Vec<Field> = key.collect();
-                let time = window.as_ref().map(|_| fields.len());
-                fields.extend(
-                    window
-                        .as_ref()
-                        .map(|w| Field::new(&w.start, Kind::Timestamp)),
-                );
-                let key_fields = fields.len();
+                let keys = fields.len();
+                let time = window.as_ref().and_then(|w| match w.kind {
+                    Kinds::Count { .. } => None,
+                    Kinds::Session { .. } => Some(keys + 1),
+                    _ => Some(keys),
+                });
+                let key_fields = keys + usize::from(window.is_some());
+                fields.extend(window.iter().flat_map(Window::fields));
                 fields.push(Field::new("rows", Kind::I64));
                 fields.extend(crate::graph::payload_fields());
                 (fields, key_fields, time)
@@ -195,6 +202,9 @@ impl Outcome {
             rejected: none,
             rows: 0,
             out: 0,
+            missed: 0,
+            merged: 0,
+            gone: 0,
             tasks,
             watermark: i64::MAX,
         }
@@ -261,8 +271,11 @@ struct Task<'a> {
     task: u32,
     lanes: Vec<Place>,
     mark: Mark,
-    /// By window (its index; 0 for a total) and key: open states.
-    open: BTreeMap<(i128, Row), Seen>,
+    windows: Windows,
+    /// No window ends before.
+    first_end: i128,
+    /// Ends of closed windows that the view shows, by key of the view.
+    ends: BTreeMap<Row, i128>,
     /// Rows for the derived topic, of this frame, by partition.
     emitted: Vec<Vec<InRow>>,
     offsets: Vec<u64>,
@@ -279,7 +292,9 @@ impl<'a> Task<'a> {
             task,
             mark: Mark::new(lanes.len()),
             lanes,
-            open: BTreeMap::new(),
+            windows: Windows::default(),
+            first_end: i128::MAX,
+            ends: BTreeMap::new(),
             emitted: vec![Vec::new(); plan.tasks as usize],
             offsets: vec![0; plan.tasks as usize],
         }
@@ -343,34 +358,35 @@ impl<'a> Task<'a> {
         }
     }
 
-    fn window(&self) -> Option<&'a Window> {
-        match &self.node.work {
-            Work::Fold { window, .. } => window.as_ref(),
-            Work::Transform { .. } => None,
-        }
-    }
-
     /// Moves the watermark, and closes what it passed.
     fn moved(&mut self, origin: u32, outcome: &mut Outcome, act: impl FnOnce(&mut Mark)) {
         let before = self.mark.current;
         act(&mut self.mark);
-        let Some(window) = self.window() else { return };
-        let closed = |index: i128| closes(window, index) <= i128::from(self.mark.current);
-        let closed: Vec<(i128, Row)> = self.open.keys().filter(|k| closed(k.0)).cloned().collect();
-        if self.mark.current == NEVER {
+        let Some(window) = self.node.window() else {
+            return;
+        };
+        let now = self.mark.current;
+        let none = self.first_end.saturating_add(window.lateness_us.into()) > i128::from(now);
+        if now == NEVER || none {
             return;
         }
-        for key in closed {
-            let seen = self.open.remove(&key).expect("listed");
-            let task = self.task_of(&key.1);
-            let (key, row) = self.shown(&key, &seen);
-            let Some(row) = row else { continue };
-            outcome.out += 1;
-            if self.node.to_topic {
-                self.emit(task, row, origin, before);
-            } else {
-                outcome.view.insert(key, (row, true));
-            }
+        for (key, open) in self.windows.close(window.lateness_us, now) {
+            self.close(&key, &open, (origin, before), outcome);
+        }
+        self.first_end = self.windows.first_end();
+    }
+
+    /// A window is shown for the last time; `at`: row of the source frame, and the watermark before it.
+    fn close(&mut self, key: &Row, open: &Open, at: (u32, i64), outcome: &mut Outcome) {
+        let task = self.task_of(key);
+        let (key, row) = self.shown(key, open);
+        let Some(row) = row else { return };
+        outcome.out += 1;
+        if self.node.to_topic {
+            self.emit(task, row, at.0, at.1);
+        } else {
+            self.ends.insert(key.clone(), open.end);
+            outcome.view.insert(key, (row, true));
         }
     }
 
@@ -385,16 +401,13 @@ impl<'a> Task<'a> {
         self.offsets[task] += 1;
     }
 
-    /// Key and row of a state, as the view shows it.
-    fn shown(&self, (index, key): &(i128, Row), seen: &Seen) -> (Row, Option<Row>) {
-        let mut key = key.clone();
-        if let Some(window) = self.window() {
-            let start = index * i128::from(window.size_us);
-            key.push(Value::Time(start as i64));
-        }
-        let row = seen.evaluate(self.options());
-        let row = row.map(|row| key.iter().cloned().chain(row).collect());
-        (key, row)
+    /// Key and row of a window, as the view shows it.
+    fn shown(&self, key: &Row, open: &Open) -> (Row, Option<Row>) {
+        let of_window = open.values(self.node.window());
+        let row = open.seen.evaluate(self.options());
+        let all = |row| key.iter().chain(&of_window).cloned().chain(row).collect();
+        let row = row.map(|row: Row| all(row));
+        (key.iter().chain(of_window.first()).cloned().collect(), row)
     }
 
     fn options(&self) -> FoldOptions {
@@ -427,28 +440,34 @@ impl<'a> Task<'a> {
                 let key = key.iter().map(|k| row.values[place(input, k)].clone());
                 let key: Row = key.collect();
                 let task = self.task_of(&key) as usize;
-                let index = window
-                    .as_ref()
-                    .map_or(0, |w| i128::from(time).div_euclid(i128::from(w.size_us)));
-                let now = self.mark.current;
-                let late = |w: &Window| now != NEVER && closes(w, index) <= i128::from(now);
-                if window.as_ref().is_some_and(late) {
-                    let why = format!(
-                        "late: event time {time} µs is in a window that was closed at watermark {now} µs"
-                    );
-                    outcome.late[task].push(letter(why));
-                    return;
-                }
-                let place = (index, key);
-                let seen = self.open.get(&place).cloned().unwrap_or_default();
+                let now = Some(self.mark.current).filter(|now| *now != NEVER);
                 let fields = pick(input, row, &guests::PAYLOAD);
-                let rejected = &mut outcome.rejected[task];
-                match seen.update(self.options(), &fields) {
-                    Taken::Yes(seen) => {
-                        self.open.insert(place, seen);
+                let options = self.options();
+                let placed =
+                    self.windows
+                        .take(window.as_ref(), options, (key.clone(), time, &fields), now);
+                match placed {
+                    Placed::Late => {
+                        let why = format!(
+                            "late: event time {time} µs is in a window that was closed at watermark {} µs",
+                            self.mark.current
+                        );
+                        outcome.late[task].push(letter(why));
                     }
-                    Taken::Refused(why) => rejected.push(letter(why)),
-                    Taken::Trapped => rejected.push(letter(TRAPPED.into())),
+                    Placed::Refused(why) => outcome.rejected[task].push(letter(why)),
+                    Placed::Trapped => outcome.rejected[task].push(letter(TRAPPED.into())),
+                    Placed::Taken {
+                        end,
+                        merged,
+                        filled,
+                    } => {
+                        outcome.merged += merged;
+                        self.first_end = self.first_end.min(end);
+                        if let Some(filled) = filled {
+                            let at = (row.origin, self.mark.current);
+                            self.close(&key, &filled, at, outcome);
+                        }
+                    }
                 }
             }
         }
@@ -483,19 +502,28 @@ impl<'a> Task<'a> {
     /// At a cut: open windows and totals are shown, nothing is closed.
     fn finish(self, outcome: &mut Outcome) {
         outcome.watermark = outcome.watermark.min(self.mark.current);
+        outcome.missed += self.windows.missed;
         if self.node.to_topic {
             return;
         }
-        for (place, seen) in &self.open {
-            let (key, row) = self.shown(place, seen);
+        if let Work::Fold {
+            keep_us: Some(keep),
+            ..
+        } = self.node.work
+            && self.mark.current != NEVER
+        {
+            for (key, end) in &self.ends {
+                if end + i128::from(keep) <= i128::from(self.mark.current) {
+                    outcome.view.remove(key);
+                    outcome.gone += 1;
+                }
+            }
+        }
+        for (key, open) in self.windows.each() {
+            let (key, row) = self.shown(key, open);
             if let Some(row) = row {
                 outcome.view.insert(key, (row, false));
             }
         }
     }
-}
-
-/// The watermark at which a window closes.
-fn closes(window: &Window, index: i128) -> i128 {
-    (index + 1) * i128::from(window.size_us) + i128::from(window.lateness_us)
 }

@@ -2,7 +2,7 @@
 
 use refrain_log::schema::{Field, Kind};
 
-use crate::graph::{Graph, Node, Source, Window, Work, transformed_fields};
+use crate::graph::{Graph, Kinds, Node, Source, Window, Work, transformed_fields};
 use crate::guests::{FoldOptions, TRAP};
 use crate::value::{Row, Value};
 
@@ -222,17 +222,24 @@ fn node(
                 found.expect("chosen among them").clone()
             });
             let mut fields: Vec<Field> = key.collect();
-            fields.push(Field::new(&w.start, Kind::Timestamp));
+            fields.extend(w.fields());
             fields.push(Field::new("rows", Kind::I64));
             fields.extend(crate::graph::payload_fields());
             (dice.one_in(2), fields)
         }
     };
+    let timed = match &work {
+        Work::Fold {
+            window: Some(window),
+            ..
+        } => window.timed(),
+        _ => true,
+    };
     let node = Node {
         name,
         inputs: input.names.clone(),
         partitions: None,
-        work,
+        work: keep(dice, work, to_topic),
         to_topic,
         call_rows: 4096,
         rhythm: "continuous".into(),
@@ -240,25 +247,69 @@ fn node(
     let output = to_topic.then(|| Readable {
         name: node.output(),
         fields,
-        timed: true,
+        timed,
     });
     (node, output)
 }
 
+/// Some views let rows go again.
+fn keep(dice: &mut Dice, mut work: Work, to_topic: bool) -> Work {
+    if let Work::Fold {
+        window: Some(window),
+        keep_us,
+        ..
+    } = &mut work
+        && window.timed()
+        && !to_topic
+        && dice.one_in(3)
+    {
+        let more = *dice.pick(&[0, 1, 5 * SECOND, 100 * SECOND]);
+        *keep_us = Some(window.lateness_us + more);
+    }
+    work
+}
+
+fn window(dice: &mut Dice, timed: bool) -> Option<Window> {
+    let lateness_us = *dice.pick(&[0, 0, 3 * SECOND, 60 * SECOND]);
+    let size_us = *dice.pick(&[7, SECOND, 10 * SECOND, 60 * SECOND, 86_400 * SECOND]);
+    let kind = match dice.below(if timed { 12 } else { 4 }) {
+        0..2 => return None,
+        2..4 => Kinds::Count {
+            rows: *dice.pick(&[1, 2, 3, 10, 100]),
+        },
+        4..7 => Kinds::Tumbling { size_us },
+        7..9 => Kinds::Sliding {
+            size_us,
+            every_us: match size_us {
+                7 => *dice.pick(&[1, 2, 7]),
+                _ => size_us / *dice.pick(&[1, 2, 3, 7, 10]) + dice.below(2) as i64,
+            }
+            .min(size_us),
+        },
+        _ => Kinds::Session {
+            gap_us: *dice.pick(&[1, 300_000, SECOND, 4 * SECOND, 30 * SECOND]),
+        },
+    };
+    let name = match kind {
+        Kinds::Count { .. } => *dice.pick(&["window_number", "number_of"]),
+        _ => *dice.pick(&["window_start", "at"]),
+    };
+    Some(Window {
+        kind,
+        lateness_us: match kind {
+            Kinds::Count { .. } => 0,
+            _ => lateness_us,
+        },
+        name: name.into(),
+    })
+}
+
 fn fold(dice: &mut Dice, input: &Inputs, source: &Source) -> Work {
-    let outputs: Vec<&str> = ["rows"].into_iter().chain(crate::guests::PAYLOAD).collect();
-    let keyable = |f: &&Field| f.kind != Kind::F64 && !outputs.contains(&f.name.as_str());
-    let windowed = input.fields.iter().find(keyable).is_none() || !dice.one_in(3);
-    let window = (input.timed && windowed).then(|| Window {
-        size_us: *dice.pick(&[7, SECOND, 10 * SECOND, 60 * SECOND, 86_400 * SECOND]),
-        lateness_us: *dice.pick(&[0, 0, 3 * SECOND, 60 * SECOND]),
-        start: dice.pick(&["window_start", "at"]).to_string(),
-    });
-    let taken: Vec<&str> = outputs
-        .iter()
-        .copied()
-        .chain(window.as_ref().map(|w| w.start.as_str()))
-        .collect();
+    let mut window = window(dice, input.timed);
+    let outputs = ["rows", crate::graph::END].into_iter();
+    let outputs = outputs.chain(crate::guests::PAYLOAD);
+    let name = window.as_ref().map(|w| w.name.clone());
+    let taken: Vec<&str> = outputs.chain(name.as_deref()).collect();
     let free: Vec<String> = input
         .fields
         .iter()
@@ -279,12 +330,20 @@ fn fold(dice: &mut Dice, input: &Inputs, source: &Source) -> Work {
     if key.is_empty() && window.is_none() {
         match free.is_empty() {
             false => key.push(dice.pick(&free).clone()),
-            true => unreachable!("a topic has a field beside the outputs: the window's start"),
+            // A topic of windows without a key has no field that can be one.
+            true => {
+                window = Some(Window {
+                    kind: Kinds::Count { rows: 2 },
+                    lateness_us: 0,
+                    name: "n".into(),
+                });
+            }
         }
     }
     Work::Fold {
         key,
         window,
+        keep_us: None,
         options: FoldOptions {
             hide: *dice.pick(&[0, 0, 2, 5]),
             refuse: !dice.one_in(4),

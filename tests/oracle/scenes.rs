@@ -8,7 +8,7 @@ use refrain_log::log::Append;
 use refrain_log::schema::{Field, Kind, Schema};
 
 use crate::compare::{Seen, compare};
-use crate::graph::{Graph, Node, Source, Window, Work, transformed_fields};
+use crate::graph::{Graph, Kinds, Node, Source, Window, Work, transformed_fields};
 use crate::guests::{FoldOptions, TRAP};
 use crate::home::{Home, guests, run_meanwhile, run_once, status};
 use crate::random::{RowStyle, Rows};
@@ -43,10 +43,11 @@ pub fn fold(key: &[&str], window_us: Option<i64>) -> Work {
     Work::Fold {
         key: key.iter().map(|k| k.to_string()).collect(),
         window: window_us.map(|size_us| Window {
-            size_us,
+            kind: Kinds::Tumbling { size_us },
             lateness_us: SECOND,
-            start: "window_start".into(),
+            name: "window_start".into(),
         }),
+        keep_us: None,
         options: FoldOptions {
             hide: 0,
             refuse: true,

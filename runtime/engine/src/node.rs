@@ -139,7 +139,7 @@ impl Node {
                 setup, task, reader, outs, memo,
             )?));
         }
-        let late = if plan.window.is_some() {
+        let late = if plan.late_topic().is_some() {
             Some(letters("late")?)
         } else {
             None
@@ -222,6 +222,10 @@ impl Node {
         ];
         for (name, count) in named {
             *self.counts.entry(name.to_owned()).or_default() += count;
+        }
+        // Only sliding windows know it.
+        if counts.missed > 0 {
+            *self.counts.entry("missed".to_owned()).or_default() += counts.missed;
         }
     }
 

@@ -45,6 +45,8 @@ pub struct About {
     pub outputs: Vec<Field>,
     /// Whether `evaluate` wants keys.
     pub wants_keys: bool,
+    /// Fold only: whether two states can be joined, as session windows need. By its exports.
+    pub merges: bool,
     /// Version of its saved states.
     pub state_version: u32,
     /// Options it takes.
@@ -86,6 +88,7 @@ impl About {
             inputs: fields("input", said.inputs)?,
             outputs: fields("output", said.outputs)?,
             wants_keys: said.wants_keys && kind == PluginKind::Fold,
+            merges: false,
             state_version: said.state_version,
             settings,
         })

@@ -29,6 +29,7 @@ pub(crate) type Evaluate<'a> = ((&'a [u32], RowsIn<'a>), Answer<Evaluated>);
 pub(crate) type Save<'a> = ((&'a [u32],), Answer<Spans>);
 pub(crate) type Restore<'a> = ((&'a [u32], SpansIn<'a>), Answer<()>);
 pub(crate) type Release<'a> = ((&'a [u32],), ());
+pub(crate) type Merge<'a> = ((&'a [u32], &'a [u32]), Answer<()>);
 
 /// A function of a signature given as (parameters, results).
 pub(crate) type Callable<S> = TypedFunc<<S as Signature>::Params, <S as Signature>::Results>;
@@ -73,6 +74,8 @@ pub(crate) struct FoldWork {
     pub(crate) save: ComponentExportIndex,
     pub(crate) restore: ComponentExportIndex,
     pub(crate) release: ComponentExportIndex,
+    /// Of the optional interface `merge`.
+    pub(crate) merge: Option<ComponentExportIndex>,
 }
 
 impl Exports {
@@ -83,6 +86,11 @@ impl Exports {
         }
     }
 
+    /// Whether states can be joined.
+    pub(crate) fn merges(&self) -> bool {
+        matches!(&self.work, Work::Fold(fold) if fold.merge.is_some())
+    }
+
     /// Finds them all and checks their types.
     pub(crate) fn find(pre: &InstancePre<Guard>) -> Result<Self, String> {
         let names = export_names(pre.component());
@@ -90,7 +98,7 @@ impl Exports {
         let about = Interface::open(pre, "about", &names)?;
         let work = match kind {
             PluginKind::Transform => transform(&Interface::open(pre, "transform", &names)?)?,
-            PluginKind::Fold => fold(&Interface::open(pre, "fold", &names)?)?,
+            PluginKind::Fold => fold(&Interface::open(pre, "fold", &names)?, merge(pre, &names)?)?,
         };
         Ok(Self {
             describe: about.function::<Describe>("describe")?,
@@ -106,13 +114,26 @@ fn transform(transform: &Interface<'_>) -> Result<Work, String> {
     })
 }
 
-fn fold(fold: &Interface<'_>) -> Result<Work, String> {
+/// The function of the optional interface `merge`; another version of it is refused like one of `fold`.
+fn merge(
+    pre: &InstancePre<Guard>,
+    names: &[String],
+) -> Result<Option<ComponentExportIndex>, String> {
+    if !names.iter().any(|name| speaks(name, "merge")) {
+        return Ok(None);
+    }
+    let merge = Interface::open(pre, "merge", names)?;
+    merge.function::<Merge<'static>>("merge").map(Some)
+}
+
+fn fold(fold: &Interface<'_>, merge: Option<ComponentExportIndex>) -> Result<Work, String> {
     Ok(Work::Fold(Box::new(FoldWork {
         update: fold.function::<Update<'static>>("update")?,
         evaluate: fold.function::<Evaluate<'static>>("evaluate")?,
         save: fold.function::<Save<'static>>("save")?,
         restore: fold.function::<Restore<'static>>("restore")?,
         release: fold.function::<Release<'static>>("release")?,
+        merge,
     })))
 }
 

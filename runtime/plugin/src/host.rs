@@ -135,6 +135,10 @@ impl Host {
         let description = described(&pre, &exports)?;
         let about = About::check(description.clone(), exports.kind())
             .map_err(|what| format!("describes itself wrongly: {what}"))?;
+        let about = About {
+            merges: exports.merges(),
+            ..about
+        };
         Ok(Loaded {
             _host: self.clone(),
             name: name.to_owned(),

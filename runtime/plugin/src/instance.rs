@@ -10,8 +10,8 @@ use wasmtime::component::{
 use crate::about::PluginKind;
 use crate::answer;
 use crate::contract::{
-    Callable, Configure, Describe, Evaluate, Exports, Process, Release, Restore, Save, Signature,
-    Update, Work,
+    Callable, Configure, Describe, Evaluate, Exports, Merge, Process, Release, Restore, Save,
+    Signature, Update, Work,
 };
 use crate::fault::{Cause, Fault, FaultKind};
 use crate::given::{self, Stage};
@@ -160,6 +160,7 @@ struct FoldCalls {
     save: Callable<Save<'static>>,
     restore: Callable<Restore<'static>>,
     release: Callable<Release<'static>>,
+    merge: Option<Callable<Merge<'static>>>,
 }
 
 impl Instance {
@@ -277,6 +278,20 @@ impl Instance {
         let release = self.fold(F)?.release;
         let said = call_plain(&mut self.store, &self.limits, release, (slots,));
         self.settle(F, said)
+    }
+
+    /// `merge.merge`: the state of `other[i]` joins that of `into[i]`, pair by pair.
+    ///
+    /// # Errors
+    /// A fault of the guest; [`FaultKind::Malformed`] too when the plugin has no such function.
+    pub fn merge(&mut self, into: &[u32], other: &[u32]) -> Result<(), Fault> {
+        const F: &str = "merge.merge";
+        let Some(merge) = self.fold(F)?.merge else {
+            let what = "the plugin exports no `merge`: it cannot join two states";
+            return Err(self.plugin.fault(F, Cause::malformed(what)));
+        };
+        let said = call(&mut self.store, &self.limits, merge, (into, other));
+        self.settle(F, said.and_then(willing))
     }
 
     /// Linear memory that it holds, in bytes. It never shrinks.
@@ -434,6 +449,10 @@ impl<'a> Starting<'a> {
                 save: self.function::<Save>(&fold.save)?,
                 restore: self.function::<Restore>(&fold.restore)?,
                 release: self.function::<Release>(&fold.release)?,
+                merge: match &fold.merge {
+                    Some(merge) => Some(self.function::<Merge>(merge)?),
+                    None => None,
+                },
             }),
         })
     }

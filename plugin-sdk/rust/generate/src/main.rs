@@ -46,7 +46,17 @@ fn generate() -> Outcome<Vec<(PathBuf, Vec<u8>)>> {
     let sdk = Path::new("plugin-sdk/rust/refrain-sdk/src/bindings");
     let mut files = rust(&resolve, package, "fold-plugin", false, sdk)?;
     let transform = rust(&resolve, package, "transform-plugin", true, sdk)?;
-    files.extend(transform.into_iter().map(rename_macro));
+    files.extend(renamed(
+        transform,
+        "__export_refrain_plugin_about_",
+        "__export_transform_about_",
+    ));
+    let session = rust(&resolve, package, "session-plugin", true, sdk)?;
+    files.extend(renamed(
+        session,
+        "__export_refrain_plugin_",
+        "__export_session_",
+    ));
     files.extend(c(&resolve, package, Path::new("tests/guests/c/bindings"))?);
     Ok(files)
 }
@@ -76,14 +86,16 @@ fn rust(
     run(&mut options.build(), resolve, package, world, folder)
 }
 
-/// Both worlds export `about`, and a crate has one name space of macros.
-fn rename_macro((path, bytes): (PathBuf, Vec<u8>)) -> (PathBuf, Vec<u8>) {
-    let text = String::from_utf8_lossy(&bytes);
-    let text = text.replace(
-        "__export_refrain_plugin_about_",
-        "__export_transform_about_",
-    );
-    (path, text.into_bytes())
+/// The worlds export some of the same interfaces, and a crate has one name space of macros.
+fn renamed(
+    files: Vec<(PathBuf, Vec<u8>)>,
+    from: &str,
+    to: &str,
+) -> impl Iterator<Item = (PathBuf, Vec<u8>)> {
+    files.into_iter().map(move |(path, bytes)| {
+        let text = String::from_utf8_lossy(&bytes).replace(from, to);
+        (path, text.into_bytes())
+    })
 }
 
 fn c(resolve: &Resolve, package: PackageId, folder: &Path) -> Outcome<Vec<(PathBuf, Vec<u8>)>> {

@@ -5,7 +5,7 @@
 pub use crate::row::{CellBuilder, bind_cell};
 
 use crate::bindings::{Failure, Reject, Rows, Spans};
-use crate::fold::{Fold, Slots};
+use crate::fold::{Fold, Merge, Slots};
 use crate::plugin::{Options, Plugin};
 use crate::row::Row;
 use crate::transform::{self, Transform};
@@ -56,6 +56,14 @@ impl<F: Fold> FoldInstance<F> {
 
     pub fn release(&mut self, slots: &[u32]) {
         self.slots.release(slots);
+    }
+}
+
+impl<F: Merge> FoldInstance<F> {
+    pub fn merge(&mut self, into: &[u32], other: &[u32]) -> Answer<()> {
+        self.slots
+            .merge(configured(&self.plugin)?, into, other)
+            .map_err(Failure::Fatal)
     }
 }
 
@@ -127,14 +135,42 @@ macro_rules! describe {
 }
 
 describe!(describe_fold, fold_plugin);
+describe!(describe_session, session_plugin);
 describe!(describe_transform, transform_plugin);
 
-/// Makes the package a fold component: `export_fold!(MyPlugin);`, once, at the end of `src/lib.rs`.
+/// Makes the package a fold component: `export_fold!(MyPlugin);`, once, at the end of `src/lib.rs`. A fold that is
+/// [`Merge`](crate::Merge) too, and so fit for session windows: `export_fold!(MyPlugin, merge);`.
 #[macro_export]
 macro_rules! export_fold {
     ($plugin:ty) => {
+        $crate::__export_fold!($plugin, fold_plugin, describe_fold, {
+            #[cfg(target_arch = "wasm32")]
+            $crate::bindings::fold_plugin::export_fold_plugin!(Component with_types_in $crate::bindings::fold_plugin);
+        });
+    };
+    ($plugin:ty, merge) => {
+        $crate::__export_fold!($plugin, session_plugin, describe_session, {
+            impl $crate::bindings::session_plugin::exports::refrain::plugin::merge::Guest for Component {
+                fn merge(
+                    into: ::std::vec::Vec<u32>,
+                    other: ::std::vec::Vec<u32>,
+                ) -> ::std::result::Result<(), $crate::bindings::Failure> {
+                    INSTANCE.with_borrow_mut(|instance| instance.merge(&into, &other))
+                }
+            }
+
+            #[cfg(target_arch = "wasm32")]
+            $crate::bindings::session_plugin::export_session_plugin!(Component with_types_in $crate::bindings::session_plugin);
+        });
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __export_fold {
+    ($plugin:ty, $world:ident, $describe:ident, { $($more:tt)* }) => {
         const _: () = {
-            use $crate::bindings::fold_plugin::exports::refrain::plugin::{about, fold};
+            use $crate::bindings::$world::exports::refrain::plugin::{about, fold};
             use $crate::bindings::{Failure, Reject, Rows, Spans};
             use $crate::export::FoldInstance;
 
@@ -150,7 +186,7 @@ macro_rules! export_fold {
 
             impl about::Guest for Component {
                 fn describe() -> about::Description {
-                    $crate::export::describe_fold::<$plugin, Input<'_>, Output>()
+                    $crate::export::$describe::<$plugin, Input<'_>, Output>()
                 }
                 fn configure(
                     options: ::std::vec::Vec<(::std::string::String, ::std::string::String)>,
@@ -198,8 +234,7 @@ macro_rules! export_fold {
             static CALLED_BY_THE_HOST: (fn() -> about::Description, fn(Rows, fold::Entries) -> ::std::result::Result<::std::vec::Vec<Reject>, Failure>) =
                 (<Component as about::Guest>::describe, <Component as fold::Guest>::update);
 
-            #[cfg(target_arch = "wasm32")]
-            $crate::bindings::fold_plugin::export_fold_plugin!(Component with_types_in $crate::bindings::fold_plugin);
+            $($more)*
         };
     };
 }

@@ -52,6 +52,44 @@ pub trait Fold: Plugin {
     fn evaluate(&self, state: &Self::State) -> Option<Self::Output>;
 }
 
+/// A fold whose states can be joined: what a session window needs, where one row can make one session of two. It is
+/// exported with `export_fold!(MyPlugin, merge);`.
+///
+/// ```
+/// # use refrain_sdk::prelude::*;
+/// # #[derive(Row)] struct Event { watch_ms: i64 }
+/// # #[state] #[derive(Default)] struct Visit { events: i64, watch_ms: i64 }
+/// # #[derive(Row)] struct Shown { events: i64, watch_ms: i64 }
+/// # /// Visits.
+/// # #[derive(Plugin)] struct Sessions;
+/// # impl Fold for Sessions {
+/// #     type Input<'a> = Event; type State = Visit; type Output = Shown;
+/// #     fn update(&self, visit: &mut Visit, event: Event) { visit.events += 1; visit.watch_ms += event.watch_ms; }
+/// #     fn evaluate(&self, visit: &Visit) -> Option<Shown> {
+/// #         Some(Shown { events: visit.events, watch_ms: visit.watch_ms })
+/// #     }
+/// # }
+/// impl Merge for Sessions {
+///     fn merge(&self, earlier: &mut Visit, later: Visit) {
+///         earlier.events += later.events;
+///         earlier.watch_ms += later.watch_ms;
+///     }
+/// }
+///
+/// export_fold!(Sessions, merge);
+/// # fn main() {}
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot join two states",
+    label = "needs `impl Merge for {Self}`",
+    note = "a fold without it is exported with export_fold!(Name); it cannot have session windows"
+)]
+pub trait Merge: Fold {
+    /// Joins the state of a later session into that of an earlier one. What comes out should be what the rows of both
+    /// would have made of one session.
+    fn merge(&self, earlier: &mut Self::State, later: Self::State);
+}
+
 /// Rejects of one call, as the contract wants them.
 type Rejects = Vec<bindings::Reject>;
 
@@ -191,6 +229,20 @@ impl<F: Fold> Slots<F> {
             let end = *end as usize;
             *self.state(*slot) = codec::decode(&states.bytes[start..end])?;
             start = end;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn merge(&mut self, fold: &F, into: &[u32], other: &[u32]) -> Result<(), String>
+    where
+        F: Merge,
+    {
+        if into.len() != other.len() || into.iter().zip(other).any(|(a, b)| a == b) {
+            return Err("the host sent slots to join that are no pairs".to_string());
+        }
+        for (into, other) in into.iter().zip(other) {
+            let later = std::mem::take(self.state(*other));
+            fold.merge(self.state(*into), later);
         }
         Ok(())
     }

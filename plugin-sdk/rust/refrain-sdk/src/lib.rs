@@ -65,7 +65,7 @@ mod test_transform;
 mod transform;
 
 pub use cell::{Cell, Kind, Timestamp};
-pub use fold::{Fold, State};
+pub use fold::{Fold, Merge, State};
 pub use plugin::{Options, Plugin, Reject, Setting, SettingValue};
 pub use refrain_sdk_derive::{Plugin, Row, state};
 pub use row::{Field, Row};
@@ -79,7 +79,7 @@ pub use serde;
 /// All that a plugin needs.
 pub mod prelude {
     pub use crate::{
-        Fold, Out, Plugin, Reject, Row, TestFold, TestTransform, Timestamp, Transform,
+        Fold, Merge, Out, Plugin, Reject, Row, TestFold, TestTransform, Timestamp, Transform,
     };
     pub use crate::{export_fold, export_transform, state};
 }

@@ -2,7 +2,7 @@
 //! its saved bytes before each row, so that a test sees what a host would.
 
 use crate::bindings::Rows;
-use crate::fold::{Fold, Slots};
+use crate::fold::{Fold, Merge, Slots};
 use crate::row::{Row, Writer};
 
 /// One key and window of a fold, without Wasm and without a host. See the [crate]'s example.
@@ -60,6 +60,29 @@ impl<F: Fold> TestFold<F> {
             .restore(&[0], &self.saved)
             .expect("a saved state can be read");
         self.state = slots.into_first();
+    }
+
+    /// Joins the state of a later session into this one.
+    ///
+    /// # Panics
+    /// As [`row`](Self::row).
+    pub fn merge(mut self, later: TestFold<F>) -> Self
+    where
+        F: Merge,
+    {
+        let mut slots = Slots::<F>::new();
+        for (slot, saved) in [(0, &self.saved), (1, &later.saved)] {
+            slots
+                .restore(&[slot], saved)
+                .expect("a saved state can be read");
+        }
+        slots
+            .merge(&self.fold, &[0], &[1])
+            .expect("two slots are a pair");
+        self.saved = slots.save(&[0]).expect("the state is saved");
+        self.state = slots.into_first();
+        self.rejects.extend(later.rejects);
+        self
     }
 
     /// The state so far.

@@ -1,7 +1,6 @@
 //! `refrain check`
 
 use refrain_engine::host;
-use refrain_engine::pipeline::units::duration_text;
 use refrain_engine::pipeline::{Diagnostics, Output as Target, PlannedNode};
 use refrain_engine::tiers;
 use refrain_engine::tiers::lint::lint;
@@ -81,7 +80,7 @@ fn row(node: &PlannedNode) -> Vec<Cell> {
     let window = node
         .window
         .as_ref()
-        .map_or(Cell::Null, |w| Cell::text(duration_text(w.size_us)));
+        .map_or(Cell::Null, |w| Cell::text(w.text()));
     let auto = if node.rhythm_auto { " (auto)" } else { "" };
     let rhythm = format!("{}{auto}", node.rhythm);
     let output = match &node.output {

@@ -9,6 +9,7 @@ use serde_spanned::Spanned;
 
 use super::diagnostic::Diagnostic;
 use super::units::Retention;
+use super::window::WindowDeclaration;
 use super::{OnTrap, Prices, Rhythm, TierNames};
 use crate::ingest::TimeUnit;
 
@@ -110,6 +111,8 @@ pub struct NodeDeclaration {
     pub key: Option<Spanned<Vec<Spanned<String>>>>,
     /// Window of a fold.
     pub window: Option<Spanned<WindowDeclaration>>,
+    /// How long rows of closed windows stay in the view, in microseconds of event time.
+    pub keep: Option<Spanned<i64>>,
     /// None: `auto`, which is the default.
     pub rhythm: Option<Spanned<Rhythm>>,
     /// Where the file says the rhythm, if it does: the value with its quotes.
@@ -128,17 +131,6 @@ pub struct NodeDeclaration {
     pub call_rows: usize,
     /// Default true.
     pub canonical_nans: bool,
-}
-
-/// `window = { tumbling, lateness, as }`
-#[derive(Clone, Debug)]
-pub struct WindowDeclaration {
-    /// Length.
-    pub size_us: i64,
-    /// Default 0.
-    pub lateness_us: i64,
-    /// Default `window_start`.
-    pub start_field: Spanned<String>,
 }
 
 /// Where results go.

@@ -16,6 +16,7 @@ mod section;
 #[cfg(test)]
 mod tests;
 pub mod units;
+pub mod window;
 
 use std::collections::BTreeMap;
 
@@ -33,19 +34,9 @@ pub use node::dead_letter_schema;
 pub use parse::parse;
 pub use prices::{Nanos, Prices};
 pub use rhythm::{RHYTHM_HELP, Rhythm, RhythmError};
+pub use window::Window;
 
 use crate::ingest::TimeUnit;
-
-/// A tumbling window.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Window {
-    /// Length in microseconds; windows start at multiples of it since the epoch.
-    pub size_us: i64,
-    /// How long after its end a row still counts, in microseconds of event time.
-    pub lateness_us: i64,
-    /// Name of the field that gets the window's start.
-    pub start_field: String,
-}
 
 /// What happens to a row that traps again in a fresh instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,6 +110,9 @@ pub struct PlannedNode {
     pub key_fields: Vec<Field>,
     /// Window of a fold; none: a running total.
     pub window: Option<Window>,
+    /// How long after its end the row of a closed window stays in the view, in microseconds of event time; none: for
+    /// ever.
+    pub keep_us: Option<i64>,
     /// Whether rows of one key are all in partitions of one number, so that task i reads partition i of each input.
     /// Else the node is one task over all partitions in log order.
     pub partitioned: bool,
@@ -126,7 +120,8 @@ pub struct PlannedNode {
     pub tasks: u32,
     /// Where results go.
     pub output: Output,
-    /// Schema of the results: for a fold key fields, then the window's start, then the plugin's outputs; for a transform
+    /// Schema of the results: for a fold key fields, then the window's start (of a session its end too, of a count window
+    /// its number), then the plugin's outputs; for a transform
     /// to a topic the plugin's outputs; for a transform to a view `partition: i64`, `offset: i64`, `ordinal: i64` of the
     /// input row, then the plugin's outputs.
     pub output_schema: Schema,

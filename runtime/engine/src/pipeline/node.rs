@@ -40,6 +40,10 @@ pub(super) fn plan_node(
         }
     };
     let window = fold_window(node, about, inputs, &mut own);
+    let keep_us = match about.kind {
+        PluginKind::Fold => fold_keep(node, window.as_ref(), &mut own),
+        PluginKind::Transform => None,
+    };
     let (schema, key_fields) = output_schema(node, about, &key, window.as_ref(), &mut own);
     check_law_six(node, about, &mut own);
     if own.failed() {
@@ -66,6 +70,7 @@ pub(super) fn plan_node(
         key: key.iter().map(|f| f.name.clone()).collect(),
         key_fields: key,
         window,
+        keep_us,
         partitioned,
         tasks,
         output,
@@ -149,6 +154,7 @@ fn check_transform(node: &NodeDeclaration, about: &About, findings: &mut Finding
     let parts = [
         ("key", node.key.as_ref().map(Spanned::span)),
         ("window", node.window.as_ref().map(Spanned::span)),
+        ("keep", node.keep.as_ref().map(Spanned::span)),
     ];
     for (what, span) in parts {
         let Some(span) = span else { continue };
@@ -217,27 +223,66 @@ fn fold_window(
     inputs: &[Input],
     findings: &mut Findings,
 ) -> Option<Window> {
-    let window = node.window.as_ref()?;
+    let declared = node.window.as_ref()?;
+    let window = &declared.get_ref().window;
+    let timed = about.kind == PluginKind::Fold && window.timed();
     let untimed = inputs.iter().filter(|(_, feed)| feed.time.is_none());
-    for (name, input) in untimed.filter(|_| about.kind == PluginKind::Fold) {
+    for (name, input) in untimed.filter(|_| timed) {
         let topic = name.get_ref();
         let message = format!(
             "node `{}` has a window, and topic `{topic}` has no event time",
             node.name.get_ref()
         );
         let help = if input.derived {
-            "let the node that writes the topic pass on the event-time field of its input".into()
+            "let the node that writes the topic pass on the event-time field of its input, or count rows: window = { count = 100 }".into()
         } else {
-            format!("name the event-time field in [topic.{topic}]: time = \"FIELD\"")
+            format!(
+                "name the event-time field in [topic.{topic}]: time = \"FIELD\", or count rows: window = {{ count = 100 }}"
+            )
         };
-        findings.error("no-event-time", window.span(), message, help);
+        findings.error("no-event-time", declared.span(), message, help);
     }
-    let window = window.get_ref();
-    Some(Window {
-        size_us: window.size_us,
-        lateness_us: window.lateness_us,
-        start_field: window.start_field.get_ref().clone(),
-    })
+    let session = matches!(window, Window::Session { .. });
+    if about.kind == PluginKind::Fold && session && !about.merges {
+        let message = format!(
+            "plugin `{}` exports no `merge`: it cannot join two sessions when a row comes that belongs to both",
+            node.plugin.get_ref()
+        );
+        let help = "give the plugin a `merge` (Rust: impl Merge, and export_fold!(Name, merge)), or use another kind of window";
+        findings.error("no-merge", declared.span(), message, help);
+    }
+    Some(window.clone())
+}
+
+/// How long rows of closed windows stay: for views of windows that time ends.
+fn fold_keep(
+    node: &NodeDeclaration,
+    window: Option<&Window>,
+    findings: &mut Findings,
+) -> Option<i64> {
+    let keep = node.keep.as_ref()?;
+    let lateness_us = window.and_then(Window::lateness_us);
+    let (message, help) = match (lateness_us, &node.output) {
+        (None, _) if window.is_some() => (
+            "`keep` removes windows that are older than the watermark, and a count window has no time",
+            "remove it",
+        ),
+        (None, _) => (
+            "`keep` removes rows of windows that are older than the watermark, and this node has none",
+            "remove it, or give the node a window",
+        ),
+        (_, OutputDeclaration::Topic(_)) => (
+            "`keep` removes rows of a view, and this node writes a topic, which is never rewritten",
+            "remove it",
+        ),
+        (Some(lateness_us), _) if *keep.get_ref() < lateness_us => (
+            "`keep` is shorter than the window's `lateness`: rows would go before their window is closed",
+            "make it as long as `lateness` at least",
+        ),
+        _ => return Some(*keep.get_ref()),
+    };
+    findings.error("bad-keep", keep.span(), message, help);
+    None
 }
 
 /// Fields of the result and how many of them are the key; every name once.
@@ -259,9 +304,12 @@ fn output_schema(
         }
     };
     if about.kind == PluginKind::Fold {
-        fields.extend(window.map(|w| Field::new(&w.start_field, Kind::Timestamp)));
+        fields.extend(window.map(Window::key_field));
     }
     let key_fields = fields.len();
+    if about.kind == PluginKind::Fold {
+        fields.extend(window.and_then(Window::end_field));
+    }
     fields.extend(about.outputs.iter().cloned());
     for (i, field) in fields.iter().enumerate() {
         if fields[..i].iter().any(|f| f.name == field.name) {
@@ -284,6 +332,16 @@ fn duplicate_place(
     key_fields: usize,
     windowed: bool,
 ) -> (std::ops::Range<usize>, &'static str) {
+    let session_end = node
+        .window
+        .as_ref()
+        .filter(|w| i == key_fields && w.get_ref().window.end_field().is_some());
+    if let Some(window) = session_end {
+        return (
+            window.get_ref().end_name_span.clone(),
+            "name the session's end with `end_as = \"...\"`",
+        );
+    }
     if i >= key_fields {
         let help =
             "rename the output field in the plugin; key, window start and outputs stand in one row";
@@ -291,8 +349,11 @@ fn duplicate_place(
     }
     match &node.window {
         Some(window) if windowed && i + 1 == key_fields => (
-            window.get_ref().start_field.span(),
-            "name the window's start with `as = \"...\"`",
+            window.get_ref().name_span.clone(),
+            match window.get_ref().window.timed() {
+                true => "name the window's start with `as = \"...\"`",
+                false => "name the window's number with `as = \"...\"`",
+            },
         ),
         _ => (
             node.key.as_ref().map_or(node.name.span(), Spanned::span),
@@ -344,7 +405,7 @@ fn output_topic(
         return None;
     };
     let time = match window {
-        Some(window) => Some(window.start_field.clone()),
+        Some(window) => window.time_field(),
         None => passed_on_time(schema, inputs),
     };
     Some(TopicSpec {
@@ -400,6 +461,8 @@ struct Configuration<'a> {
     tasks: u32,
     key: &'a [String],
     window: Option<&'a Window>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keep_us: Option<i64>,
     options: &'a [(String, String)],
     on_trap: OnTrap,
     canonical_nans: bool,
@@ -447,6 +510,7 @@ impl PlannedNode {
             tasks: self.tasks,
             key: &self.key,
             window: self.window.as_ref(),
+            keep_us: self.keep_us,
             options: &self.options,
             on_trap: self.on_trap,
             canonical_nans: self.canonical_nans,
@@ -462,9 +526,10 @@ impl PlannedNode {
         derived_spec(name, dead_letter_schema(), None, self.tasks)
     }
 
-    /// Declaration of `<node>.late`: the rows that came after their window had closed. `None` without a window.
+    /// Declaration of `<node>.late`: the rows that came after their window had closed. `None` without a window that time
+    /// ends.
     pub fn late_topic(&self) -> Option<TopicSpec> {
-        self.window.as_ref()?;
+        self.window.as_ref().filter(|w| w.timed())?;
         let name = format!("{}.late", self.name);
         Some(derived_spec(name, dead_letter_schema(), None, self.tasks))
     }

@@ -10,7 +10,6 @@ use toml::de::{DeTable, DeValue};
 
 use super::declaration::{
     Declaration, NodeDeclaration, OptionValue, OutputDeclaration, TopicDeclaration,
-    WindowDeclaration,
 };
 use super::diagnostic::{Diagnostics, Findings, suggestion};
 use super::section::{Reader, Section};
@@ -30,7 +29,6 @@ const SEGMENT_BYTES: u64 = 64 << 20;
 const SEGMENT_BYTES_MIN: u64 = 64 << 10;
 const SEGMENT_BYTES_MAX: u64 = 4 << 30;
 const CALL_ROWS: usize = 4096;
-const WINDOW_START: &str = "window_start";
 const SECTIONS: [&str; 8] = [
     "topic", "node", "consumer", "sink", "run", "tiers", "prices", "allow",
 ];
@@ -321,18 +319,13 @@ fn node(
     let plugin = section.required("plugin", "plugin = \"NAME\"", reader);
     let inputs = inputs(section, reader);
     let key = section.texts("key", reader);
-    let window = window(section, reader);
+    let window = super::window::window(section, reader);
     let rhythm_place = section.get("rhythm").map(Spanned::span);
     let rhythm = rhythm(section, reader);
     let due_us = section.duration_us("due", reader);
-    if let Some(keep) = section.get("keep") {
-        reader.findings.error(
-            "not-in-this-version",
-            keep.span(),
-            "`keep` is not in this version: a view keeps all its rows",
-            "remove it",
-        );
-    }
+    let keep_span = section.get("keep").map(Spanned::span);
+    let keep_us = section.duration_us("keep", reader);
+    let keep = keep_span.zip(keep_us);
     let output = output(section, reader);
     let options = options(section, reader);
     let on_trap = on_trap(section, reader);
@@ -345,6 +338,7 @@ fn node(
         inputs: inputs?,
         key,
         window,
+        keep: keep.map(|(span, us)| Spanned::new(span, us)),
         rhythm,
         rhythm_place,
         due_us,
@@ -387,45 +381,6 @@ fn inputs(section: &mut Section, reader: &mut Reader) -> Option<Spanned<Vec<Span
         }
     }
     Some(list)
-}
-
-fn window(section: &mut Section, reader: &mut Reader) -> Option<Spanned<WindowDeclaration>> {
-    let mut window = section.table("window", reader)?;
-    let span = window.span();
-    for later in ["hopping", "sliding", "session"] {
-        if let Some(value) = window.get(later) {
-            let message = format!("`{later}` windows are not in this version");
-            let help = "use a tumbling window: window = { tumbling = \"1m\" }";
-            reader
-                .findings
-                .error("not-in-this-version", value.span(), message, help);
-        }
-    }
-    let size = tumbling(&mut window, reader);
-    let lateness_us = window.duration_us("lateness", reader).unwrap_or(0);
-    let start_field = window
-        .text("as", reader)
-        .unwrap_or_else(|| Spanned::new(span.clone(), WINDOW_START.into()));
-    window.close(reader);
-    let declaration = WindowDeclaration {
-        size_us: size?,
-        lateness_us,
-        start_field,
-    };
-    Some(Spanned::new(span, declaration))
-}
-
-fn tumbling(window: &mut Section, reader: &mut Reader) -> Option<i64> {
-    let span = window.get("tumbling").map_or(window.span(), Spanned::span);
-    window.required("tumbling", "tumbling = \"1m\"", reader)?;
-    let size = window.duration_us("tumbling", reader)?;
-    if size == 0 {
-        reader
-            .findings
-            .error("out-of-range", span, "a window is longer than 0", "");
-        return None;
-    }
-    Some(size)
 }
 
 fn rhythm(section: &mut Section, reader: &mut Reader) -> Option<Spanned<Rhythm>> {

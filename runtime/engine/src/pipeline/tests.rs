@@ -14,6 +14,7 @@ fn about(name: &str, kind: PluginKind, inputs: Vec<Field>, outputs: Vec<Field>) 
         inputs,
         outputs,
         wants_keys: false,
+        merges: false,
         state_version: 1,
         settings: Vec::new(),
     }
@@ -32,6 +33,10 @@ fn plugin(name: &str) -> Result<About, String> {
                 Field::new("delay_mean", Kind::F64),
             ],
         )),
+        "joining" => Ok(About {
+            merges: true,
+            ..plugin("delays")?
+        }),
         "clean" => Ok(About {
             settings: vec![
                 setting("limit", Kind::I64, None),
@@ -332,6 +337,86 @@ fn every_file_that_is_wrong() {
         .map(|(name, text)| format!("## {name}\n{}", problems(text)))
         .collect();
     insta::assert_snapshot!("wrong_files", report.join("\n\n"));
+}
+
+/// A node with this window and whatever stands behind it.
+fn with_window(window: &str, more: &str) -> String {
+    with_flights(&format!(
+        "[node.n]\nplugin = \"delays\"\ninput = \"flights\"\nkey = [\"origin\"]\nwindow = {{ {window} }}\n{more}\n"
+    ))
+}
+
+#[test]
+fn every_window_that_is_wrong() {
+    let cases = [
+        ("as = \"x\"", "view = \"v\""),
+        ("tumbling = \"1d\", session = \"1h\"", "view = \"v\""),
+        ("tumbling = \"0s\"", "view = \"v\""),
+        ("tumbling = \"1d\", every = \"1h\"", "view = \"v\""),
+        ("sliding = \"1d\"", "view = \"v\""),
+        ("sliding = \"1h\", every = \"2h\"", "view = \"v\""),
+        ("sliding = \"1d\", every = \"1s\"", "view = \"v\""),
+        ("hopping = \"1h\"", "view = \"v\""),
+        ("session = \"30m\"", "view = \"v\""),
+        ("count = 0", "view = \"v\""),
+        ("count = 10, lateness = \"1s\"", "view = \"v\""),
+        ("count = 10", "view = \"v\"\nkeep = \"1d\""),
+        ("count = 10, as = \"flights\"", "view = \"v\""),
+        ("tumbling = \"1d\"", "topic = \"t\"\nkeep = \"1d\""),
+        (
+            "tumbling = \"1d\", lateness = \"2d\"",
+            "view = \"v\"\nkeep = \"1d\"",
+        ),
+    ];
+    let said = cases.map(|(window, more)| {
+        let text = with_window(window, more);
+        format!(
+            "## {window} {}\n{}",
+            more.replace('\n', " "),
+            problems(&text)
+        )
+    });
+    insta::assert_snapshot!("wrong_windows", said.join("\n\n"));
+}
+
+#[test]
+fn windows_and_the_fields_of_their_rows() {
+    let cases = [
+        (
+            "tumbling = \"1d\", as = \"day\"",
+            "1d",
+            "origin day | flights",
+        ),
+        (
+            "sliding = \"1h\", every = \"5m\"",
+            "1h every 5m",
+            "origin window_start | flights",
+        ),
+        ("count = 10", "10 rows", "origin window_number | flights"),
+        (
+            "session = \"30m\", end_as = \"to\"",
+            "session 30m",
+            "origin window_start | to flights",
+        ),
+    ];
+    for (window, text, fields) in cases {
+        let text_of_file = with_window(window, "view = \"v\"").replace("\"delays\"", "\"joining\"");
+        let plan = planned(&text_of_file).unwrap_or_else(|e| panic!("{window}: {e:?}"));
+        let node = &plan.nodes[0];
+        assert_eq!(
+            node.window.as_ref().map(Window::text).as_deref(),
+            Some(text)
+        );
+        let names: Vec<&str> = node
+            .output_schema
+            .fields()
+            .iter()
+            .map(|f| f.name.as_str())
+            .collect();
+        let (key, rest) = names.split_at(node.output_key_fields);
+        let found = format!("{} | {}", key.join(" "), rest.join(" "));
+        assert!(found.starts_with(fields), "{window}: {found}");
+    }
 }
 
 #[test]

@@ -141,6 +141,8 @@ pub struct Counts {
     pub rows: u64,
     /// Rows that came too late.
     pub late: u64,
+    /// Windows that rows missed which still were in time for others.
+    pub missed: u64,
     /// Rows rejected.
     pub rejected: u64,
     /// Windows' rows closed, or rows written.
@@ -154,6 +156,7 @@ impl Counts {
     pub fn add(&mut self, other: Counts) {
         self.rows += other.rows;
         self.late += other.late;
+        self.missed += other.missed;
         self.rejected += other.rejected;
         self.out += other.out;
         self.frames += other.frames;

@@ -84,6 +84,24 @@ impl Table {
     }
 }
 
+/// A slot that was looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// It was there.
+    Known(u32),
+    /// It was taken now.
+    New(u32),
+}
+
+impl Found {
+    /// The slot.
+    pub fn slot(self) -> u32 {
+        match self {
+            Found::Known(slot) | Found::New(slot) => slot,
+        }
+    }
+}
+
 /// What the host keeps of one slot.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Slot {
@@ -182,6 +200,77 @@ impl Slots {
         slot
     }
 
+    /// The slot of a row's key in a table, taken now if there is none yet; not marked as changed.
+    pub fn find(&mut self, table: &mut Table, keys: &BatchKeys<'_>, row: usize) -> Found {
+        let before = self.fresh.len();
+        let slot = match keys {
+            BatchKeys::Ints(values) => self.int(table, values[row]),
+            BatchKeys::Text(values) => self.span(table, values.value(row).as_bytes()),
+            BatchKeys::Bytes(values) => self.span(table, values.value(row)),
+            BatchKeys::Encoded(columns) => self.encoded(table, columns, row),
+        };
+        match self.fresh.len() > before {
+            true => Found::New(slot),
+            false => Found::Known(slot),
+        }
+    }
+
+    /// Takes one more slot for the key of another. It is in no table.
+    pub fn sibling(&mut self, slot: u32) -> u32 {
+        let new = self.take(self.slots[slot as usize].window);
+        match self.form {
+            Form::Int => self.int_keys[new as usize] = self.int_keys[slot as usize],
+            _ => self.span_keys[new as usize] = self.span_keys[slot as usize].clone(),
+        }
+        new
+    }
+
+    /// Lets a table find slot `to` under the key that it now finds `from` under.
+    pub fn repoint(&mut self, table: &mut Table, from: u32, to: u32) {
+        let at = from as usize;
+        let entry = match self.form {
+            Form::Int => table
+                .ints
+                .find_mut(HASH.hash_one(self.int_keys[at]), |e| e.1 == from)
+                .map(|e| &mut e.1),
+            _ => table
+                .spans
+                .find_mut(HASH.hash_one(&*self.span_keys[at]), |e| e.1 == from)
+                .map(|e| &mut e.1),
+        };
+        *entry.expect("the slot is in the table") = to;
+    }
+
+    /// The slot that a table finds under the key of this one.
+    pub fn head(&self, table: &Table, slot: u32) -> u32 {
+        let at = slot as usize;
+        let found = match self.form {
+            Form::Int => {
+                let key = self.int_keys[at];
+                table
+                    .ints
+                    .find(HASH.hash_one(key), |e| e.0 == key)
+                    .map(|e| e.1)
+            }
+            _ => {
+                let key = &self.span_keys[at];
+                let hash = HASH.hash_one(&**key);
+                let same = |e: &(u64, u32)| e.0 == hash && self.span_keys[e.1 as usize] == *key;
+                table.spans.find(hash, same).map(|e| e.1)
+            }
+        };
+        found.expect("the key of a slot in use is in its table")
+    }
+
+    /// Marks a slot as changed since the last commit.
+    pub fn mark(&mut self, slot: u32) {
+        let state = &mut self.slots[slot as usize];
+        if !state.dirty {
+            state.dirty = true;
+            self.dirty.push(slot);
+        }
+    }
+
     #[inline(always)]
     fn int(&mut self, table: &mut Table, key: i64) -> u32 {
         let hash = HASH.hash_one(key);
@@ -238,8 +327,9 @@ impl Slots {
         slot
     }
 
-    /// Takes a slot for a key that comes from the store.
-    pub fn restore(&mut self, table: &mut Table, key: &[u8]) -> u32 {
+    /// Takes a slot for a key that comes from the store; known: the table has the key already.
+    pub fn restore(&mut self, table: &mut Table, key: &[u8]) -> Found {
+        let before = self.fresh.len();
         let slot = match self.form {
             Form::Int => self.int(
                 table,
@@ -252,7 +342,10 @@ impl Slots {
             Form::Encoded => self.span(table, key),
         };
         self.slots[slot as usize].stored = true;
-        slot
+        match self.fresh.len() > before {
+            true => Found::New(slot),
+            false => Found::Known(slot),
+        }
     }
 
     /// Gives one slot back and takes it out of its table.
@@ -315,6 +408,11 @@ impl Slots {
             (Form::Span, _) => vec![Arc::new(BinaryArray::from_iter_values(spans()))],
             (Form::Encoded, _) => keys::decode(spans(), &self.fields),
         }
+    }
+
+    /// Keys as canonical bytes ([`Slots::encode_key`]) as columns.
+    pub fn decode_keys<'a>(&self, keys: impl Iterator<Item = &'a [u8]>) -> Vec<ArrayRef> {
+        keys::decode(keys, &self.fields)
     }
 
     /// Sorts slots of one window by key.
@@ -388,7 +486,7 @@ mod tests {
         slots.encode_key(slot, &mut bytes);
         let mut again = Slots::new(fields);
         let mut table = again.table(0);
-        let slot = again.restore(&mut table, &bytes);
+        let slot = again.restore(&mut table, &bytes).slot();
         assert!(again.get(slot).stored);
         assert_eq!(
             again.key_columns(&[slot])[0].as_string::<i32>().value(0),

@@ -35,6 +35,7 @@ files!(
     "refrain-sdk/Cargo.toml",
     "refrain-sdk/src/bindings/fold_plugin.rs",
     "refrain-sdk/src/bindings/mod.rs",
+    "refrain-sdk/src/bindings/session_plugin.rs",
     "refrain-sdk/src/bindings/transform_plugin.rs",
     "refrain-sdk/src/cell.rs",
     "refrain-sdk/src/codec.rs",

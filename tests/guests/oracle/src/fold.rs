@@ -113,4 +113,29 @@ impl Fold for OracleFold {
     }
 }
 
-export_fold!(OracleFold);
+impl Merge for OracleFold {
+    fn merge(&self, earlier: &mut Seen, later: Seen) {
+        earlier.rows += later.rows;
+        earlier.flag = later.flag.or(earlier.flag);
+        if let Some(number) = later.number {
+            earlier.number = Some(
+                earlier
+                    .number
+                    .unwrap_or(11)
+                    .wrapping_mul(37)
+                    .wrapping_add(number),
+            );
+        }
+        if let Some(real) = later.real {
+            earlier.real = Some(earlier.real.unwrap_or(-0.0) + real);
+        }
+        earlier.name = earlier.name.take().max(later.name);
+        earlier.blob = later.blob.or(earlier.blob.take());
+        earlier.moment = match (earlier.moment, later.moment) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+    }
+}
+
+export_fold!(OracleFold, merge);

@@ -1766,7 +1766,7 @@ pub mod exports {
                         entries: Entries,
                     ) -> ::core::result::Result<_rt::Vec<Reject>, Failure>;
                     /// What the view shows for these slots. `keys` has the key fields of the node, and then the
-                    /// window's start, when `wants-keys` is set; no columns otherwise.
+                    /// window's start (of a count window its number), when `wants-keys` is set; no columns otherwise.
                     #[allow(async_fn_in_trait)]
                     fn evaluate(
                         slots: _rt::Vec<u32>,

@@ -1,13 +1,77 @@
 //! The part of a fold that every row goes through: time, windows, slots, and the call being filled.
 
 use crate::keys;
+use crate::pipeline::Window;
 use crate::task::slots::{BatchKeys, Slots, Table};
 use crate::watermark::{NEVER, Watermark};
-use crate::window::{Index, Tumbling};
+use crate::window::{Index, Sliding, Tumbling};
+
+use super::counted::Counted;
+use super::session::Sessions;
+
+/// Which kind of window the node has. Decided once a frame, never per row.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Shape {
+    Total,
+    Tumbling(Tumbling),
+    Sliding(Sliding),
+    Session,
+    Count,
+}
+
+impl Shape {
+    pub(super) fn of(window: Option<&Window>) -> Shape {
+        match window {
+            None => Shape::Total,
+            Some(Window::Tumbling {
+                size_us,
+                lateness_us,
+                ..
+            }) => Shape::Tumbling(Tumbling::new(*size_us, *lateness_us)),
+            Some(Window::Sliding {
+                size_us,
+                every_us,
+                lateness_us,
+                ..
+            }) => Shape::Sliding(Sliding::new(*size_us, *every_us, *lateness_us)),
+            Some(Window::Session { .. }) => Shape::Session,
+            Some(Window::Count { .. }) => Shape::Count,
+        }
+    }
+
+    /// Whether keys of the store begin with the window (of a session: its mark).
+    pub(super) fn in_store_keys(&self) -> bool {
+        !matches!(self, Shape::Total | Shape::Count)
+    }
+
+    /// The first open window at a watermark, and the watermark at which it closes; none when windows have no index.
+    fn open_until(&self, watermark: i64) -> Option<(Index, i64)> {
+        match self {
+            Shape::Tumbling(windows) => {
+                let first = windows.first_open(watermark);
+                Some((first, windows.closes_at(first)))
+            }
+            Shape::Sliding(windows) => {
+                let first = windows.first_open(watermark);
+                Some((first, windows.closes_at(first)))
+            }
+            Shape::Total | Shape::Session | Shape::Count => None,
+        }
+    }
+
+    /// Start of a window, in microseconds. A session's index is its mark.
+    pub(super) fn start(&self, index: Index) -> i64 {
+        match self {
+            Shape::Tumbling(windows) => windows.start(index),
+            Shape::Sliding(windows) => windows.start(index),
+            Shape::Total | Shape::Session | Shape::Count => index,
+        }
+    }
+}
 
 /// Time, windows, slots, and the call being filled.
 pub(super) struct Core {
-    pub(super) windows: Option<Tumbling>,
+    pub(super) shape: Shape,
     pub(super) mark: Watermark,
     pub(super) slots: Slots,
     /// Open windows, by index. A total has one.
@@ -16,6 +80,10 @@ pub(super) struct Core {
     /// Watermark at which `first_open` closes.
     pub(super) next_close: i64,
     pub(super) call: Call,
+    /// Of session windows.
+    pub(super) sessions: Sessions,
+    /// Of count windows.
+    pub(super) counted: Counted,
 }
 
 /// Rows collected for one `update`.
@@ -41,11 +109,29 @@ impl Call {
         self.count += 1;
     }
 
-    pub(super) fn skip(&mut self) {
+    /// One of several slots of the row at hand, which [`Call::end_row`] ends.
+    #[inline(always)]
+    pub(super) fn add(&mut self, slot: u32) {
+        self.list();
+        self.rows.push(self.count as u32);
+        self.slots.push(slot);
+    }
+
+    #[inline(always)]
+    pub(super) fn end_row(&mut self) {
+        self.count += 1;
+    }
+
+    #[inline(always)]
+    fn list(&mut self) {
         if !self.sparse {
             self.sparse = true;
             self.rows.extend(0..self.count as u32);
         }
+    }
+
+    pub(super) fn skip(&mut self) {
+        self.list();
         self.count += 1;
     }
 
@@ -85,26 +171,48 @@ impl Call {
 }
 
 impl Core {
-    pub(super) fn new(windows: Option<Tumbling>, mark: Watermark, slots: Slots) -> Self {
+    pub(super) fn new(window: Option<&Window>, mark: Watermark, slots: Slots) -> Self {
         let mut core = Core {
-            windows,
+            shape: Shape::of(window),
             slots,
             tables: Vec::new(),
             first_open: Index::MIN,
             next_close: i64::MAX,
             call: Call::default(),
+            sessions: Sessions::new(window),
+            counted: Counted::new(window),
             mark,
         };
         core.open_until(core.mark.current().0);
+        if matches!(core.shape, Shape::Session) {
+            core.table(0);
+            core.next_close = i64::MIN;
+        }
         core
     }
 
     /// Moves the border between closed and open windows.
     pub(super) fn open_until(&mut self, watermark: i64) {
-        if let Some(windows) = self.windows {
-            self.first_open = windows.first_open(watermark);
-            self.next_close = windows.closes_at(self.first_open).max(NEVER + 1);
+        if let Some((first, closes)) = self.shape.open_until(watermark) {
+            self.first_open = first;
+            self.next_close = closes.max(NEVER + 1);
         }
+    }
+
+    /// Gives a slot back of which nothing is left.
+    pub(super) fn forget(&mut self, slot: u32) {
+        let window = match self.shape {
+            Shape::Session => {
+                let place = self.table(0);
+                self.sessions
+                    .unlink(&mut self.slots, &mut self.tables[place], slot);
+                0
+            }
+            _ => self.slots.get(slot).window,
+        };
+        self.counted.forget(slot);
+        let place = self.table(window);
+        self.slots.forget(&mut self.tables[place], slot);
     }
 
     /// Place of a window's table, made now if there is none.
@@ -137,9 +245,14 @@ impl Core {
 
     /// Bytes under which the store knows a slot.
     pub(super) fn state_key(&self, slot: u32, out: &mut Vec<u8>) {
+        self.state_key_at(slot, self.slots.get(slot).window, out);
+    }
+
+    /// The same, of the slot as it would be in another window.
+    pub(super) fn state_key_at(&self, slot: u32, window: Index, out: &mut Vec<u8>) {
         out.clear();
-        if self.windows.is_some() {
-            out.extend_from_slice(&keys::sortable(self.slots.get(slot).window));
+        if self.shape.in_store_keys() {
+            out.extend_from_slice(&keys::sortable(window));
         }
         self.slots.encode_key(slot, out);
     }

@@ -1,30 +1,38 @@
 //! The fold task: rows into slots, windows closed by the watermark, totals and open windows shown at each commit.
 
 mod core;
+mod counted;
+mod keep;
 mod pin;
+mod session;
 mod show;
+mod stored;
+mod timed;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use refrain_log::ids::{Offset, Sequence};
-use refrain_plugin::{Entries, Fault, Input, Instance, States};
+use refrain_plugin::{Entries, Fault, Input, Instance};
 use refrain_state::commit::TaskChanges;
 use refrain_state::store::Spans;
 
-use self::core::{Call, Core, Here};
+use self::core::{Call, Core, Here, Shape};
+use self::counted::Numbered;
+use self::keep::Kept;
 use self::pin::{Careful, Refused};
+use self::session::Silence;
+use self::show::Closed;
+use self::timed::{Several, Single};
 use super::letters::Letters;
 use super::out::Out;
 use super::slots::{BatchKeys, Slots};
 use super::{Care, Counts, Failure, Memo, NodeSetup, Prepared, Taken, Task};
 use crate::error::{Error, Extent, Result};
 use crate::input::{Batch, Lanes, Reader};
-use crate::keys;
 use crate::pipeline::Output;
 use crate::watermark::Watermark;
-use crate::window::Tumbling;
 
 /// Rows asked of the reader at once: enough to fill the largest call many times over.
 const BATCH_ROWS: usize = 16_384;
@@ -69,10 +77,12 @@ pub struct FoldTask {
     handed: u64,
     ends: BTreeMap<usize, Offset>,
     /// View rows of closed windows since the last commit.
-    closed: Vec<RecordBatch>,
-    /// Keys of closed windows for which the plugin shows no row.
+    closed: Vec<Closed>,
+    /// Rows that go from the view again after a time.
+    kept: Option<Kept>,
+    /// Keys of windows for which the plugin shows no row, or which are no more.
     hidden: Vec<RecordBatch>,
-    /// Store keys of closed windows since the last commit.
+    /// Store keys of windows that are no more since the last commit.
     deleted: Spans,
 }
 
@@ -87,16 +97,17 @@ impl FoldTask {
     ) -> Result<Self> {
         let plan = &setup.plan;
         let lanes = setup.lanes(task);
-        let windows = plan
-            .window
-            .as_ref()
-            .map(|w| Tumbling::new(w.size_us, w.lateness_us));
         let mark = start
             .memo
             .map_or_else(|| Watermark::new(lanes.len()), |memo| memo.watermark);
         let instance = setup.instance().map_err(|f| setup.fault(f, None))?;
         let mut task = FoldTask {
-            core: Core::new(windows, mark, Slots::new(plan.key_fields.clone())),
+            core: Core::new(
+                plan.window.as_ref(),
+                mark,
+                Slots::new(plan.key_fields.clone()),
+            ),
+            kept: plan.keep_us.map(Kept::new),
             task,
             lanes,
             reader,
@@ -116,41 +127,22 @@ impl FoldTask {
         Ok(task)
     }
 
-    fn restore(&mut self, states: &[KeyedState]) -> Result<()> {
-        for block in states.chunks(self.setup.plan.call_rows) {
-            let mut slots = Vec::with_capacity(block.len());
-            let mut saved = States::default();
-            for (key, state) in block {
-                let (window, key) = match self.core.windows {
-                    Some(_) => {
-                        let (window, key) = key
-                            .split_first_chunk()
-                            .expect("a windowed state key begins with its window");
-                        (keys::from_sortable(*window), key)
-                    }
-                    None => (0, &**key),
-                };
-                let place = self.core.table(window);
-                slots.push(self.core.slots.restore(&mut self.core.tables[place], key));
-                saved.push(state);
-            }
-            self.instance
-                .restore(&slots, &saved)
-                .map_err(|f| self.setup.fault(f, None))?;
-        }
-        self.core.slots.fresh.clear();
-        Ok(())
-    }
-
     fn take(&mut self, batch: &Batch) -> Result<(), Failure> {
         let keys = self.core.slots.batch_keys(&batch.keys);
         self.taken.push_batch(batch);
         self.core.call = Call::default();
         for run in 0..batch.runs.len() {
-            if self.core.windows.is_some() {
-                self.take_windowed(batch, run, &keys)?;
-            } else {
-                self.take_total(batch, run, &keys)?;
+            match self.core.shape {
+                Shape::Total => self.take_total(batch, run, &keys)?,
+                Shape::Tumbling(windows) => {
+                    let here = Here::NOWHERE;
+                    self.take_timed(batch, run, &keys, Single { windows, here })?;
+                }
+                Shape::Sliding(windows) => {
+                    self.take_timed(batch, run, &keys, Several::new(windows))?;
+                }
+                Shape::Session => self.take_timed(batch, run, &keys, Silence)?,
+                Shape::Count => self.take_timed(batch, run, &keys, Numbered)?,
             }
             self.counts.frames += 1;
             let run = &batch.runs[run];
@@ -184,80 +176,6 @@ impl FoldTask {
         Ok(())
     }
 
-    /// Rows of one frame into windows.
-    fn take_windowed(
-        &mut self,
-        batch: &Batch,
-        index: usize,
-        keys: &BatchKeys<'_>,
-    ) -> Result<(), Failure> {
-        let run = batch.runs[index];
-        let windows = self.core.windows.expect("called for windowed nodes");
-        let carries = batch.carries(&run);
-        let disorder_us = batch.lane(&run).disorder_us;
-        let before = self.core.mark.current().0;
-        let mut running = batch.begin(index, &mut self.core.mark);
-        self.close_passed(batch, &running, 0, before)?;
-        let mut here = Here::NOWHERE;
-        for row in run.start..run.end {
-            if carries {
-                let before = running.current;
-                running.advance(batch.watermarks[row]);
-                if running.current >= self.core.next_close {
-                    self.close_passed(batch, &running, batch.origin_rows[row], before)?;
-                    here = Here::NOWHERE;
-                }
-            }
-            let time = batch.time(&run, row);
-            here.go(&windows, time);
-            if here.window < self.core.first_open {
-                self.late(batch, row, time, running.current);
-            } else {
-                let place = match here.place {
-                    Some(place) => place,
-                    None => *here.place.insert(self.core.table(here.window)),
-                };
-                let slot = self.core.touch(place, keys, row);
-                self.core.call.take(slot);
-            }
-            if self.core.call.count >= self.setup.plan.call_rows {
-                self.flush(batch)?;
-            }
-            if !carries {
-                let before = running.current;
-                running.advance(time.saturating_sub(disorder_us));
-                if running.current >= self.core.next_close {
-                    self.close_passed(batch, &running, batch.origin_row(&run, row), before)?;
-                    here = Here::NOWHERE;
-                }
-            }
-        }
-        if let Some(carried) = batch.carried_after(&run) {
-            let before = running.current;
-            running.advance(carried);
-            self.close_passed(batch, &running, u32::MAX, before)?;
-        }
-        self.core.mark.end(run.lane, running);
-        if let Some(out) = &mut self.outs.topic {
-            out.end_run(&run, running.current)?;
-        }
-        Ok(())
-    }
-
-    fn late(&mut self, batch: &Batch, row: usize, time: i64, watermark: i64) {
-        self.core.call.skip();
-        self.counts.late += 1;
-        let reason = format!(
-            "late: event time {time} µs is in a window that was closed at watermark {watermark} µs"
-        );
-        let late = self
-            .outs
-            .late
-            .as_mut()
-            .expect("a windowed node has a topic for late rows");
-        late.push(batch, row, reason);
-    }
-
     /// Hands the collected rows to the plugin.
     fn flush(&mut self, batch: &Batch) -> Result<(), Failure> {
         if self.core.call.slots.is_empty() {
@@ -266,10 +184,15 @@ impl FoldTask {
         }
         let mut refused = match self.careful {
             None => Refused::new(),
-            Some(_) => self.sift(batch)?,
+            Some(_) => self.sift(batch, &[])?,
         };
         if !self.core.call.slots.is_empty() {
             self.update(batch, &mut refused)?;
+        }
+        match self.core.shape {
+            Shape::Session => self.core.sessions.settle(&refused, &mut self.core.slots),
+            Shape::Count => self.core.counted.settle(&refused),
+            Shape::Total | Shape::Tumbling(_) | Shape::Sliding(_) => {}
         }
         if !refused.is_empty() {
             self.reject(batch, refused)?;
@@ -330,10 +253,7 @@ impl FoldTask {
             self.instance
                 .release(&unborn)
                 .map_err(|f| self.since_commit(f))?;
-            for slot in unborn {
-                let place = self.core.table(self.core.slots.get(slot).window);
-                self.core.slots.forget(&mut self.core.tables[place], slot);
-            }
+            unborn.iter().for_each(|slot| self.core.forget(*slot));
         }
         for (row, reason) in rejects {
             self.outs.rejected.push(batch, row, reason);

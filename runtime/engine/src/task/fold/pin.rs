@@ -11,7 +11,7 @@
 
 use std::collections::BTreeMap;
 
-use refrain_plugin::{Entries, Fault, Input, Instance, States};
+use refrain_plugin::{Entries, Fault, FaultKind, Input, Instance, States};
 
 use super::FoldTask;
 use crate::error::{Extent, Place};
@@ -78,10 +78,11 @@ impl FoldTask {
         Failure::Suspect(Box::new(Suspicion { fault, place }))
     }
 
-    /// Tries the collected call out, and takes the rows that trap out of it.
-    pub(super) fn sift(&mut self, batch: &Batch) -> Result<Refused, Failure> {
+    /// Tries the collected call out, and takes the rows that trap out of it. `joined`: slots whose states join that of the
+    /// call's one entry before.
+    pub(super) fn sift(&mut self, batch: &Batch, joined: &[u32]) -> Result<Refused, Failure> {
         let entries: Vec<(usize, u32)> = self.core.call.entries().collect();
-        let mut slots: Vec<u32> = entries.iter().map(|e| e.1).collect();
+        let mut slots: Vec<u32> = entries.iter().map(|e| e.1).chain(joined.to_vec()).collect();
         slots.sort_unstable();
         slots.dedup();
         let mut fresh = self.core.slots.fresh.clone();
@@ -103,6 +104,7 @@ impl FoldTask {
             batch,
             scratch: careful.scratch.take(),
             states,
+            joined,
             culprits: Refused::new(),
             handed: 0,
         };
@@ -129,6 +131,7 @@ struct Sieve<'a> {
     scratch: Option<Instance>,
     /// States of the call's slots, as good rows before have left them. A slot without one is at its beginning.
     states: BTreeMap<u32, Vec<u8>>,
+    joined: &'a [u32],
     culprits: Refused,
     handed: u64,
 }
@@ -168,7 +171,8 @@ impl Sieve<'_> {
     }
 
     fn attempt(&mut self, entries: &[(usize, u32)], more: bool) -> Result<(), Fault> {
-        let mut slots: Vec<u32> = entries.iter().map(|e| e.1).collect();
+        let of_entries: Vec<u32> = entries.iter().map(|e| e.1).collect();
+        let mut slots = [&of_entries, self.joined].concat();
         slots.sort_unstable();
         slots.dedup();
         let mut known = Vec::new();
@@ -187,7 +191,14 @@ impl Sieve<'_> {
         scratch.restore(&known, &states)?;
         let (start, last) = (entries[0].0, entries[entries.len() - 1].0);
         let rows: Vec<u32> = entries.iter().map(|e| (e.0 - start) as u32).collect();
-        let of_entries: Vec<u32> = entries.iter().map(|e| e.1).collect();
+        if !self.joined.is_empty() {
+            let into = vec![of_entries[0]; self.joined.len()];
+            // A fault in `merge` is no row's: it stops the node, here as in the task's own instance.
+            scratch.merge(&into, self.joined).map_err(|fault| Fault {
+                kind: FaultKind::Fatal,
+                ..fault
+            })?;
+        }
         let input = Input {
             columns: &self.batch.columns,
             start,

@@ -2,18 +2,43 @@
 
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, BooleanArray, RecordBatch, TimestampMicrosecondArray};
+use arrow_array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, TimestampMicrosecondArray};
 use arrow_buffer::{BooleanBuffer, BooleanBufferBuilder};
 use refrain_plugin::Input;
 use refrain_state::store::StateChanges;
 use refrain_state::view::ViewChanges;
 
 use super::FoldTask;
+use super::core::Shape;
+use super::keep::{Due, Kept};
+use super::stored;
 use crate::input::Batch;
+use crate::keys;
 use crate::pipeline::Output;
 use crate::task::Failure;
-use crate::task::slots::Table;
 use crate::watermark::Running;
+
+/// View rows of windows that closed together.
+pub(super) struct Closed {
+    rows: RecordBatch,
+    /// With `keep`: the end of each row's window.
+    ends: Vec<i64>,
+}
+
+/// What the plugin shows of some slots.
+pub(super) struct Shown {
+    pub(super) rows: RecordBatch,
+    /// Keys of those of which it shows nothing.
+    pub(super) hidden: Option<RecordBatch>,
+    /// Which slots have a row; none: all.
+    pub(super) present: Option<BooleanBuffer>,
+}
+
+impl Shown {
+    fn has(&self, place: usize) -> bool {
+        self.present.as_ref().is_none_or(|p| p.value(place))
+    }
+}
 
 impl FoldTask {
     /// Closes the windows that the watermark has passed.
@@ -27,63 +52,121 @@ impl FoldTask {
         if running.current < self.core.next_close {
             return Ok(());
         }
+        if matches!(self.core.shape, Shape::Session) {
+            return self.close_sessions(batch, running.current, origin_row, before);
+        }
         self.flush(batch)?;
         self.core.open_until(running.current);
         for table in self.core.closing() {
-            self.close(table, origin_row, before)?;
+            let mut slots = table.slots();
+            self.core.slots.sort(&mut slots);
+            self.close(&slots, origin_row, before)?;
+            slots
+                .iter()
+                .for_each(|slot| self.core.slots.give_back(*slot));
         }
         Ok(())
     }
 
+    /// Shows windows for the last time and lets the plugin forget them. The slots are still the caller's.
     pub(super) fn close(
         &mut self,
-        table: Table,
+        slots: &[u32],
         origin_row: u32,
         before: i64,
     ) -> Result<(), Failure> {
-        let mut slots = table.slots();
-        self.core.slots.sort(&mut slots);
         for block in slots.chunks(self.setup.plan.call_rows) {
-            let (rows, hidden) = self.evaluate(block)?;
-            self.counts.out += rows.num_rows() as u64;
+            let shown = self.evaluate(block)?;
+            self.counts.out += shown.rows.num_rows() as u64;
+            let ends = self.leave_store(block, &shown);
             match &mut self.outs.topic {
-                Some(out) => out.push(
-                    rows.clone(),
-                    std::iter::repeat_n((origin_row, before), rows.num_rows()),
-                ),
+                Some(out) => {
+                    let count = shown.rows.num_rows();
+                    out.push(shown.rows, std::iter::repeat_n((origin_row, before), count));
+                }
                 None => {
-                    self.closed.push(rows);
-                    self.hidden.extend(hidden);
+                    self.closed.push(Closed {
+                        rows: shown.rows,
+                        ends,
+                    });
+                    self.hidden.extend(shown.hidden);
                 }
             }
             self.instance
                 .release(block)
                 .map_err(|f| self.since_commit(f))?;
         }
-        let mut key = Vec::new();
-        for slot in slots {
-            if self.core.slots.get(slot).stored {
-                self.core.state_key(slot, &mut key);
-                self.deleted.push(&key);
-            }
-            self.core.slots.give_back(slot);
-        }
         Ok(())
     }
 
-    /// Rows of these slots as the view shows them, and the keys of those that it does not show.
-    pub(super) fn evaluate(
-        &mut self,
-        slots: &[u32],
-    ) -> Result<(RecordBatch, Option<RecordBatch>), Failure> {
-        let mut columns = self.core.slots.key_columns(slots);
-        if let Some(windows) = self.core.windows {
-            let starts = slots
-                .iter()
-                .map(|s| windows.start(self.core.slots.get(*s).window));
-            let starts = TimestampMicrosecondArray::from_iter_values(starts).with_timezone("UTC");
-            columns.push(Arc::new(starts) as ArrayRef);
+    /// States of closing windows leave the store; with `keep`, the ends of those shown.
+    fn leave_store(&mut self, slots: &[u32], shown: &Shown) -> Vec<i64> {
+        match self.core.shape {
+            Shape::Count => return Vec::new(),
+            Shape::Session => {
+                let moved = |slot: &u32| {
+                    let mark = self.core.slots.get(*slot).window;
+                    self.core.sessions.known(*slot).is_some_and(|k| k != mark)
+                };
+                let moved: Vec<u32> = slots.iter().copied().filter(moved).collect();
+                self.unknow(&moved);
+            }
+            Shape::Total | Shape::Tumbling(_) | Shape::Sliding(_) => {}
         }
+        let mut key = Vec::new();
+        let mut ends = Vec::new();
+        for (i, slot) in slots.iter().enumerate() {
+            let stored = self.core.slots.get(*slot).stored;
+            let end = self.end(*slot);
+            match &mut self.kept {
+                Some(kept) if shown.has(i) => {
+                    self.core.state_key(*slot, &mut key);
+                    kept.close(end, &key, stored);
+                    ends.push(end);
+                }
+                _ if stored => {
+                    self.core.state_key(*slot, &mut key);
+                    self.deleted.push(&key);
+                }
+                _ => {}
+            }
+        }
+        ends
+    }
+
+    /// End of a slot's window.
+    fn end(&self, slot: u32) -> i64 {
+        let window = self.core.slots.get(slot).window;
+        match self.core.shape {
+            Shape::Tumbling(windows) => windows.end(window),
+            Shape::Sliding(windows) => windows.end(window),
+            Shape::Session => self.core.sessions.end(slot),
+            Shape::Total | Shape::Count => i64::MAX,
+        }
+    }
+
+    /// The key fields of these slots, the window included.
+    fn key_columns(&self, slots: &[u32]) -> Vec<ArrayRef> {
+        let mut columns = self.core.slots.key_columns(slots);
+        let shape = self.core.shape;
+        match shape {
+            Shape::Total => {}
+            Shape::Tumbling(_) | Shape::Sliding(_) | Shape::Session => {
+                let start = |s: &u32| shape.start(self.core.slots.get(*s).window);
+                columns.push(times(slots.iter().map(start)));
+            }
+            Shape::Count => {
+                let number = |s: &u32| self.core.counted.get(*s).number;
+                let numbers = Int64Array::from_iter_values(slots.iter().map(number));
+                columns.push(Arc::new(numbers));
+            }
+        }
+        columns
+    }
+
+    /// Rows of these slots as the view shows them, and the keys of those that it does not show.
+    pub(super) fn evaluate(&mut self, slots: &[u32]) -> Result<Shown, Failure> {
+        let mut columns = self.key_columns(slots);
         let keys: &[ArrayRef] = if self.setup.plugin.about().wants_keys {
             &columns
         } else {
@@ -101,27 +184,66 @@ impl FoldTask {
             )
             .map_err(|f| self.since_commit(f))?;
         let key_fields = columns.len();
+        if matches!(self.core.shape, Shape::Session) {
+            columns.push(times(slots.iter().map(|s| self.core.sessions.end(*s))));
+        }
         columns.extend(answer.columns);
         let rows = RecordBatch::try_new(self.setup.plan.output_schema.arrow(), columns)
             .expect("answers are checked against the description, and keys against the schema");
         Ok(match answer.present {
-            None => (rows, None),
-            Some(present) => split(&rows, &present, key_fields),
+            None => Shown {
+                rows,
+                hidden: None,
+                present: None,
+            },
+            Some(present) => split(&rows, present, key_fields),
         })
+    }
+
+    /// Deletes the view's rows of these slots under marks that their sessions have no more.
+    pub(super) fn hide(&mut self, slots: &[(u32, i64)]) {
+        if slots.is_empty() || !self.to_view() {
+            return;
+        }
+        let of: Vec<u32> = slots.iter().map(|s| s.0).collect();
+        let mut columns = self.core.slots.key_columns(&of);
+        columns.push(times(slots.iter().map(|s| s.1)));
+        self.hidden.push(self.key_rows(columns));
+    }
+
+    fn key_rows(&self, columns: Vec<ArrayRef>) -> RecordBatch {
+        let schema = self.setup.plan.output_schema.arrow();
+        let places: Vec<usize> = (0..columns.len()).collect();
+        let schema = schema.project(&places).expect("key fields come first");
+        RecordBatch::try_new(Arc::new(schema), columns).expect("keys have the schema's fields")
+    }
+
+    fn to_view(&self) -> bool {
+        matches!(self.setup.plan.output, Output::View(_))
     }
 
     /// States of changed slots, and their rows when they go to a view.
     pub(super) fn changes(&mut self) -> Result<(StateChanges, Option<ViewChanges>), Failure> {
+        let dirty = self.take_dirty();
+        if matches!(self.core.shape, Shape::Session) {
+            self.move_known(&dirty);
+        }
+        let due = self.take_due();
         let mut state = StateChanges {
             deleted: std::mem::take(&mut self.deleted),
             ..Default::default()
         };
-        let mut rows = std::mem::take(&mut self.closed);
+        due.deleted.iter().for_each(|key| state.deleted.push(key));
+        for (key, end) in &due.put {
+            state.put_keys.push(key);
+            state.put_states.push(&stored::closed(*end));
+        }
+        let mut rows = self.take_closed();
         let mut hidden = std::mem::take(&mut self.hidden);
+        hidden.extend(self.gone(&due));
         let finals: usize = rows.iter().map(RecordBatch::num_rows).sum();
-        let to_view = matches!(self.setup.plan.output, Output::View(_));
-        let dirty = self.take_dirty();
-        let mut key = Vec::new();
+        let to_view = self.to_view();
+        let (mut key, mut value) = (Vec::new(), Vec::new());
         for block in dirty.chunks(self.setup.plan.call_rows) {
             let saved = self
                 .instance
@@ -129,17 +251,85 @@ impl FoldTask {
                 .map_err(|f| self.since_commit(f))?;
             for (i, slot) in block.iter().enumerate() {
                 self.core.state_key(*slot, &mut key);
+                self.seal(*slot, saved.get(i), &mut value);
                 state.put_keys.push(&key);
-                state.put_states.push(saved.get(i));
+                state.put_states.push(&value);
             }
-            if to_view {
-                let (shown, not_shown) = self.evaluate(block)?;
-                rows.push(shown);
-                hidden.extend(not_shown);
+            let open = self.with_rows(block);
+            if to_view && !open.is_empty() {
+                let shown = self.evaluate(&open)?;
+                rows.push(shown.rows);
+                hidden.extend(shown.hidden);
             }
         }
         let view = to_view.then(|| self.view_changes(&rows, finals, &hidden));
         Ok((state, view))
+    }
+
+    /// Those of these slots whose window has rows: a count window that has just closed has none.
+    fn with_rows(&self, slots: &[u32]) -> Vec<u32> {
+        let counts = matches!(self.core.shape, Shape::Count);
+        let has = |slot: &u32| !counts || self.core.counted.get(*slot).filled > 0;
+        slots.iter().copied().filter(has).collect()
+    }
+
+    /// What the store and the view know of sessions whose mark has moved goes; from now on they know the mark as it is.
+    fn move_known(&mut self, sessions: &[u32]) {
+        let mark = |slot: u32| self.core.slots.get(slot).window;
+        let moved = |slot: &u32| {
+            self.core
+                .sessions
+                .known(*slot)
+                .is_some_and(|k| k != mark(*slot))
+        };
+        let moved: Vec<u32> = sessions.iter().copied().filter(moved).collect();
+        self.unknow(&moved);
+        for slot in sessions {
+            let mark = self.core.slots.get(*slot).window;
+            self.core.sessions.set_known(*slot, mark);
+            self.core.slots.get_mut(*slot).stored = true;
+        }
+    }
+
+    fn take_due(&mut self) -> Due {
+        let watermark = self.core.mark.current().0;
+        self.kept
+            .as_mut()
+            .map_or_else(Due::default, |kept| kept.due(watermark))
+    }
+
+    /// Rows of windows closed since the last commit, but for those that are due already.
+    fn take_closed(&mut self) -> Vec<RecordBatch> {
+        let watermark = self.core.mark.current().0;
+        let young = |kept: &Kept, closed: &Closed| {
+            let mask = closed.ends.iter().map(|end| !kept.is_due(*end, watermark));
+            let mask: BooleanBuffer = mask.collect();
+            arrow_select::filter::filter_record_batch(&closed.rows, &BooleanArray::new(mask, None))
+                .expect("a mask of equal length")
+        };
+        let closed = std::mem::take(&mut self.closed).into_iter();
+        match &self.kept {
+            None => closed.map(|closed| closed.rows).collect(),
+            Some(kept) => closed.map(|closed| young(kept, &closed)).collect(),
+        }
+    }
+
+    /// Keys of rows that are due, for the view.
+    fn gone(&self, due: &Due) -> Option<RecordBatch> {
+        if due.gone.is_empty() {
+            return None;
+        }
+        let parts = due.gone.iter().map(|key| {
+            let (window, key) = key
+                .split_first_chunk()
+                .expect("a windowed state key begins with its window");
+            (keys::from_sortable(*window), key)
+        });
+        let (windows, keys): (Vec<i64>, Vec<&[u8]>) = parts.unzip();
+        let mut columns = self.core.slots.decode_keys(keys.into_iter());
+        let shape = self.core.shape;
+        columns.push(times(windows.into_iter().map(|w| shape.start(w))));
+        Some(self.key_rows(columns))
     }
 
     pub(super) fn take_dirty(&mut self) -> Vec<u32> {
@@ -176,20 +366,28 @@ impl FoldTask {
     }
 }
 
+fn times(values: impl Iterator<Item = i64>) -> ArrayRef {
+    Arc::new(TimestampMicrosecondArray::from_iter_values(values).with_timezone("UTC"))
+}
+
 /// Rows that are present, and the keys of those that are not.
-fn split(
-    rows: &RecordBatch,
-    present: &BooleanBuffer,
-    key_fields: usize,
-) -> (RecordBatch, Option<RecordBatch>) {
+fn split(rows: &RecordBatch, present: BooleanBuffer, key_fields: usize) -> Shown {
     let filter = |rows: &RecordBatch, mask: BooleanBuffer| {
         arrow_select::filter::filter_record_batch(rows, &BooleanArray::new(mask, None))
             .expect("a mask of equal length")
     };
     if present.count_set_bits() == rows.num_rows() {
-        return (rows.clone(), None);
+        return Shown {
+            rows: rows.clone(),
+            hidden: None,
+            present: None,
+        };
     }
     let key_places: Vec<usize> = (0..key_fields).collect();
     let keys = rows.project(&key_places).expect("key fields come first");
-    (filter(rows, present.clone()), Some(filter(&keys, !present)))
+    Shown {
+        rows: filter(rows, present.clone()),
+        hidden: Some(filter(&keys, !&present)),
+        present: Some(present),
+    }
 }
