@@ -354,7 +354,7 @@ fn fold(dice: &mut Dice, input: &Inputs, source: &Source) -> Work {
 fn batches(dice: &mut Dice) -> Vec<usize> {
     // Now and then more than a call.
     if dice.one_in(40) {
-        return vec![20_000];
+        return vec![9_000];
     }
     let count = dice.below(12);
     (0..count)
