@@ -405,8 +405,8 @@ impl<'a> Task<'a> {
     fn shown(&self, key: &Row, open: &Open) -> (Row, Option<Row>) {
         let of_window = open.values(self.node.window());
         let row = open.seen.evaluate(self.options());
-        let all = |row| key.iter().chain(&of_window).cloned().chain(row).collect();
-        let row = row.map(|row: Row| all(row));
+        let all = |row: Row| key.iter().chain(&of_window).cloned().chain(row).collect();
+        let row = row.map(all);
         (key.iter().chain(of_window.first()).cloned().collect(), row)
     }
 

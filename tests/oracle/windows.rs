@@ -42,7 +42,7 @@ pub enum Placed {
         /// Of the windows that it is in now, the first to end.
         end: i128,
         merged: u64,
-        filled: Option<Open>,
+        filled: Option<Box<Open>>,
     },
 }
 
@@ -209,7 +209,7 @@ impl Windows {
         Placed::Taken {
             end: NEVER_ENDS,
             merged: 0,
-            filled,
+            filled: filled.map(Box::new),
         }
     }
 
