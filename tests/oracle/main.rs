@@ -67,7 +67,7 @@ fn every_way_to_run_says_what_the_model_says() {
             seen.gone,
         ];
         assert!(
-            each.iter().all(|n| *n > 100),
+            each.iter().all(|n| *n > 20),
             "the cases are too tame: {seen:?}"
         );
     }
