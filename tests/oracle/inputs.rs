@@ -4,6 +4,9 @@ use crate::graph::{Node, Work};
 use crate::model::{Feed, Frame, InRow};
 use crate::value::Row;
 
+/// Tasks of a spread node are as many as its widest input has partitions, up to this.
+const TASKS_MAX: u32 = 64;
+
 /// Where the rows of a node are taken.
 pub struct Placement {
     pub tasks: u32,
@@ -44,21 +47,20 @@ pub fn placement(node: &Node, inputs: &[&Feed]) -> Placement {
         } else {
             key.clone()
         };
-        let _ = key;
         return Placement {
             tasks: widest,
             spread: false,
-            key: Vec::new(),
+            key,
         };
     }
     let tasks = match key.is_empty() {
         true => 1,
-        false => 1,
+        false => node.partitions.unwrap_or(widest.min(TASKS_MAX)),
     };
     Placement {
         tasks,
         spread: true,
-        key: Vec::new(),
+        key: key.clone(),
     }
 }
 

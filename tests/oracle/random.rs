@@ -209,6 +209,12 @@ fn node(
         },
         false => fold(dice, input, source),
     };
+    let partitions = match &work {
+        Work::Fold { key, .. } if !key.is_empty() && dice.one_in(3) => {
+            Some(*dice.pick(&[1, 2, 3, 5]))
+        }
+        _ => None,
+    };
     let (to_topic, fields) = match &work {
         Work::Transform { .. } => (!dice.one_in(3), transformed_fields()),
         Work::Fold { window: None, .. } => (false, Vec::new()),
@@ -238,7 +244,7 @@ fn node(
     let node = Node {
         name,
         inputs: input.names.clone(),
-        partitions: None,
+        partitions,
         work: keep(dice, work, to_topic),
         to_topic,
         call_rows: 4096,

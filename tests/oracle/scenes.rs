@@ -14,7 +14,7 @@ use crate::home::{Home, guests, run_meanwhile, run_once, status};
 use crate::random::{RowStyle, Rows};
 use crate::value::{Row, Value, to_batch};
 
-const SECOND: i64 = 1_000_000;
+pub const SECOND: i64 = 1_000_000;
 
 pub fn source(key: &[&str], partitions: u32, idle_us: Option<i64>) -> Source {
     Source {
@@ -67,7 +67,7 @@ pub fn rows(count: usize) -> Vec<Row> {
     (0..count).map(|_| rows.row()).collect()
 }
 
-fn once() -> RunOptions {
+pub fn once() -> RunOptions {
     RunOptions {
         once: true,
         workers: 2,
@@ -75,11 +75,11 @@ fn once() -> RunOptions {
     }
 }
 
-fn well(report: &RunReport) {
+pub fn well(report: &RunReport) {
     assert!(report.stopped.is_empty(), "{:?}", report.stopped);
 }
 
-fn digests(host: &Host) -> Vec<(String, u128)> {
+pub fn digests(host: &Host) -> Vec<(String, u128)> {
     let views = host.state().views();
     views
         .iter()

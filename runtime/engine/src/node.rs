@@ -10,13 +10,14 @@ use refrain_plugin::PluginKind;
 use refrain_state::commit::{DerivedEnd, Lineage, NodeCommit, SourceEnd, State};
 
 use crate::error::{Error, Result};
-use crate::input::{Reader, Source, Wanted};
+use crate::input::{Exchange, Feed, Reader, Source, Splitter, Wanted};
 use crate::pipeline::{Output, PlannedInput, PlannedNode, dead_letter_schema};
 use crate::task::fold::{FoldOuts, FoldStart, FoldTask};
 use crate::task::letters::Letters;
 use crate::task::out::Out;
 use crate::task::transform::{TransformOuts, TransformTask};
 use crate::task::{Care, Memo, NodeSetup, Prepared, Suspicion, Task};
+use crate::watermark::Watermark;
 
 /// A node's tasks and what is committed of them.
 pub struct Node {
@@ -95,30 +96,57 @@ impl Node {
             .node(&self.setup.plan.name)
             .map(|n| n.memos)
             .unwrap_or_default();
-        for task in 0..self.setup.plan.tasks {
-            let memo = memos
-                .get(&task)
+        let memo = |task: u32| {
+            let bytes = memos.get(&task);
+            bytes
                 .map(|bytes| read_memo(&self.setup.plan.name, bytes))
-                .transpose()?;
-            self.tasks
-                .push(Some(self.open_task(task, memo, log, state)?));
+                .transpose()
+        };
+        let exchange = match self.setup.plan.is_spread() {
+            true => Some(self.open_exchange(memo(0)?)?),
+            false => None,
+        };
+        let mut tasks = Vec::new();
+        for task in 0..self.setup.plan.tasks {
+            let feed = match &exchange {
+                Some(exchange) => Feed::Shared(Arc::clone(exchange), task as usize),
+                None => Feed::Own(self.open_reader(task)?),
+            };
+            tasks.push(Some(self.open_task(task, feed, memo(task)?, log, state)?));
         }
+        self.tasks = tasks;
         self.frontier = self.committed;
         Ok(())
+    }
+
+    /// Reads the lanes of a task from the last commit on.
+    fn open_reader(&self, task: u32) -> Result<Reader> {
+        let (plan, setup) = (&self.setup.plan, &self.setup);
+        let sources = plan.inputs.iter().zip(&setup.topics);
+        let sources = sources.map(|(input, topic)| Source::new(topic.clone(), wanted(plan, input)));
+        Reader::open(setup.lanes(task), sources.collect(), self.committed)
+    }
+
+    fn open_exchange(&self, memo: Option<Memo>) -> Result<Arc<Exchange>> {
+        let plan = &self.setup.plan;
+        let lanes = self.setup.lanes(0).len();
+        let mark = memo.and_then(|memo| memo.shared);
+        let mark = mark.unwrap_or_else(|| Watermark::new(lanes));
+        let reader = self.open_reader(0)?;
+        let splitter = Splitter::new(reader, mark, plan.needs_time(), plan.tasks);
+        Ok(Arc::new(Exchange::new(splitter, plan.tasks as usize)))
     }
 
     fn open_task(
         &self,
         task: u32,
+        feed: Feed,
         memo: Option<Memo>,
         log: &Log,
         state: &State,
     ) -> Result<Box<dyn Task>> {
         let plan = &self.setup.plan;
         let setup = Arc::clone(&self.setup);
-        let sources = plan.inputs.iter().zip(&setup.topics);
-        let sources = sources.map(|(input, topic)| Source::new(topic.clone(), wanted(plan, input)));
-        let reader = Reader::open(setup.lanes(task), sources.collect(), self.committed)?;
         let letters = |suffix: &str| -> Result<Letters> {
             let writer = log.derived(&format!("{}.{suffix}", plan.name), task)?;
             let out = Out::new(writer, dead_letter_schema().arrow(), false);
@@ -136,7 +164,7 @@ impl Node {
         if plan.about.kind == PluginKind::Transform {
             let outs = TransformOuts { topic, rejected };
             return Ok(Box::new(TransformTask::open(
-                setup, task, reader, outs, memo,
+                setup, task, feed, outs, memo,
             )?));
         }
         let late = if plan.late_topic().is_some() {
@@ -153,7 +181,7 @@ impl Node {
         Ok(Box::new(FoldTask::open(
             setup,
             task,
-            reader,
+            feed,
             FoldOuts {
                 topic,
                 late,
@@ -302,10 +330,9 @@ fn wanted(plan: &PlannedNode, input: &PlannedInput) -> Wanted {
         let found = input.schema.index_of(name);
         found.expect("fields are checked with the pipeline file")
     };
-    let needs_time = plan.window.is_some() || matches!(plan.output, Output::Topic(_));
     Wanted {
         columns: plan.about.inputs.iter().map(|f| place(&f.name)).collect(),
         keys: plan.key.iter().map(place).collect(),
-        time: input.time.as_ref().filter(|_| needs_time).map(place),
+        time: input.time.as_ref().filter(|_| plan.needs_time()).map(place),
     }
 }

@@ -121,6 +121,15 @@ impl Watermark {
         }
     }
 
+    /// Goes on where it stands, for a task whose rows bring the watermark along that all partitions have made.
+    pub fn resume(&self) -> Running {
+        Running {
+            own: self.lanes[0].watermark,
+            others: i64::MAX,
+            current: self.current,
+        }
+    }
+
     /// Ends the frame that [`Watermark::begin`] began.
     pub fn end(&mut self, partition: usize, running: Running) {
         self.lanes[partition].watermark = running.own;

@@ -7,7 +7,8 @@ use crossbeam::channel::{Receiver, Sender};
 use refrain_log::ids::Sequence;
 
 use crate::error::Error;
-use crate::task::{Failure, Prepared, Task};
+use crate::run::Event;
+use crate::task::{Failure, Prepared, Progress, Task};
 
 /// One task to be brought to a cut.
 pub struct Work {
@@ -34,18 +35,15 @@ pub struct Done {
 }
 
 /// Starts `count` workers. They end when the sender of `work` is dropped.
-pub fn start(
-    count: usize,
-    work: &Receiver<Work>,
-    done: &Sender<crate::run::Event>,
-) -> Vec<JoinHandle<()>> {
+pub fn start(count: usize, work: &Receiver<Work>, done: &Sender<Event>) -> Vec<JoinHandle<()>> {
     (0..count)
         .map(|i| {
             let (work, done) = (work.clone(), done.clone());
             let body = move || {
-                for item in work {
+                for item in &work {
+                    let event = perform(item, &work);
                     // The other side is gone only when the run is over.
-                    let _ = done.send(crate::run::Event::Done(perform(item)));
+                    let _ = done.send(event);
                 }
             };
             std::thread::Builder::new()
@@ -56,13 +54,33 @@ pub fn start(
         .collect()
 }
 
+/// Goes on with one task until it is done, must wait, or, batch by batch, others wait for a worker: a task with much to
+/// do does not keep other nodes from their commits.
+fn perform(mut work: Work, others: &Receiver<Work>) -> Event {
+    loop {
+        let result = match caught(|| work.body.step(work.cut)) {
+            Ok(Progress::More) if others.is_empty() => continue,
+            Ok(Progress::More | Progress::Wait) => {
+                return Event::Again(work);
+            }
+            Ok(Progress::Done) => caught(|| work.body.prepare()),
+            Err(failure) => Err(failure),
+        };
+        if result.is_err() {
+            work.body.abandon();
+        }
+        return Event::Done(Done {
+            node: work.node,
+            task: work.task,
+            body: work.body,
+            result,
+        });
+    }
+}
+
 /// A panic in a task is a bug of ours; it stops the node, not the process.
-fn perform(mut work: Work) -> Done {
-    let attempt = AssertUnwindSafe(|| {
-        work.body.advance(work.cut)?;
-        work.body.prepare()
-    });
-    let result = catch_unwind(attempt).unwrap_or_else(|panic| {
+fn caught<T>(act: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    catch_unwind(AssertUnwindSafe(act)).unwrap_or_else(|panic| {
         let what = panic
             .downcast_ref::<String>()
             .map(String::as_str)
@@ -71,11 +89,88 @@ fn perform(mut work: Work) -> Done {
         Err(Failure::Stop(Error::Refused(format!(
             "an invariant of the engine did not hold ({what}); please report it"
         ))))
-    });
-    Done {
-        node: work.node,
-        task: work.task,
-        body: work.body,
-        result,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use crossbeam::channel::unbounded;
+    use refrain_log::ids::Timestamp;
+    use refrain_state::commit::TaskChanges;
+
+    use super::*;
+    use crate::task::Counts;
+
+    /// Has something to do until the other one is done.
+    struct Busy {
+        until: Arc<AtomicBool>,
+        sets: bool,
+    }
+
+    impl Task for Busy {
+        fn step(&mut self, _: Sequence) -> Result<Progress, Failure> {
+            if self.sets {
+                self.until.store(true, Ordering::SeqCst);
+            }
+            Ok(match self.until.load(Ordering::SeqCst) {
+                true => Progress::Done,
+                false => Progress::More,
+            })
+        }
+
+        fn abandon(&mut self) {}
+
+        fn prepare(&mut self) -> Result<Prepared, Failure> {
+            Ok(Prepared {
+                changes: TaskChanges::default(),
+                derived: Vec::new(),
+                counts: Counts::default(),
+                watermark: Timestamp::MIN,
+                ends: BTreeMap::new(),
+                handed: 0,
+            })
+        }
+
+        fn publish(&mut self) {}
+
+        fn rollback(&mut self) -> Result<(), Error> {
+            Ok(())
+        }
+    }
+
+    /// A node with a long round once kept the only worker until its end.
+    #[test]
+    fn a_task_with_much_to_do_lets_others_have_their_turn() {
+        let ((work, queue), (done, events)) = (unbounded(), unbounded());
+        let threads = start(1, &queue, &done);
+        let until = Arc::new(AtomicBool::new(false));
+        for (node, sets) in [(0, false), (1, true)] {
+            let until = Arc::clone(&until);
+            let body = Box::new(Busy { until, sets });
+            let item = Work {
+                node,
+                task: 0,
+                body,
+                cut: Sequence(1),
+            };
+            work.send(item).expect("the worker lives");
+        }
+        let mut order = Vec::new();
+        while order.len() < 2 {
+            match events.recv().expect("the worker lives") {
+                Event::Done(done) => order.push(done.node),
+                Event::Again(item) => work.send(item).expect("the worker lives"),
+                _ => unreachable!("workers say nothing else"),
+            }
+        }
+        assert_eq!(order, [1, 0], "the one with little to do is done first");
+        drop(work);
+        threads
+            .into_iter()
+            .for_each(|t| t.join().expect("no panic"));
     }
 }

@@ -29,3 +29,4 @@ pub mod topic;
 mod writer;
 
 pub use error::{Error, Result};
+pub use prepare::key_hash;

@@ -193,12 +193,7 @@ fn route(
                 };
                 number / KEYLESS_BLOCK_ROWS % u64::from(partitions)
             }
-            (_, false) => {
-                key.clear();
-                keys.iter()
-                    .for_each(|column| write_key(column, row, &mut key));
-                xxh3_64(&key) % u64::from(partitions)
-            }
+            (_, false) => key_hash(&keys, row, &mut key) % u64::from(partitions),
         };
         chosen[partition as usize].push(row as u32);
     }
@@ -266,6 +261,15 @@ fn key_columns(spec: &TopicSpec, rows: &RecordBatch) -> Result<Vec<ArrayRef>> {
 
 /// Appends the canonical bytes of one key value: 0 for null, else 1 and the value (bool 1 byte, numbers 8 bytes little
 /// endian, text and bytes their length in 4 bytes and themselves).
+/// Hash of the canonical key of a row, by which it is given to a partition (`hash % partitions`). `scratch` is of use
+/// for the next row.
+pub fn key_hash(keys: &[ArrayRef], row: usize, scratch: &mut Vec<u8>) -> u64 {
+    scratch.clear();
+    keys.iter()
+        .for_each(|column| write_key(column, row, scratch));
+    xxh3_64(scratch)
+}
+
 fn write_key(column: &ArrayRef, row: usize, out: &mut Vec<u8>) {
     if column.is_null(row) {
         out.push(0);

@@ -96,6 +96,11 @@ impl TopicSpec {
             ahead_us: 0,
             idle_us: None,
             segment_bytes: 0,
+            key: match spec.origin {
+                Origin::Source => spec.key.clone(),
+                // Its rows are placed by the node that writes it, which answers for them.
+                Origin::Derived => Vec::new(),
+            },
             ..spec.clone()
         };
         fixed(self) == fixed(other)

@@ -50,6 +50,8 @@ pub struct Run {
     pub end: usize,
     /// Offset of row `start` in the lane's partition.
     pub offset: Offset,
+    /// Offset after the last row of the run in the lane's partition, rows of other tasks included.
+    pub offset_end: Offset,
     /// Row of the source frame that row `start` is, when each row follows the last (a source topic).
     pub origin_row: u32,
     /// The upstream node's watermark after the source frame (a derived topic).
@@ -63,7 +65,7 @@ pub struct Run {
 }
 
 /// Rows in log order. `origin_rows` and `watermarks` have an entry a row where a lane is derived; else none.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Batch {
     /// What the runs speak of.
     pub lanes: Lanes,
@@ -77,10 +79,25 @@ pub struct Batch {
     pub times: Option<ScalarBuffer<i64>>,
     /// Row in the source frame of each row.
     pub origin_rows: Vec<u32>,
-    /// The upstream node's watermark before each row.
+    /// Offset of each row, where rows of other tasks stood between; else none.
+    pub offsets: Vec<u64>,
+    /// The upstream node's watermark before each row; from an exchange, the node's own.
     pub watermarks: Vec<i64>,
     /// In log order. Runs without rows are there too.
     pub runs: Vec<Run>,
+    /// From an exchange: what moved the node's watermark, rows of other tasks included.
+    pub movers: Option<Arc<[Mover]>>,
+}
+
+/// What moved a watermark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mover {
+    /// Row of its source frame; 0 where the frame begins, `u32::MAX` where it ends.
+    pub origin_row: u32,
+    /// The watermark before,
+    pub before: i64,
+    /// and after. Rising from mover to mover.
+    pub after: i64,
 }
 
 impl Batch {
@@ -113,17 +130,18 @@ impl Batch {
 
     /// Offset in its partition of a row of this run.
     pub fn offset(&self, run: &Run, row: usize) -> Offset {
-        Offset(run.offset.0 + (row - run.start) as u64)
-    }
-
-    /// Offset after the last row of this run, in its partition.
-    pub fn end(&self, run: &Run) -> Offset {
-        Offset(run.offset.0 + (run.end - run.start) as u64)
+        match self.offsets.get(row) {
+            Some(offset) => Offset(*offset),
+            None => Offset(run.offset.0 + (row - run.start) as u64),
+        }
     }
 
     /// Begins a run: whether partitions are idle is decided where a source frame begins, knowing all that it has rows in.
     pub fn begin(&self, run: usize, mark: &mut Watermark) -> Running {
         let this = &self.runs[run];
+        if self.movers.is_some() {
+            return mark.resume();
+        }
         let same = |r: &&Run| r.begins && r.sequence == this.sequence;
         for run in self.runs[run..].iter().take_while(same) {
             mark.hear(run.lane, run.append_time, run.data);
@@ -131,10 +149,22 @@ impl Batch {
         mark.begin(this.lane, this.append_time, |lane| self.lanes[lane].idle_us)
     }
 
+    /// Ends a run that was begun.
+    pub fn finish(&self, run: &Run, running: Running, mark: &mut Watermark) {
+        let lane = if self.movers.is_some() { 0 } else { run.lane };
+        mark.end(lane, running);
+    }
+
+    /// What moved the watermark to this or beyond, and was not seen by the task itself: it came from an exchange.
+    pub fn mover(&self, watermark: i64) -> Option<&Mover> {
+        let movers = self.movers.as_ref()?;
+        movers.get(movers.partition_point(|m| m.after < watermark))
+    }
+
     /// Whether each row of the run brings its partition's watermark before it along (`watermarks`). Else the row moves it,
     /// to its event time less the lane's disorder.
     pub fn carries(&self, run: &Run) -> bool {
-        self.lane(run).derived
+        self.movers.is_some() || self.lane(run).derived
     }
 
     /// The watermark of the run's partition after the run, where it is carried.

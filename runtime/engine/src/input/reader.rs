@@ -231,13 +231,7 @@ impl Reader {
         let mut draft = Draft {
             batch: Batch {
                 lanes: Arc::clone(&self.lanes),
-                rows: 0,
-                columns: Vec::new(),
-                keys: Vec::new(),
-                times: None,
-                origin_rows: Vec::new(),
-                watermarks: Vec::new(),
-                runs: Vec::new(),
+                ..Batch::default()
             },
             parts: Vec::new(),
             pieces: Vec::new(),
@@ -356,6 +350,7 @@ impl Reader {
             start: batch.rows,
             end: batch.rows + (to - from),
             offset: Offset(head.base.0 + from as u64),
+            offset_end: Offset(head.base.0 + to as u64),
             origin_row: from as u32,
             watermark: run.watermark.0,
             begins,

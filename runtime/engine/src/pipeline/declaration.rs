@@ -107,6 +107,8 @@ pub struct NodeDeclaration {
     pub plugin: Spanned<String>,
     /// Topics it reads, at least one, with the place of the whole.
     pub inputs: Spanned<Vec<Spanned<String>>>,
+    /// Number of tasks of a fold, where the file says it.
+    pub partitions: Option<Spanned<u32>>,
     /// Key of a fold, with the place of the whole list.
     pub key: Option<Spanned<Vec<Spanned<String>>>>,
     /// Window of a fold.

@@ -114,9 +114,9 @@ pub struct PlannedNode {
     /// ever.
     pub keep_us: Option<i64>,
     /// Whether rows of one key are all in partitions of one number, so that task i reads partition i of each input.
-    /// Else the node is one task over all partitions in log order.
+    /// Else all partitions are read as one, in log order, and rows go to tasks by the node's key.
     pub partitioned: bool,
-    /// How many tasks: the inputs' partitions when `partitioned` (always for a transform), else 1.
+    /// How many tasks: the inputs' partitions when `partitioned` (always for a transform), else what the file says.
     pub tasks: u32,
     /// Where results go.
     pub output: Output,

@@ -6,11 +6,12 @@ use refrain_plugin::{About, PluginKind};
 use serde::Serialize;
 use serde_spanned::Spanned;
 
-use super::check::{Feed, Input, key_field};
+use super::check::{Input, key_field};
 use super::declaration::{NodeDeclaration, OutputDeclaration};
 use super::diagnostic::{Findings, suggestion};
 use super::options::node_options;
 use super::{OnTrap, Output, PlannedInput, PlannedNode, Rhythm, Window};
+use crate::input::Lanes;
 
 const DERIVED_SEGMENT_BYTES: u64 = 64 << 20;
 const DERIVED_AHEAD_US: i64 = 3_600_000_000;
@@ -19,6 +20,9 @@ const ROW_KEY: [&str; 3] = ["partition", "offset", "ordinal"];
 
 /// Comes before them where a node has several inputs: the topic of the input row.
 const ROW_INPUT: &str = "input";
+
+/// Tasks of a node that does not say how many and whose key does not follow its input: the input's partitions, up to this.
+const TASKS_MAX: u32 = 64;
 
 /// Plans one node, or says why it cannot be.
 pub(super) fn plan_node(
@@ -39,6 +43,9 @@ pub(super) fn plan_node(
             Vec::new()
         }
     };
+    if about.kind == PluginKind::Fold {
+        check_partitions(node, &key, &mut own);
+    }
     let window = fold_window(node, about, inputs, &mut own);
     let keep_us = match about.kind {
         PluginKind::Fold => fold_keep(node, window.as_ref(), &mut own),
@@ -50,17 +57,17 @@ pub(super) fn plan_node(
         findings.absorb(own);
         return None;
     }
-    let partitioned = partitioned(about, inputs, &key);
-    let partitions = inputs.iter().map(|(_, feed)| feed.partitions).max();
-    let tasks = match partitions {
-        Some(partitions) if partitioned => partitions,
-        _ => 1,
-    };
+    let (partitioned, tasks) = placement(node, about, inputs, &key);
     let output = match &node.output {
         OutputDeclaration::View(name) => Output::View(name.get_ref().clone()),
         OutputDeclaration::Topic(name) => Output::Topic(name.get_ref().clone()),
     };
     let output_topic = output_topic(&output, &schema, inputs, window.as_ref(), tasks);
+    let spread_by = spread_by(about, inputs, &key, partitioned);
+    let output_topic = output_topic.map(|spec| TopicSpec {
+        key: spread_by,
+        ..spec
+    });
     Some(PlannedNode {
         name: node.name.get_ref().clone(),
         plugin: node.plugin.get_ref().clone(),
@@ -155,6 +162,7 @@ fn check_transform(node: &NodeDeclaration, about: &About, findings: &mut Finding
         ("key", node.key.as_ref().map(Spanned::span)),
         ("window", node.window.as_ref().map(Spanned::span)),
         ("keep", node.keep.as_ref().map(Spanned::span)),
+        ("partitions", node.partitions.as_ref().map(Spanned::span)),
     ];
     for (what, span) in parts {
         let Some(span) = span else { continue };
@@ -377,21 +385,59 @@ fn check_law_six(node: &NodeDeclaration, about: &About, findings: &mut Findings)
     }
 }
 
-/// Whether equal keys are always in partitions of one number.
-fn partitioned(about: &About, inputs: &[Input], key: &[Field]) -> bool {
+/// Whether task i reads partition i of each input, and how many tasks there are.
+fn placement(
+    node: &NodeDeclaration,
+    about: &About,
+    inputs: &[Input],
+    key: &[Field],
+) -> (bool, u32) {
+    let widest = inputs.iter().map(|(_, feed)| feed.partitions).max();
+    let widest = widest.unwrap_or(1);
+    if about.kind == PluginKind::Transform {
+        return (true, widest);
+    }
+    let follows = widest == 1 || follows_key(inputs, key);
+    let wanted = node.partitions.as_ref().map(|n| *n.get_ref());
+    match wanted {
+        None if follows => (true, widest),
+        Some(tasks) if follows && tasks == widest => (true, tasks),
+        _ if key.is_empty() => (false, 1),
+        _ => (false, wanted.unwrap_or(widest.min(TASKS_MAX))),
+    }
+}
+
+/// Whether rows of equal keys are always in partitions of one number.
+fn follows_key(inputs: &[Input], key: &[Field]) -> bool {
     let first = inputs[0].1;
-    let alike = |feed: &Feed| {
-        let spread_by = feed.key.iter();
-        let of_key = |k: &String| key.iter().any(|f| f.name == *k);
-        feed.partitions == first.partitions
-            && feed.key == first.key
-            && !feed.key.is_empty()
-            && spread_by.clone().all(of_key)
+    let mut spread_by = first.key.iter();
+    let alike = |(_, feed): &Input| feed.partitions == first.partitions && feed.key == first.key;
+    !first.key.is_empty()
+        && spread_by.all(|k| key.iter().any(|f| f.name == *k))
+        && inputs.iter().all(alike)
+}
+
+/// Fields by whose hash the rows that a node writes are spread over its tasks: of a fold, whose results have its key.
+fn spread_by(about: &About, inputs: &[Input], key: &[Field], partitioned: bool) -> Vec<String> {
+    match about.kind {
+        PluginKind::Transform => Vec::new(),
+        PluginKind::Fold if partitioned && follows_key(inputs, key) => inputs[0].1.key.clone(),
+        PluginKind::Fold => key.iter().map(|f| f.name.clone()).collect(),
+    }
+}
+
+/// A node without a key is one task.
+fn check_partitions(node: &NodeDeclaration, key: &[Field], findings: &mut Findings) {
+    let several = node.partitions.as_ref().filter(|n| *n.get_ref() > 1);
+    let Some(partitions) = several.filter(|_| key.is_empty()) else {
+        return;
     };
-    let single = |feed: &Feed| feed.partitions == 1;
-    about.kind == PluginKind::Transform
-        || inputs.iter().all(|(_, feed)| single(feed))
-        || inputs.iter().all(|(_, feed)| alike(feed))
+    let message = format!(
+        "node `{}` has no key: all its rows are of one task",
+        node.name.get_ref()
+    );
+    let help = "remove `partitions`, or give the node a key by which rows are spread";
+    findings.error("no-key-to-spread-by", partitions.span(), message, help);
 }
 
 fn output_topic(
@@ -496,6 +542,21 @@ impl PlannedNode {
     pub fn input_names(&self) -> String {
         let names: Vec<&str> = self.inputs.iter().map(|i| i.topic.as_str()).collect();
         names.join(", ")
+    }
+
+    /// Whether its rows go to its tasks through an exchange.
+    pub fn is_spread(&self) -> bool {
+        !self.partitioned && self.tasks > 1
+    }
+
+    /// How many watermarks a task takes the least of.
+    pub fn marks(&self, lanes: &Lanes) -> usize {
+        if self.is_spread() { 1 } else { lanes.len() }
+    }
+
+    /// Whether event times decide anything.
+    pub fn needs_time(&self) -> bool {
+        self.window.is_some() || matches!(self.output, Output::Topic(_))
     }
 
     /// Whether it reads this topic.

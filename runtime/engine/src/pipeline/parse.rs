@@ -318,6 +318,7 @@ fn node(
 ) -> Option<NodeDeclaration> {
     let plugin = section.required("plugin", "plugin = \"NAME\"", reader);
     let inputs = inputs(section, reader);
+    let partitions = node_partitions(section, reader);
     let key = section.texts("key", reader);
     let window = super::window::window(section, reader);
     let rhythm_place = section.get("rhythm").map(Spanned::span);
@@ -336,6 +337,7 @@ fn node(
         name,
         plugin: plugin?,
         inputs: inputs?,
+        partitions,
         key,
         window,
         keep: keep.map(|(span, us)| Spanned::new(span, us)),
@@ -381,6 +383,12 @@ fn inputs(section: &mut Section, reader: &mut Reader) -> Option<Spanned<Vec<Span
         }
     }
     Some(list)
+}
+
+fn node_partitions(section: &mut Section, reader: &mut Reader) -> Option<Spanned<u32>> {
+    let span = section.get("partitions")?.span();
+    let partitions = section.integer("partitions", 1..=PARTITIONS_MAX, reader)?;
+    Some(Spanned::new(span, u32::try_from(partitions).ok()?))
 }
 
 fn rhythm(section: &mut Section, reader: &mut Reader) -> Option<Spanned<Rhythm>> {

@@ -194,16 +194,38 @@ options = { limit = 3, share = 1 }
 }
 
 #[test]
-fn a_key_across_partitions_is_one_task() {
-    let node = |key: &str| {
+fn a_key_across_partitions_is_spread_over_tasks() {
+    let node = |line: &str| {
         let text = with_flights(&format!(
-            "[node.n]\nplugin = \"delays\"\ninput = \"flights\"\nkey = [{key}]\nview = \"v\"\n"
+            "[node.n]\nplugin = \"delays\"\ninput = \"flights\"\nview = \"v\"\n{line}\n"
         ));
         let plan = planned(&text).unwrap();
         (plan.nodes[0].partitioned, plan.nodes[0].tasks)
     };
-    assert_eq!(node("\"note\""), (false, 1));
-    assert_eq!(node("\"note\", \"origin\""), (true, 4));
+    assert_eq!(node("key = [\"note\"]"), (false, 4));
+    assert_eq!(node("key = [\"note\"]\npartitions = 7"), (false, 7));
+    assert_eq!(node("key = [\"note\"]\npartitions = 1"), (false, 1));
+    assert_eq!(node("key = [\"note\", \"origin\"]"), (true, 4));
+    assert_eq!(
+        node("key = [\"origin\"]\npartitions = 3"),
+        (false, 3),
+        "another number than the input's"
+    );
+    assert_eq!(node("window = { tumbling = \"1d\" }"), (false, 1), "no key");
+}
+
+/// What a keyed node writes is spread by its key, so that a reader with the same key needs no exchange.
+#[test]
+fn a_derived_topic_carries_the_key_of_its_node() {
+    let text = with_flights(
+        "[node.days]\nplugin = \"delays\"\ninput = \"flights\"\nkey = [\"note\", \"origin\"]\npartitions = 3\nwindow = { tumbling = \"1d\" }\ntopic = \"days\"\n",
+    );
+    let plan = planned(&text).unwrap();
+    let topic = plan.nodes[0].output_topic.as_ref().unwrap();
+    assert_eq!(
+        (topic.partitions, topic.key.as_slice()),
+        (3, &["note".to_owned(), "origin".to_owned()][..])
+    );
 }
 
 #[test]
@@ -312,6 +334,10 @@ fn every_file_that_is_wrong() {
             with_flights(
                 "[node.a]\nplugin = \"clean\"\ninput = \"tb\"\ntopic = \"ta\"\noptions = { limit = 1 }\n[node.b]\nplugin = \"clean\"\ninput = \"ta\"\ntopic = \"tb\"\noptions = { limit = 1 }\n",
             ),
+        ),
+        (
+            "tasks without a key",
+            with_flights("[node.n]\nplugin = \"delays\"\ninput = \"flights\"\nwindow = { tumbling = \"1d\" }\npartitions = 4\nview = \"v\"\n[node.m]\nplugin = \"clean\"\ninput = \"flights\"\npartitions = 2\nview = \"w\"\noptions = { limit = 1 }\n"),
         ),
         (
             "an input twice",

@@ -5,7 +5,7 @@ use refrain_log::ids::Sequence;
 
 use crate::error::Error;
 use crate::pipeline::Rhythm;
-use crate::workers::Done;
+use crate::workers::{Done, Work};
 
 /// What the deciding thread waits for.
 #[expect(
@@ -15,6 +15,8 @@ use crate::workers::Done;
 pub enum Event {
     /// A task came back.
     Done(Done),
+    /// A task has more to do, and others are to have their turn first.
+    Again(Work),
     /// New frames are durable.
     Durable,
     /// Finish the rounds under way, commit and leave.

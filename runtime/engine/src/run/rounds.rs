@@ -42,6 +42,10 @@ impl Run<'_> {
         match event {
             Event::Durable => {}
             Event::Stop => self.stopping = true,
+            Event::Again(work) => {
+                let sent = self.work.send(work);
+                sent.expect("workers live as long as the run");
+            }
             Event::Graduate(list) => self.graduate(list),
             Event::Done(done) => {
                 let place = done.node;

@@ -185,12 +185,27 @@ pub struct Prepared {
 pub struct Memo {
     /// Its watermark.
     pub watermark: Watermark,
+    /// Of task 0 of a node with an exchange: the watermark that all partitions have made.
+    pub shared: Option<Watermark>,
+}
+
+/// How far a step brought a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// There may be more up to the cut.
+    More,
+    /// Other tasks of the node must go on first.
+    Wait,
+    /// All up to the cut is taken.
+    Done,
 }
 
 /// A node on one partition of its key.
 pub trait Task: Send {
-    /// Takes all rows up to the cut.
-    fn advance(&mut self, cut: Sequence) -> Result<(), Failure>;
+    /// Takes the next batch of rows up to the cut.
+    fn step(&mut self, cut: Sequence) -> Result<Progress, Failure>;
+    /// The attempt failed, or panicked: other tasks of the node are not to wait for this one.
+    fn abandon(&mut self);
     /// Says what changed since the last commit, with derived rows durable.
     fn prepare(&mut self) -> Result<Prepared, Failure>;
     /// The commit is durable.
@@ -224,7 +239,7 @@ impl Taken {
     /// Adds all rows of a batch.
     pub fn push_batch(&mut self, batch: &Batch) {
         for run in &batch.runs {
-            self.push(run.lane, run.offset.0..batch.end(run).0);
+            self.push(run.lane, run.offset.0..run.offset_end.0);
         }
     }
 

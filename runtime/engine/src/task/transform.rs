@@ -12,14 +12,11 @@ use refrain_state::view::ViewChanges;
 
 use super::letters::Letters;
 use super::out::Out;
-use super::{Counts, Failure, Memo, NodeSetup, Prepared, Taken, Task, trap_reason};
+use super::{Counts, Failure, Memo, NodeSetup, Prepared, Progress, Taken, Task, trap_reason};
 use crate::error::{Error, Extent, Place, Result};
-use crate::input::{Batch, Lanes, Reader, Run};
+use crate::input::{Batch, Feed, Lanes, Next, Run};
 use crate::pipeline::Output;
 use crate::watermark::{NEVER, Watermark};
-
-/// Rows asked of the reader at once.
-const BATCH_ROWS: usize = 16_384;
 
 /// The writing ends of a transform task.
 pub struct TransformOuts {
@@ -34,7 +31,7 @@ pub struct TransformTask {
     setup: Arc<NodeSetup>,
     task: u32,
     lanes: Lanes,
-    reader: Reader,
+    feed: Feed,
     instance: Instance,
     outs: TransformOuts,
     mark: Watermark,
@@ -61,7 +58,7 @@ impl TransformTask {
     pub fn open(
         setup: Arc<NodeSetup>,
         task: u32,
-        reader: Reader,
+        feed: Feed,
         outs: TransformOuts,
         memo: Option<Memo>,
     ) -> Result<Self> {
@@ -71,7 +68,7 @@ impl TransformTask {
         Ok(TransformTask {
             task,
             lanes,
-            reader,
+            feed,
             instance,
             outs,
             mark,
@@ -226,7 +223,7 @@ impl TransformTask {
             }
             done = end;
             self.counts.frames += 1;
-            self.ends.insert(run.lane, batch.end(run));
+            self.ends.insert(run.lane, run.offset_end);
         }
         Ok(())
     }
@@ -251,7 +248,7 @@ impl TransformTask {
             }
             running.advance(batch.carried_after(run).unwrap_or(NEVER));
         }
-        self.mark.end(run.lane, running);
+        batch.finish(run, running, &mut self.mark);
         before
     }
 
@@ -323,11 +320,17 @@ impl TransformTask {
 }
 
 impl Task for TransformTask {
-    fn advance(&mut self, cut: Sequence) -> Result<(), Failure> {
-        while let Some(batch) = self.reader.next(cut, BATCH_ROWS)? {
-            self.take(&batch)?;
+    fn step(&mut self, cut: Sequence) -> Result<Progress, Failure> {
+        match self.feed.next(cut)? {
+            Next::Batch(batch) => self.take(&batch)?,
+            Next::Wait => return Ok(Progress::Wait),
+            Next::End => return Ok(Progress::Done),
         }
-        Ok(())
+        Ok(Progress::More)
+    }
+
+    fn abandon(&mut self) {
+        self.feed.abandon();
     }
 
     fn prepare(&mut self) -> Result<Prepared, Failure> {
@@ -339,6 +342,7 @@ impl Task for TransformTask {
         }
         let memo = Memo {
             watermark: self.mark.clone(),
+            shared: None,
         };
         Ok(Prepared {
             changes: TaskChanges {

@@ -28,14 +28,11 @@ use self::timed::{Several, Single};
 use super::letters::Letters;
 use super::out::Out;
 use super::slots::{BatchKeys, Slots};
-use super::{Care, Counts, Failure, Memo, NodeSetup, Prepared, Taken, Task};
+use super::{Care, Counts, Failure, Memo, NodeSetup, Prepared, Progress, Taken, Task};
 use crate::error::{Error, Extent, Result};
-use crate::input::{Batch, Lanes, Reader};
+use crate::input::{Batch, Feed, Lanes, Next};
 use crate::pipeline::Output;
 use crate::watermark::Watermark;
-
-/// Rows asked of the reader at once: enough to fill the largest call many times over.
-const BATCH_ROWS: usize = 16_384;
 
 /// Key, behind its window when there are windows, and the state that the plugin saved.
 pub type KeyedState = (Box<[u8]>, Box<[u8]>);
@@ -65,7 +62,7 @@ pub struct FoldTask {
     setup: Arc<NodeSetup>,
     task: u32,
     lanes: Lanes,
-    reader: Reader,
+    feed: Feed,
     instance: Instance,
     core: Core,
     outs: FoldOuts,
@@ -91,7 +88,7 @@ impl FoldTask {
     pub fn open(
         setup: Arc<NodeSetup>,
         task: u32,
-        reader: Reader,
+        feed: Feed,
         outs: FoldOuts,
         start: FoldStart,
     ) -> Result<Self> {
@@ -99,7 +96,7 @@ impl FoldTask {
         let lanes = setup.lanes(task);
         let mark = start
             .memo
-            .map_or_else(|| Watermark::new(lanes.len()), |memo| memo.watermark);
+            .map_or_else(|| Watermark::new(plan.marks(&lanes)), |memo| memo.watermark);
         let instance = setup.instance().map_err(|f| setup.fault(f, None))?;
         let mut task = FoldTask {
             core: Core::new(
@@ -110,7 +107,7 @@ impl FoldTask {
             kept: plan.keep_us.map(Kept::new),
             task,
             lanes,
-            reader,
+            feed,
             instance,
             outs,
             careful: Careful::new(start.care),
@@ -146,7 +143,7 @@ impl FoldTask {
             }
             self.counts.frames += 1;
             let run = &batch.runs[run];
-            self.ends.insert(run.lane, batch.end(run));
+            self.ends.insert(run.lane, run.offset_end);
         }
         self.flush(batch)?;
         self.counts.rows += batch.rows as u64;
@@ -263,11 +260,18 @@ impl FoldTask {
 }
 
 impl Task for FoldTask {
-    fn advance(&mut self, cut: Sequence) -> Result<(), Failure> {
-        while let Some(batch) = self.reader.next(cut, BATCH_ROWS)? {
-            self.take(&batch)?;
+    fn step(&mut self, cut: Sequence) -> Result<Progress, Failure> {
+        match self.feed.next(cut)? {
+            Next::Batch(batch) => self.take(&batch)?,
+            Next::Wait => return Ok(Progress::Wait),
+            Next::End => return Ok(Progress::Done),
         }
-        Ok(())
+        self.feed.rest();
+        Ok(Progress::More)
+    }
+
+    fn abandon(&mut self) {
+        self.feed.abandon();
     }
 
     fn prepare(&mut self) -> Result<Prepared, Failure> {
@@ -284,6 +288,7 @@ impl Task for FoldTask {
         }
         let memo = Memo {
             watermark: self.core.mark.clone(),
+            shared: self.feed.shared_mark(),
         };
         Ok(Prepared {
             changes: TaskChanges {

@@ -52,11 +52,32 @@ impl FoldTask {
         if running.current < self.core.next_close {
             return Ok(());
         }
+        // Rows of other tasks have moved it too: one movement after the other.
+        while let Some(mover) = batch.mover(self.core.next_close).copied() {
+            if mover.after > running.current || mover.after < self.core.next_close {
+                break;
+            }
+            self.close_at(batch, mover.after, mover.origin_row, mover.before)?;
+        }
+        if running.current < self.core.next_close {
+            return Ok(());
+        }
+        self.close_at(batch, running.current, origin_row, before)
+    }
+
+    /// Closes the windows that end before this watermark.
+    fn close_at(
+        &mut self,
+        batch: &Batch,
+        watermark: i64,
+        origin_row: u32,
+        before: i64,
+    ) -> Result<(), Failure> {
         if matches!(self.core.shape, Shape::Session) {
-            return self.close_sessions(batch, running.current, origin_row, before);
+            return self.close_sessions(batch, watermark, origin_row, before);
         }
         self.flush(batch)?;
-        self.core.open_until(running.current);
+        self.core.open_until(watermark);
         for table in self.core.closing() {
             let mut slots = table.slots();
             self.core.slots.sort(&mut slots);

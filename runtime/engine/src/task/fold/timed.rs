@@ -159,7 +159,7 @@ impl FoldTask {
             running.advance(carried);
             self.close_passed(batch, &running, u32::MAX, before)?;
         }
-        self.core.mark.end(run.lane, running);
+        batch.finish(&run, running, &mut self.core.mark);
         if let Some(out) = &mut self.outs.topic {
             out.end_run(&run, running.current)?;
         }
