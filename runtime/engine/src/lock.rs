@@ -30,7 +30,6 @@ impl Lock {
         if !path.is_file() {
             return Ok(Self::default());
         }
-        #[expect(clippy::disallowed_methods, reason = "the user's own file")]
         let text = std::fs::read_to_string(&path).map_err(|source| Error::Io {
             action: "read",
             path: path.display().to_string(),

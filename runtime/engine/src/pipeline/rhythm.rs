@@ -7,6 +7,7 @@ use super::cron::Cron;
 use super::units;
 
 /// When a node runs.
+#[expect(clippy::large_enum_variant, reason = "a node has one")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rhythm {
     /// At start, over what is there then.

@@ -4,7 +4,7 @@
 //! from the note alone, with the same producer's name, and adds nothing twice. Rows that any note names are never
 //! appended again.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use refrain_log::clock::Clock;
@@ -211,7 +211,7 @@ impl Notes {
     }
 
     /// Replaces a note, durably.
-    pub(super) fn write(&self, path: &PathBuf, note: &Note) -> Result<()> {
+    pub(super) fn write(&self, path: &Path, note: &Note) -> Result<()> {
         let bytes = serde_json::to_vec_pretty(note).expect("names and numbers are always JSON");
         self.storage
             .replace(path, &bytes)
@@ -219,7 +219,7 @@ impl Notes {
     }
 
     /// Takes a note back whose rows were refused as a whole.
-    pub(super) fn remove(&self, path: &PathBuf) -> Result<()> {
+    pub(super) fn remove(&self, path: &Path) -> Result<()> {
         self.storage.remove(path).map_err(|e| io("remove", path, e))
     }
 

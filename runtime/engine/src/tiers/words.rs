@@ -12,7 +12,7 @@ const UNITS: [(&str, i64); 6] = [
 /// A span of time in its two largest units, such as `1h 1s`, `25h` or `100ms`; less than a thousandth of it is left out.
 pub fn span(us: i64) -> String {
     let (sign, us) = if us < 0 { ("-", -us) } else { ("", us) };
-    if us >= 86_400_000_000 && us < 3 * 86_400_000_000 {
+    if (86_400_000_000..3 * 86_400_000_000).contains(&us) {
         return format!("{sign}{}", two(us, &UNITS[1..]));
     }
     format!("{sign}{}", two(us, &UNITS))

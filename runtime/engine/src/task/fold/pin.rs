@@ -235,8 +235,11 @@ impl Sieve<'_> {
     }
 }
 
+/// Rows of a call, each with its slot.
+type RowSlots = [(usize, u32)];
+
 /// Entries with two rows or more, in halves that divide no row.
-fn split(entries: &[(usize, u32)]) -> Option<(&[(usize, u32)], &[(usize, u32)])> {
+fn split(entries: &RowSlots) -> Option<(&RowSlots, &RowSlots)> {
     let (first, last) = (entries.first()?.0, entries.last()?.0);
     if first == last {
         return None;
