@@ -135,7 +135,6 @@ impl Strace {
 
     /// The calls that were made, once the tracer has written the last of process `pid`, or of the one whose output was
     /// read to its end.
-    #[expect(clippy::disallowed_methods, reason = "files of the test")]
     pub fn calls(&self, pid: Option<u32>) -> Vec<Call> {
         let text = poll("the end of the trace", || {
             let text = std::fs::read_to_string(&self.file).unwrap_or_default();
