@@ -103,7 +103,7 @@ fn written() -> (MemoryStorage, RecordBatch) {
                 all.len() as i64 + n as i64,
                 format!("row {n}"),
                 n as f64,
-                n % 2 == 0,
+                n.is_multiple_of(2),
             )
         };
         let new: Vec<_> = (0..count).map(row).collect();

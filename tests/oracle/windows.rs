@@ -90,9 +90,9 @@ impl Windows {
             }
             Some(Kinds::Session { gap_us }) => {
                 let own = (time, time + i128::from(gap_us));
-                self.into_session(key, own, closed, options, fields)
+                self.place_session(key, own, closed, options, fields)
             }
-            Some(Kinds::Count { rows }) => self.into_count(key, rows, options, fields),
+            Some(Kinds::Count { rows }) => self.place_count(key, rows, options, fields),
         }
     }
 
@@ -142,7 +142,7 @@ impl Windows {
         }
     }
 
-    fn into_session(
+    fn place_session(
         &mut self,
         key: Row,
         own: (i128, i128),
@@ -185,7 +185,7 @@ impl Windows {
         }
     }
 
-    fn into_count(
+    fn place_count(
         &mut self,
         key: Row,
         rows: i64,

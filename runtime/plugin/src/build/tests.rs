@@ -228,6 +228,7 @@ fn a_folder_is_in_the_language_of_its_source() {
             assert!(!text.contains("NAME\""), "{name}");
         }
     }
+    #[expect(clippy::disallowed_methods, reason = "a file of the test")]
     std::fs::write(folder.path().join("c-true/plugin.py"), "").unwrap();
     let two = Language::of(&folder.path().join("c-true"));
     assert!(matches!(two, Err(BuildError::TwoLanguages { .. })));

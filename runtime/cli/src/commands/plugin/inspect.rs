@@ -22,6 +22,7 @@ pub(crate) struct InspectArgs {
     plugin: String,
 }
 
+#[expect(clippy::disallowed_methods, reason = "tells how long loading takes")]
 pub(crate) fn run(global: &Global, args: &InspectArgs) -> Result<(), Failure> {
     let path = match args.plugin.ends_with(".wasm") && Path::new(&args.plugin).is_file() {
         true => PathBuf::from(&args.plugin),

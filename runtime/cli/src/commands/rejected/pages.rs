@@ -72,13 +72,16 @@ impl Aparted {
     }
 }
 
+/// Takes a page of rows; whether it wants more.
+type Take<'a> = dyn FnMut(&mut Link, Vec<Aparted>) -> Result<bool, Failure> + 'a;
+
 /// Hands over the wanted rows, a page at a time, until there are none or `take` wants no more.
 pub(crate) fn each_page(
     link: &mut Link,
     status: &RejectedStatus,
     partitions: u32,
     selection: &Selection,
-    take: &mut dyn FnMut(&mut Link, Vec<Aparted>) -> Result<bool, Failure>,
+    take: &mut Take<'_>,
 ) -> Result<(), Failure> {
     let chosen = selection.partition.map_or(0..partitions, |p| p..p + 1);
     for partition in chosen {

@@ -94,8 +94,8 @@ mod tests {
         kept.close(20, b"young", false);
         let due = kept.due(16);
         let names = |keys: &[Box<[u8]>]| -> Vec<String> {
-            let text = |key: &Box<[u8]>| String::from_utf8_lossy(key).into_owned();
-            keys.iter().map(text).collect()
+            let text = |key: &[u8]| String::from_utf8_lossy(key).into_owned();
+            keys.iter().map(|key| text(key)).collect()
         };
         assert_eq!(names(&due.gone), ["old", "stored", "passing"]);
         assert_eq!(names(&due.deleted), ["old", "stored"]);

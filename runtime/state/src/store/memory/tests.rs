@@ -102,7 +102,7 @@ proptest! {
                     }
                     None => {
                         store.delete(&key.to_be_bytes());
-                        written.remove(&key.to_be_bytes().to_vec());
+                        written.remove(key.to_be_bytes().as_slice());
                     }
                 }
             }
