@@ -18,6 +18,7 @@ mod plugins;
 mod rejected;
 mod syscalls;
 mod tiers;
+mod versions;
 
 /// A guest that goes with the tests.
 fn guest(name: &str) -> Vec<u8> {

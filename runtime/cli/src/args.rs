@@ -12,7 +12,7 @@ Exit codes:
   0    done
   1    an error that no one expected
   2    wrong usage, or the pipeline file or the input was refused
-  3    reserved: two versions of a view differ
+  3    two versions of a view differ, or something was found other than expected
   4    a plugin stopped a node
   5    acknowledged data is damaged
   6    the data folder is in use by another process
@@ -77,6 +77,12 @@ pub(crate) enum Command {
     /// Read views
     #[command(subcommand)]
     View(ViewCommand),
+    Plan(commands::version::plan::PlanArgs),
+    Replay(commands::version::replay::ReplayArgs),
+    Validate(commands::version::validate::ValidateArgs),
+    Cutover(commands::version::cutover::CutoverArgs),
+    Rollback(commands::version::rollback::RollbackArgs),
+    Retire(commands::version::retire::RetireArgs),
     Demo(commands::demo::DemoArgs),
     Doctor(commands::doctor::DoctorArgs),
 }
@@ -113,4 +119,5 @@ pub(crate) enum ViewCommand {
     Scan(commands::view::scan::ScanArgs),
     Export(commands::view::export::ExportArgs),
     Digest(commands::view::digest::DigestArgs),
+    Versions(commands::version::list::VersionsArgs),
 }

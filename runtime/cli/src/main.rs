@@ -59,6 +59,12 @@ fn run(args: &Args) -> Result<(), Failure> {
         Command::Run(args) => commands::run::run(global, args),
         Command::Tiers(args) => commands::tiers::run(global, args),
         Command::Rhythm(args) => commands::rhythm::run(global, args),
+        Command::Plan(_) => commands::version::plan::run(global),
+        Command::Validate(args) => commands::version::validate::run(global, args),
+        Command::Replay(args) => commands::version::replay::run(global, args),
+        Command::Cutover(args) => commands::version::cutover::run(global, args),
+        Command::Rollback(args) => commands::version::rollback::run(global, args),
+        Command::Retire(args) => commands::version::retire::run(global, args),
         Command::Demo(args) => commands::demo::run(global, args),
         Command::Doctor(args) => commands::doctor::run(global, args),
         Command::Plugin(PluginCommand::New(args)) => commands::plugin::new::run(global, args),
@@ -86,6 +92,7 @@ fn run(args: &Args) -> Result<(), Failure> {
         Command::View(ViewCommand::Get(args)) => commands::view::get::run(global, args),
         Command::View(ViewCommand::Scan(args)) => commands::view::scan::run(global, args),
         Command::View(ViewCommand::Export(args)) => commands::view::export::run(global, args),
+        Command::View(ViewCommand::Versions(args)) => commands::version::list::run(global, args),
         Command::View(ViewCommand::Digest(args)) => commands::view::digest::run(global, args),
     }
 }

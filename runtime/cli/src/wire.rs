@@ -32,6 +32,7 @@ impl Message for Request {
         match self {
             Request::Append { rows, .. } => vec![rows],
             Request::Resubmit(again) => vec![&mut again.rows],
+            Request::Versions(request) => request.tables(),
             _ => Vec::new(),
         }
     }
@@ -41,6 +42,7 @@ impl Message for Request {
             Request::Append { undecoded, .. } => {
                 undecoded.iter_mut().map(|u| &mut u.bytes).collect()
             }
+            Request::Versions(request) => request.bytes(),
             _ => Vec::new(),
         }
     }

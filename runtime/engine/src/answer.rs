@@ -22,6 +22,8 @@ use crate::request::{
     From, HostStatus, Request, Response, Table, TopicRows, TopicStatus, ViewAnswer, ViewStatus,
 };
 use crate::status::NodeStatus;
+use crate::versions::VersionName;
+use crate::versions::request as versions;
 use crate::{names, rejected};
 
 /// Rows that one answer to a read has at most.
@@ -102,17 +104,16 @@ fn attempt(host: &Host, request: Request) -> Result<Response> {
         Request::Rejected(None) => Response::Rejected(rejected::all(host)?),
         Request::Rejected(Some(name)) => Response::Rejected(vec![rejected::one(host, &name)?]),
         Request::Resubmit(rows) => Response::Resubmitted(rejected::resubmit(host, rows)?),
-        Request::Views => Response::Views(host.state().views().iter().map(view_status).collect()),
+        Request::Views => Response::Views(views(host)?),
         Request::ViewGet { view: name, key } => {
-            let view = view(host, &name)?;
-            let key = parse_key(&view, &key)?;
-            let pages = view.pages(Some(&key), None)?;
+            let (view, pages) = of_view(host, &name, |view| {
+                Ok(view.pages(Some(&parse_key(view, &key)?), None)?)
+            })?;
             Response::View(page(host, view, pages)?)
         }
         Request::ViewScan { view: name, limit } => {
-            let view = view(host, &name)?;
             let limit = limit.map(|l| usize::try_from(l).unwrap_or(usize::MAX));
-            let pages = view.pages(None, limit)?;
+            let (view, pages) = of_view(host, &name, |view| Ok(view.pages(None, limit)?))?;
             Response::View(page(host, view, pages)?)
         }
         Request::ViewNext(number) => {
@@ -126,6 +127,7 @@ fn attempt(host: &Host, request: Request) -> Result<Response> {
             drop(host.scans().take(number));
             Response::Enough
         }
+        Request::Versions(request) => Response::Versions(Box::new(of_versions(host, request)?)),
         Request::Status => Response::Status(status(host)),
         Request::Rhythm { node, rhythm } => {
             Response::Rhythm(crate::graduation::graduate(host, &node, &rhythm)?)
@@ -137,8 +139,28 @@ fn attempt(host: &Host, request: Request) -> Result<Response> {
     })
 }
 
+fn of_versions(host: &Host, request: versions::Request) -> Result<versions::Answer> {
+    use versions::{Answer, Request};
+    Ok(match request {
+        Request::List(name) => Answer::List(host.list_versions(&name)?),
+        Request::Estimate(order) => Answer::Estimate(host.estimate(&order)?),
+        Request::Replay(order) => Answer::Replaying(host.replay(&order)?),
+        Request::Validate(order) => Answer::Validated(host.validate(&order)?),
+        Request::Changes => Answer::Changes(host.changes()?),
+        Request::Cutover(order) => Answer::Moved(host.cutover(&order)?),
+        Request::Rollback { name, consumer } => {
+            Answer::Moved(host.rollback(&name, consumer.as_deref())?)
+        }
+        Request::Retire {
+            name,
+            version,
+            confirm,
+        } => Answer::Retired(host.retire(&name, version, confirm)?),
+    })
+}
+
 fn topic(host: &Host, name: &str) -> Result<Arc<Topic>> {
-    host.log().topic(name).ok_or_else(|| {
+    host.log().topic(&host.topic_named(name)?).ok_or_else(|| {
         let topics = host.log().topics();
         let all = topics.iter().map(|t| t.spec().name.as_str());
         let none = "the pipeline file declares none; write a [topic.NAME] section";
@@ -147,11 +169,28 @@ fn topic(host: &Host, name: &str) -> Result<Arc<Topic>> {
 }
 
 fn view(host: &Host, name: &str) -> Result<Arc<View>> {
-    host.state().view(name).ok_or_else(|| {
+    host.view_named(name)?.ok_or_else(|| {
         let views = host.state().views();
         let all = views.iter().map(|v| v.spec().name.as_str());
         Error::Refused(names::unknown("view", name, all, names::NO_VIEWS))
     })
+}
+
+/// Rows of the version of a view that its reader is to see. When readers were moved while the rows were taken, they are
+/// taken again: what is answered was what the reader was to see at the very moment that it stands for.
+fn of_view(
+    host: &Host,
+    name: &str,
+    mut rows: impl FnMut(&Arc<View>) -> Result<Pages>,
+) -> Result<(Arc<View>, Pages)> {
+    loop {
+        let before = host.state().registry().changed();
+        let view = view(host, name)?;
+        let found = rows(&view)?;
+        if host.state().registry().changed() == before {
+            return Ok((view, found));
+        }
+    }
 }
 
 fn topic_status(topic: &Arc<Topic>) -> TopicStatus {
@@ -179,6 +218,22 @@ fn view_status(view: &Arc<View>) -> ViewStatus {
         key_fields: spec.key_fields,
         state: view.state(),
     }
+}
+
+/// Each view in the version that everybody reads.
+fn views(host: &Host) -> Result<Vec<ViewStatus>> {
+    let mut found = Vec::new();
+    for view in host.state().views() {
+        let name = VersionName::parse(&view.spec().name).name;
+        let live = host.view_named(&name)?;
+        if live.is_some_and(|live| Arc::ptr_eq(&live, &view)) {
+            found.push(ViewStatus {
+                name,
+                ..view_status(&view)
+            });
+        }
+    }
+    Ok(found)
 }
 
 /// The next page; what is left is kept until it is asked for.
@@ -261,9 +316,8 @@ fn read(topic: &Arc<Topic>, partition: u32, from: From, limit: u64) -> Result<To
 
 fn status(host: &Host) -> HostStatus {
     let durable = host.log().durable();
-    let nodes = host
-        .declaration()
-        .node_names()
+    let names = host.version_names();
+    let nodes = names
         .into_iter()
         .map(|name| node_status(host, name, durable))
         .collect();
@@ -296,6 +350,7 @@ fn node_status(host: &Host, name: String, durable: Sequence) -> NodeStatus {
     };
     let topics: Vec<Arc<Topic>> = topics.collect();
     let lag_rows = topics.iter().map(lag).sum();
+    let lag_rows = host.version_lag(&name).unwrap_or(lag_rows);
     let (rhythm, rhythm_auto) = rhythm(host, &name);
     let going = host.board().going(&name);
     let now = SystemClock.now();

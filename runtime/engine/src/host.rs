@@ -1,33 +1,32 @@
 //! The host: one process that owns a project's data folder, with its log, its state and its nodes.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use crossbeam::channel::{Receiver, Sender, unbounded};
 use refrain_log::clock::{Clock, SystemClock};
-use refrain_log::ids::Sequence;
 use refrain_log::log::{Append, Finding, Log, Pending, Producer};
 use refrain_log::storage::DiskStorage;
 use refrain_log::storage::Storage;
-use refrain_plugin::{HostOptions as PluginOptions, Plugin};
+use refrain_plugin::Plugin;
 use refrain_state::commit::State;
-use refrain_state::view::ViewSpec;
 
 use crate::answer;
 use crate::error::{Error, Result};
 use crate::graduation;
-use crate::names;
-use crate::node::Node;
-use crate::pipeline::{self, Declaration, Output, Plan, PlannedNode, Rhythm};
+use crate::lineup::Lineup;
+use crate::loader::Loader;
+use crate::pipeline::{self, Declaration, Plan, Rhythm};
 use crate::rejected::Notes;
 use crate::request::{Request, Response};
-use crate::run::{Event, Run, RunOptions, RunReport, Stopper, Upstream};
+use crate::run::{Event, Run, RunOptions, RunReport, Stopper};
 use crate::scans::Scans;
-use crate::status::{Phase, StatusBoard};
-use crate::task::NodeSetup;
+use crate::status::StatusBoard;
 use crate::tiers;
+use crate::versions::Versions;
+use crate::versions::components::Components;
 
 /// Name of the pipeline file in a project folder.
 pub const PIPELINE_FILE: &str = "refrain.toml";
@@ -122,31 +121,25 @@ pub fn load(
     declaration: &Declaration,
     cache: Option<PathBuf>,
 ) -> Result<Loaded> {
-    let options = |canonical_nans| PluginOptions {
-        cache: cache.clone(),
-        instances_max: 1000,
-        canonical_nans,
-    };
-    let host = refrain_plugin::Host::new(options(true))?;
-    let mut free = None;
+    load_with(project, declaration, &mut Loader::new(cache))
+}
+
+/// The same with another way to read components.
+pub(crate) fn load_reading(
+    declaration: &Declaration,
+    read: &dyn Fn(&str) -> Result<Vec<u8>>,
+    loader: &mut Loader,
+) -> Result<Loaded> {
     let plan = pipeline::check(declaration, &mut |name| {
-        let bytes = project.read_component(name).map_err(|e| e.to_string())?;
-        host.load(name, &bytes)
-            .map(|p| p.about().clone())
-            .map_err(|e| e.to_string())
+        let bytes = read(name).map_err(|e| e.to_string())?;
+        let plugin = loader.load(name, &bytes, true);
+        plugin.map(|p| p.about().clone()).map_err(|e| e.to_string())
     })
     .map_err(Error::Pipeline)?;
     let mut plugins = Vec::new();
     for node in &plan.nodes {
-        let bytes = project.read_component(&node.plugin)?;
-        let host = match node.canonical_nans {
-            true => &host,
-            false => match &free {
-                Some(free) => free,
-                None => free.insert(refrain_plugin::Host::new(options(false))?),
-            },
-        };
-        plugins.push(host.load(&node.plugin, &bytes)?);
+        let bytes = read(&node.plugin)?;
+        plugins.push(loader.load(&node.plugin, &bytes, node.canonical_nans)?);
     }
     Ok(Loaded { plan, plugins })
 }
@@ -161,19 +154,34 @@ pub fn pass_costs(_project: &Project) -> tiers::lint::PassCosts {
     tiers::lint::PassCosts::default()
 }
 
+/// The same with a loader that goes on being used.
+pub(crate) fn load_with(
+    project: &Project,
+    declaration: &Declaration,
+    loader: &mut Loader,
+) -> Result<Loaded> {
+    load_reading(declaration, &|name| project.read_component(name), loader)
+}
+
 /// The owner of a data folder.
 pub struct Host {
     project: Project,
     declaration: Declaration,
-    log: Arc<Log>,
-    state: State,
+    pub(crate) log: Arc<Log>,
+    pub(crate) state: State,
     findings: Vec<Finding>,
-    board: StatusBoard,
-    notes: Notes,
+    pub(crate) board: StatusBoard,
+    pub(crate) notes: Notes,
     scans: Scans,
     running: AtomicBool,
     plan: Mutex<Option<Plan>>,
-    events: (Sender<Event>, Receiver<Event>),
+    pub(crate) events: (Sender<Event>, Receiver<Event>),
+    pub(crate) components: Components,
+    pub(crate) loader: Mutex<Loader>,
+    /// The registry as read after the commit of this number.
+    pub(crate) parsed: Mutex<(u64, Arc<Versions>)>,
+    /// Of meetings, so far.
+    numbers: AtomicU64,
     _lock: Box<dyn Send + Sync>,
 }
 
@@ -201,6 +209,7 @@ impl Host {
         };
         storage.create_dir_all(&data).map_err(io)?;
         let lock = lock(&storage, &data)?;
+        let components = Components::new(Arc::clone(&storage), data.join("components"));
         let (log, mut findings) = Log::open(
             Arc::clone(&storage),
             Arc::clone(&clock),
@@ -235,6 +244,10 @@ impl Host {
             running: AtomicBool::new(false),
             plan: Mutex::new(None),
             events: unbounded(),
+            components,
+            loader: Mutex::default(),
+            parsed: Mutex::default(),
+            numbers: AtomicU64::new(0),
             _lock: lock,
         })
     }
@@ -318,43 +331,38 @@ impl Host {
         })?)
     }
 
+    /// Where compiled plugins are kept from now on.
+    pub fn keep_compiled_in(&self, cache: Option<PathBuf>) {
+        *self.loader() = Loader::new(cache);
+    }
+
+    pub(crate) fn next_number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    pub(crate) fn loader(&self) -> MutexGuard<'_, Loader> {
+        self.loader.lock().expect("nobody panics with the loader")
+    }
+
     /// Runs the pipeline until it is stopped or, with `once`, until all that is there has been processed. `cache` is the
     /// folder for compiled plugins.
     pub fn run(&self, options: &RunOptions, cache: Option<PathBuf>) -> Result<RunReport> {
-        let Loaded { mut plan, plugins } = load(&self.project, &self.declaration, cache)?;
-        tiers::settle(&mut plan, &self.measures());
-        self.show_rhythms(&plan);
-        let chosen = choose(&plan, &options.nodes)?;
-        let rebuild = choose_rebuild(&plan, &options.rebuild)?;
-        for planned in plan.nodes.iter().filter(|n| rebuild.contains(&n.name)) {
-            self.state.forget(&planned.name)?;
-            for topic in planned.derived_topics() {
-                self.log.drop_derived(&topic.name)?;
-                self.notes.forget_topic(&topic.name)?;
-            }
-        }
-        let mut nodes: Vec<(Node, Vec<Upstream>)> = Vec::new();
-        let mut refused = Vec::new();
-        for (planned, plugin) in plan.nodes.iter().zip(plugins) {
-            if !chosen.contains(&planned.name) {
-                continue;
-            }
-            let inputs = planned.inputs.iter();
-            let upstreams = inputs.map(|i| self.upstream(&plan, &i.topic, &nodes));
-            let upstreams = upstreams.collect();
-            match self.node(planned, plugin) {
-                Ok(node) => {
-                    self.board.phase(&planned.name, Phase::Running);
-                    nodes.push((node, upstreams));
-                }
-                Err(error) => {
-                    self.board.stopped(&planned.name, &error);
-                    refused.push((planned.name.clone(), error));
-                }
-            }
-        }
+        self.keep_compiled_in(cache);
+        self.run_again(options)
+    }
+
+    /// The same with compiled plugins where they were before.
+    pub fn run_again(&self, options: &RunOptions) -> Result<RunReport> {
+        let mut loaded = load_with(&self.project, &self.declaration, &mut self.loader())?;
+        tiers::settle(&mut loaded.plan, &self.measures());
+        self.show_rhythms(&loaded.plan);
+        let Lineup {
+            nodes,
+            refused,
+            kept,
+        } = self.line_up(&loaded, options)?;
         self.running.store(true, Ordering::SeqCst);
-        let interval = Duration::from_micros(plan.commit_interval_us.max(0) as u64);
+        let interval = Duration::from_micros(loaded.plan.commit_interval_us.max(0) as u64);
         let report = Run::run(
             &self.log,
             &self.state,
@@ -367,6 +375,7 @@ impl Host {
         self.running.store(false, Ordering::SeqCst);
         report.map(|mut report| {
             report.stopped.splice(0..0, refused);
+            report.kept = kept;
             report
         })
     }
@@ -409,54 +418,6 @@ impl Host {
         self.stopper().graduate(list);
         changed
     }
-
-    /// A node where its last commit left it. Its input is declared by now: nodes come after what they read.
-    fn node(&self, planned: &PlannedNode, plugin: Plugin) -> Result<Node> {
-        self.declare(planned)?;
-        Node::recover(self.setup(planned, plugin)?, &self.log, &self.state)
-    }
-
-    fn declare(&self, node: &PlannedNode) -> Result<()> {
-        for spec in node.derived_topics() {
-            self.log.declare(spec)?;
-        }
-        if let Output::View(view) = &node.output {
-            self.state.declare_view(ViewSpec {
-                name: view.clone(),
-                node: node.name.clone(),
-                schema: node.output_schema.clone(),
-                key_fields: node.output_key_fields,
-            })?;
-        }
-        Ok(())
-    }
-
-    fn upstream(&self, plan: &Plan, topic: &str, running: &[(Node, Vec<Upstream>)]) -> Upstream {
-        let writes = |n: &&PlannedNode| n.output == Output::Topic(topic.to_owned());
-        let Some(writer) = plan.nodes.iter().find(writes) else {
-            return Upstream::Source;
-        };
-        match running
-            .iter()
-            .position(|(n, _)| n.setup.plan.name == writer.name)
-        {
-            Some(place) => Upstream::Node(place),
-            None => Upstream::Resting(self.state.node(&writer.name).map_or(Sequence(0), |n| n.cut)),
-        }
-    }
-
-    fn setup(&self, node: &PlannedNode, plugin: Plugin) -> Result<Arc<NodeSetup>> {
-        let topic = |name: &str| {
-            let topic = self.log.topic(name);
-            topic.expect("inputs are declared before nodes that read them")
-        };
-        let topics = node.inputs.iter().map(|i| topic(&i.topic)).collect();
-        Ok(Arc::new(NodeSetup {
-            plan: node.clone(),
-            plugin,
-            topics,
-        }))
-    }
 }
 
 /// Shows readers the derived topics as the last commits left them.
@@ -498,39 +459,4 @@ fn lock(storage: &Arc<dyn Storage>, data: &Path) -> Result<Box<dyn Send + Sync>>
             source,
         },
     })
-}
-
-fn known(plan: &Plan, names: &[String]) -> Result<()> {
-    for name in names {
-        if !plan.nodes.iter().any(|n| n.name == *name) {
-            let all = plan.nodes.iter().map(|n| n.name.as_str());
-            let none = "the pipeline file declares none; write a [node.NAME] section";
-            return Err(Error::Refused(names::unknown("node", name, all, none)));
-        }
-    }
-    Ok(())
-}
-
-fn choose(plan: &Plan, names: &[String]) -> Result<Vec<String>> {
-    known(plan, names)?;
-    let all = plan.nodes.iter().map(|n| n.name.clone());
-    Ok(all
-        .filter(|n| names.is_empty() || names.contains(n))
-        .collect())
-}
-
-/// The nodes named and all that read what they write.
-fn choose_rebuild(plan: &Plan, names: &[String]) -> Result<Vec<String>> {
-    known(plan, names)?;
-    let mut chosen: Vec<String> = Vec::new();
-    for node in &plan.nodes {
-        let reads_chosen = plan.nodes.iter().any(|writer| {
-            let written = writer.output_topic.as_ref();
-            chosen.contains(&writer.name) && written.is_some_and(|topic| node.reads(&topic.name))
-        });
-        if names.contains(&node.name) || reads_chosen {
-            chosen.push(node.name.clone());
-        }
-    }
-    Ok(chosen)
 }

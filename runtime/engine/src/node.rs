@@ -12,6 +12,7 @@ use refrain_state::commit::{DerivedEnd, Lineage, NodeCommit, SourceEnd, State};
 use crate::error::{Error, Result};
 use crate::input::{Exchange, Feed, Reader, Source, Splitter, Wanted};
 use crate::pipeline::{Output, PlannedInput, PlannedNode, dead_letter_schema};
+use crate::run::Terms;
 use crate::task::fold::{FoldOuts, FoldStart, FoldTask};
 use crate::task::letters::Letters;
 use crate::task::out::Out;
@@ -31,6 +32,8 @@ pub struct Node {
     pub frontier: Sequence,
     /// Its tasks, at home while the node waits.
     pub tasks: Vec<Option<Box<dyn Task>>>,
+    /// How it may use the machine.
+    pub terms: Terms,
     /// Calls that trapped since the last commit, by task.
     pub suspicions: BTreeMap<u32, Suspicion>,
     counts: BTreeMap<String, u64>,
@@ -81,12 +84,21 @@ impl Node {
             committed,
             frontier: committed,
             tasks: Vec::new(),
+            terms: Terms::default(),
             suspicions: BTreeMap::new(),
             counts,
             ends: ends_of(sources),
             watermark,
             setup,
         })
+    }
+
+    /// Lets a node that has never committed begin after this sequence, as if there was nothing up to it.
+    #[must_use]
+    pub fn starting_after(mut self, start: Sequence) -> Node {
+        self.committed = self.committed.max(start);
+        self.frontier = self.frontier.max(start);
+        self
     }
 
     /// Opens all tasks at the last commit.
@@ -319,8 +331,9 @@ fn refuse_other_lineage(node: &str, was: &Lineage, is: &Lineage) -> Result<()> {
         _ => "its plugin and its configuration have changed".to_owned(),
     };
     Err(Error::Refused(format!(
-        "node {node}: {what} since its last commit, and results of both would mix; put the old one back, or have the \
-         node's results computed anew from the log with `refrain run --rebuild {node}`"
+        "node {node}: {what} since its last commit, and results of both would mix; build the new version beside the old \
+         one with `refrain replay {node}`, put the old one back, or have the node's results computed anew in place with \
+         `refrain run --rebuild {node}`"
     )))
 }
 

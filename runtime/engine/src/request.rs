@@ -14,6 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::graduation::Graduated;
 use crate::rejected::{RejectedStatus, Resubmission, Resubmitted, RowsAt};
 use crate::status::NodeStatus;
+use crate::versions::request as versions;
 
 /// Rows with their schema.
 #[derive(Clone, Debug)]
@@ -117,6 +118,8 @@ pub enum Request {
         /// At most so many; none: all.
         limit: Option<u64>,
     },
+    /// About versions of nodes.
+    Versions(versions::Request),
     /// All nodes, and what opening found.
     Status,
     /// Another rhythm for a node, in the file and in the run.
@@ -228,6 +231,8 @@ pub enum Response {
     View(ViewAnswer),
     /// To [`Request::ViewEnough`].
     Enough,
+    /// To [`Request::Versions`].
+    Versions(Box<versions::Answer>),
     /// To [`Request::Status`].
     Status(HostStatus),
     /// To [`Request::Rhythm`].

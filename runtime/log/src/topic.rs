@@ -25,7 +25,7 @@ pub enum Origin {
 /// The declaration of a topic, kept beside its partitions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TopicSpec {
-    /// Name: letters, digits, `-`, `_`, `.`; at most 120 bytes.
+    /// Name: letters, digits, `-`, `_`, `.`, and `@` for a derived topic (versions of a node); at most 120 bytes.
     pub name: String,
     /// Source or derived.
     pub origin: Origin,
@@ -49,7 +49,9 @@ impl TopicSpec {
     /// Checks everything that can be checked without looking at a disk.
     pub(crate) fn check(&self) -> Result<()> {
         let invalid = |what: String| Err(Error::Invalid(format!("topic {}: {what}", self.name)));
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        let versioned = self.origin == Origin::Derived;
+        let plain =
+            |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c) || (versioned && c == '@');
         if self.name.is_empty()
             || self.name.len() > TOPIC_NAME_BYTES_MAX
             || self.name.starts_with('.')

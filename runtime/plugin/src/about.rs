@@ -1,12 +1,12 @@
 //! What a plugin says of itself, checked.
 
 use refrain_log::schema::{Field, Kind};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::wire;
 
 /// Which interface the component exports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PluginKind {
     /// Exports `transform`.
@@ -16,7 +16,7 @@ pub enum PluginKind {
 }
 
 /// One option that the plugin takes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Setting {
     /// Its name in the pipeline file.
     pub name: String,
@@ -29,7 +29,7 @@ pub struct Setting {
 }
 
 /// The plugin's description: names are unique, kinds are known, defaults parse.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct About {
     /// Its name.
     pub name: String,

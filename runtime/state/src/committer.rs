@@ -14,6 +14,7 @@ use crate::commit::{NodeCommit, NodeState};
 use crate::held::{Changes, Held};
 use crate::record::{Base, ClosedNode, Closing, Frames, log_schema};
 use crate::recover::Recovered;
+use crate::registry::Entry;
 use crate::store::StateChanges;
 use crate::view::{Prepared, View, ViewChanges, ViewSpec, rows_bytes};
 use crate::{Error, Result};
@@ -57,11 +58,13 @@ pub(crate) enum Health {
 pub(crate) struct Work {
     pub(crate) nodes: Vec<NodeCommit>,
     pub(crate) forgotten: Vec<String>,
+    /// Entries of the registry that change.
+    pub(crate) entries: Vec<Entry>,
 }
 
 impl Work {
     pub(crate) fn is_empty(&self) -> bool {
-        self.nodes.is_empty() && self.forgotten.is_empty()
+        self.nodes.is_empty() && self.forgotten.is_empty() && self.entries.is_empty()
     }
 }
 
@@ -74,6 +77,7 @@ pub(crate) struct Plan {
     pub(crate) closing: Option<Closing>,
     pub(crate) frames: Vec<Draft>,
     pub(crate) changes: BTreeMap<String, Changes>,
+    pub(crate) entries: Vec<Entry>,
     /// Number of the last commit in it.
     pub(crate) number: u64,
     pub(crate) time: Timestamp,
@@ -96,7 +100,7 @@ impl Plan {
         let base = base.map(|round| {
             number += 1;
             let drafts = close_base(held, round.from, number, first, time);
-            first = Offset(first.0 + 1);
+            first = Offset(first.0 + held.registry.entries().count() as u64 + 1);
             drafts
         });
         let mut plan = Plan {
@@ -105,6 +109,7 @@ impl Plan {
             closing: None,
             frames: Vec::new(),
             changes: BTreeMap::new(),
+            entries: Vec::new(),
             number,
             time,
         };
@@ -142,6 +147,10 @@ impl Plan {
             self.changes.insert(node.node.clone(), its_changes);
             nodes.push(node);
         }
+        for entry in &work.entries {
+            frames.add_entry(&entry.name, entry.text.as_deref());
+        }
+        self.entries = work.entries;
         let closing = Closing {
             commit,
             time,
@@ -168,7 +177,7 @@ impl Plan {
     }
 }
 
-/// The record that completes a base: what all nodes and views are.
+/// What completes a base: the registry, and the record that says what all nodes and views are.
 fn close_base(
     held: &Held,
     from: Offset,
@@ -193,7 +202,11 @@ fn close_base(
         forgotten: Vec::new(),
         nodes: nodes.collect(),
     };
-    Frames::new(commit, time).close(&closing)
+    let mut frames = Frames::new(commit, time);
+    for (name, text) in held.registry.entries() {
+        frames.add_entry(name, Some(text));
+    }
+    frames.close(&closing)
 }
 
 /// Bytes that frames take in the log, about.

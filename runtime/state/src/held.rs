@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::commit::{DerivedEnd, NodeState, SourceEnd};
 use crate::record::Closing;
+use crate::registry::Registry;
 use crate::store::{MemoryStore, StateChanges, Store};
 use crate::view::{Prepared, View, ViewSpec, ViewState};
 use crate::{Error, Result};
@@ -18,6 +19,7 @@ pub(crate) struct Held {
     /// The states of each node, by task.
     pub(crate) stores: BTreeMap<String, BTreeMap<u32, Box<dyn Store>>>,
     pub(crate) views: BTreeMap<String, Arc<View>>,
+    pub(crate) registry: Registry,
 }
 
 /// What a commit changes of one node.
@@ -62,6 +64,7 @@ impl Held {
     pub(crate) fn replace(&mut self, new: Held, undeclared: &[ViewSpec]) {
         self.nodes = new.nodes;
         self.stores = new.stores;
+        self.registry = new.registry;
         let old = std::mem::replace(&mut self.views, new.views);
         for (name, view) in old {
             if undeclared.contains(view.spec()) {

@@ -13,6 +13,7 @@ use crate::commit::{KeyedState, NodeCommit, NodeState};
 use crate::committer::{Committer, Health, Plan, Work, open_log};
 use crate::held::{Held, apply_views};
 use crate::recover::recover;
+use crate::registry::{Decision, Registry};
 use crate::view::{View, ViewSpec};
 use crate::{Error, Result};
 
@@ -131,8 +132,10 @@ impl State {
     /// Errors: `Log(NoSpace)` and `Invalid` change nothing and leave the log as it was. Any other error of the log is
     /// final until [`State::reopen`]; until then commits answer [`Error::Closed`].
     pub fn commit(&self, nodes: Vec<NodeCommit>) -> Result<()> {
-        let forgotten = Vec::new();
-        self.make(Work { nodes, forgotten })
+        self.make(Work {
+            nodes,
+            ..Work::default()
+        })
     }
 
     /// The node's last commit.
@@ -174,9 +177,35 @@ impl State {
     pub fn forget(&self, node: &str) -> Result<()> {
         let forgotten = vec![node.to_owned()];
         self.make(Work {
-            nodes: Vec::new(),
             forgotten,
+            ..Work::default()
         })
+    }
+
+    /// The registry as of the last commit.
+    pub fn registry(&self) -> Registry {
+        self.read().registry.clone()
+    }
+
+    /// Changes the registry, and forgets nodes, in one commit of its own. `decide` sees everything as of the last commit
+    /// and no commit comes between its look and its decision; when it changes nothing, nothing is written. Errors: its
+    /// own, and those of [`State::commit`]; after an error nothing of it holds.
+    pub fn decide<T, E: From<Error>>(
+        &self,
+        decide: impl FnOnce(&Registry) -> std::result::Result<(Decision, T), E>,
+    ) -> std::result::Result<T, E> {
+        let mut committer = self.committer();
+        committer.ready(&self.folder)?;
+        let (Decision { entries, forget }, answer) = decide(&self.registry())?;
+        let work = Work {
+            nodes: Vec::new(),
+            forgotten: forget,
+            entries,
+        };
+        if !work.is_empty() {
+            self.make_with(&mut committer, work)?;
+        }
+        Ok(answer)
     }
 
     /// Writes all that is held anew, in one go, and drops the commit log before it. Commits do the same bit by bit when it
@@ -223,8 +252,12 @@ impl State {
     fn make(&self, work: Work) -> Result<()> {
         let mut committer = self.committer();
         committer.ready(&self.folder)?;
-        self.begin_round_if_due(&mut committer);
-        self.write_commit(&mut committer, work, None)?;
+        self.make_with(&mut committer, work)
+    }
+
+    fn make_with(&self, committer: &mut Committer, work: Work) -> Result<()> {
+        self.begin_round_if_due(committer);
+        self.write_commit(committer, work, None)?;
         committer.drop_old(false);
         Ok(())
     }
@@ -265,6 +298,7 @@ impl State {
             return;
         };
         closing.forgotten.iter().for_each(|node| held.forget(node));
+        held.registry.apply(closing.commit, plan.entries);
         let work = held.close(&closing, plan.changes);
         drop(held);
         apply_views(work);

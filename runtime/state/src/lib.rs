@@ -11,6 +11,7 @@ mod held;
 mod host;
 mod record;
 mod recover;
+pub mod registry;
 pub mod store;
 pub mod view;
 

@@ -56,6 +56,8 @@ pub(crate) enum Tail {
     StatesAgain { puts: u32 },
     /// As `Rows`, for a base: rows as they were before this commit.
     RowsAgain { rows: u32, bytes: u64 },
+    /// An entry of the registry, named where other records name their node: its text; or that it is gone.
+    Entry { present: bool },
 }
 
 impl Tail {
@@ -237,6 +239,15 @@ impl Frames {
         Ok(())
     }
 
+    /// Adds an entry of the registry, or that it is gone.
+    pub(crate) fn add_entry(&mut self, name: &str, text: Option<&str>) {
+        let present = text.is_some();
+        let text = text.unwrap_or_default();
+        self.add(name, 0, Tail::Entry { present }, text.len(), |out| {
+            out.extend_from_slice(text.as_bytes());
+        });
+    }
+
     fn add(
         &mut self,
         node: &str,
@@ -395,6 +406,12 @@ impl<'a> Part<'a> {
         }
         let finals = BooleanBuffer::new(Buffer::from(bitmap), 0, batch.num_rows());
         Ok((batch, finals))
+    }
+
+    /// The text of a [`Tail::Entry`].
+    pub(crate) fn entry(&self, present: bool) -> Result<Option<String>, String> {
+        let text = std::str::from_utf8(self.tail).map_err(|e| e.to_string())?;
+        Ok(present.then(|| text.to_owned()))
     }
 
     /// The keys of a [`Tail::Keys`].

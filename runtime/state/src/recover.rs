@@ -16,6 +16,7 @@ use refrain_log::segments::Segments;
 use crate::Result;
 use crate::held::{Changes, Held, apply_views, record_error};
 use crate::record::{Base, Closing, Head, Part, Tail};
+use crate::registry::Entry;
 use crate::view::{Prepared, View};
 
 /// What reading came to.
@@ -253,6 +254,7 @@ fn apply(held: &mut Held, closing: &Closing, frames: &[Frame], partial: bool) ->
         commit: closing.commit,
         partial,
         changes: BTreeMap::new(),
+        entries: Vec::new(),
     };
     for (frame, column) in frames.iter().zip(&columns) {
         let records = column.as_binary::<i32>();
@@ -263,7 +265,10 @@ fn apply(held: &mut Held, closing: &Closing, frames: &[Frame], partial: bool) ->
                 .map_err(|what| record_error(offset, what))?;
         }
     }
-    let changes = parts.changes;
+    let Parts {
+        changes, entries, ..
+    } = parts;
+    held.registry.apply(closing.commit, entries);
     apply_views(held.close(closing, changes));
     Ok(())
 }
@@ -274,6 +279,7 @@ struct Parts<'a> {
     commit: u64,
     partial: bool,
     changes: BTreeMap<String, Changes>,
+    entries: Vec<Entry>,
 }
 
 impl Parts<'_> {
@@ -303,6 +309,11 @@ impl Parts<'_> {
             }
             Tail::Rows { rows, bytes } | Tail::RowsAgain { rows, bytes } => {
                 self.rows(node, |view| prepare_rows(view, &part, rows, bytes))?;
+            }
+            Tail::Entry { present } => {
+                let text = part.entry(present)?;
+                let name = node.clone();
+                self.entries.push(Entry { name, text });
             }
             Tail::Keys => self.rows(node, |view| {
                 let keys = part.keys(view.key_schema())?;

@@ -23,8 +23,12 @@ fn script() -> Vec<Act> {
     acts.extend([
         Act::Compact,
         Act::Commit { seed: 9, nodes: 2 },
+        Act::Decide { seed: 3 },
         Act::Forget,
         Act::Commit { seed: 10, nodes: 1 },
+        Act::Decide { seed: 5 },
+        Act::Compact,
+        Act::Decide { seed: 8 },
     ]);
     acts
 }
@@ -38,6 +42,7 @@ proptest! {
                 8 => (any::<u64>(), 1u64..3).prop_map(|(seed, nodes)| Act::Commit { seed, nodes }),
                 1 => Just(Act::Compact),
                 1 => Just(Act::Forget),
+                2 => any::<u64>().prop_map(|seed| Act::Decide { seed }),
                 2 => Just(Act::Reopen),
             ],
             1..25,
@@ -174,6 +179,8 @@ fn every_bit_flipped_is_found() {
             .unwrap();
         models.push(model.clone());
     }
+    life.act(&Act::Decide { seed: 3 }, &mut model).unwrap();
+    models.push(model.clone());
     drop(life);
     for path in storage
         .paths()

@@ -11,4 +11,5 @@ pub(crate) mod run;
 pub(crate) mod status;
 pub(crate) mod tiers;
 pub(crate) mod topic;
+pub(crate) mod version;
 pub(crate) mod view;

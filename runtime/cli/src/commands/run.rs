@@ -156,14 +156,14 @@ fn now() -> std::time::Instant {
 }
 
 /// The thread that waits: for commands on the socket, for signals, for the time to move the bar.
-struct Service {
+pub(crate) struct Service {
     end: oneshot::Sender<()>,
     thread: JoinHandle<()>,
     socket: std::path::PathBuf,
 }
 
 impl Service {
-    fn start(
+    pub(crate) fn start(
         host: &Arc<Host>,
         once: bool,
         metrics: Option<std::net::TcpListener>,
@@ -207,7 +207,7 @@ impl Service {
     }
 
     #[expect(clippy::disallowed_methods, reason = "a socket is no stored data")]
-    fn stop(self) {
+    pub(crate) fn stop(self) {
         // Either may be gone already; the run is over in any case.
         let _ = std::fs::remove_file(&self.socket);
         let _ = self.end.send(());

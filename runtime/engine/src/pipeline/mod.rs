@@ -70,7 +70,7 @@ pub struct SourceTopic {
 }
 
 /// A topic that a node reads.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedInput {
     /// Its name.
     pub topic: String,
@@ -92,7 +92,7 @@ pub struct PlannedInput {
 }
 
 /// A node as planned: everything resolved and checked.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PlannedNode {
     /// Its name.
     pub name: String,

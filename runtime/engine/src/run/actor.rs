@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use crossbeam::channel::Sender;
 use refrain_log::ids::{Sequence, Timestamp};
 
 use crate::node::Node;
@@ -49,6 +50,12 @@ pub(super) struct Actor {
     pub(super) goal: Option<Sequence>,
     /// When the next pass or round may begin.
     pub(super) due: Instant,
+    /// The next round may not begin before, so as to keep to a rate.
+    pub(super) rests_until: Instant,
+    /// It goes from the run when its tasks are at home; dropped then.
+    pub(super) leaving: Option<Sender<()>>,
+    /// It has gone.
+    pub(super) gone: bool,
     /// The next time of the calendar, of a node of cron.
     pub(super) tick: Option<Timestamp>,
     /// A rhythm that was asked for while a round is under way: takes effect with its commit.

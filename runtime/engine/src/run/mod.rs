@@ -6,6 +6,8 @@
 mod actor;
 mod faults;
 mod graduate;
+mod joining;
+mod meeting;
 mod options;
 mod rhythm;
 mod rounds;
@@ -20,16 +22,18 @@ use refrain_log::log::Log;
 use refrain_state::commit::State;
 
 use self::actor::{Actor, At};
+use self::meeting::Meeting;
 use self::rhythm::now;
 use self::watch::Watch;
 use crate::error::Result;
 use crate::node::Node;
-use crate::pipeline::Rhythm;
 use crate::status::StatusBoard;
 use crate::workers::{self, Work};
 
 pub use self::actor::Upstream;
-pub use self::options::{Event, Graduation, RunOptions, RunReport, Stopper};
+pub use self::joining::Ask;
+pub use self::meeting::Meet;
+pub use self::options::{Event, Graduation, RunOptions, RunReport, Stopper, Terms};
 
 /// Sequences in the first round of a node; later ones fit the time that rounds take.
 const SPAN_FIRST: u64 = 64;
@@ -45,7 +49,10 @@ pub struct Run<'a> {
     stopping: bool,
     dice: Option<u64>,
     work: Sender<Work>,
+    /// For nodes that nobody waits for.
+    background: Sender<Work>,
     events: Receiver<Event>,
+    meetings: Vec<Meeting>,
 }
 
 impl<'a> Run<'a> {
@@ -60,32 +67,20 @@ impl<'a> Run<'a> {
         (sender, events): (Sender<Event>, Receiver<Event>),
     ) -> Result<RunReport> {
         let (work, queue) = unbounded();
-        let threads = workers::start(options.workers.max(1), &queue, &sender);
-        drop(queue);
+        let (background, patient) = unbounded();
+        let count = options.workers.max(1);
+        let mut threads = workers::start(count, &queue, &sender);
+        threads.extend(workers::start(count.div_ceil(2), &patient, &sender));
+        drop((queue, patient));
         let watch = Watch::start(Arc::clone(log), board.arrivals(), sender);
-        let now = now();
         let durable = log.durable();
-        let actors = nodes.into_iter().map(|(node, upstreams)| {
-            let rhythm = if options.once {
-                Rhythm::Once
-            } else {
-                node.setup.plan.rhythm.clone()
-            };
-            let name = &node.setup.plan.name;
-            board.started(name, node.frontier, interval);
-            let goal = (rhythm == Rhythm::Once).then_some(durable);
-            Actor {
-                node,
-                upstreams,
-                rhythm,
-                goal,
-                due: now,
-                tick: None,
-                wanted: None,
-                span: SPAN_FIRST,
-                at: At::Rest,
-            }
-        });
+        let goal = options.once.then_some(durable);
+        let actors = nodes
+            .into_iter()
+            .map(|(node, upstreams)| {
+                board.started(&node.setup.plan.name, node.frontier, interval);
+                Actor::new(node, upstreams, goal)
+            });
         let mut run = Run {
             actors: actors.collect(),
             log,
@@ -96,7 +91,9 @@ impl<'a> Run<'a> {
             stopping: false,
             dice: options.drop_instances,
             work,
+            background,
             events,
+            meetings: Vec::new(),
         };
         let report = run.go(durable);
         drop(run);
@@ -125,6 +122,7 @@ impl<'a> Run<'a> {
         loop {
             let now = now();
             self.start_rounds(now, &mut report);
+            self.hold_meetings();
             if self.is_ended() {
                 return Ok(report);
             }
@@ -145,12 +143,14 @@ impl<'a> Run<'a> {
             At::Stopped => true,
             _ => false,
         };
-        self.actors.iter().all(|a| {
-            if self.stopping {
-                resting(a)
-            } else {
-                finished(a)
-            }
-        })
+        let parted = self.stopping || self.meetings.is_empty();
+        parted
+            && self.actors.iter().all(|a| {
+                if self.stopping {
+                    resting(a)
+                } else {
+                    finished(a)
+                }
+            })
     }
 }

@@ -3,6 +3,7 @@
 use crossbeam::channel::Sender;
 use refrain_log::ids::Sequence;
 
+use super::joining::Ask;
 use crate::error::Error;
 use crate::pipeline::Rhythm;
 use crate::workers::{Done, Work};
@@ -23,6 +24,8 @@ pub enum Event {
     Stop,
     /// Nodes get other rhythms, each with its next commit.
     Graduate(Vec<Graduation>),
+    /// Something is asked of the run.
+    Ask(Box<Ask>),
 }
 
 /// A node gets another rhythm.
@@ -34,6 +37,15 @@ pub struct Graduation {
     pub rhythm: Rhythm,
     /// Whether the planner chose it.
     pub auto: bool,
+}
+
+/// How a node may use the machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// Nobody waits for it: it has workers of its own and short rounds, so that it stands in nobody's way.
+    pub background: bool,
+    /// Rows a second at most; none: no limit.
+    pub rate: Option<u64>,
 }
 
 /// Tells a run to stop; may be used from any thread, more than once.
@@ -93,4 +105,6 @@ pub struct RunReport {
     pub rows_handed: u64,
     /// Nodes that stopped, with the reason.
     pub stopped: Vec<(String, Error)>,
+    /// Nodes that went on as they were built though the pipeline file or a component has changed, with a sentence.
+    pub kept: Vec<(String, String)>,
 }

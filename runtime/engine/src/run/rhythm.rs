@@ -17,6 +17,8 @@ const CHECKPOINT: Duration = Duration::from_secs(4);
 const CALENDAR_PATIENCE: Duration = Duration::from_secs(30);
 /// Missed times that are counted.
 const MISSED_MAX: usize = 10_000;
+/// Work between two commits of a node that nobody waits for: its commits hold up the others for a moment only.
+const BACKGROUND: Duration = Duration::from_millis(100);
 /// Wait for an event when nothing else is due.
 const PATIENCE: Duration = Duration::from_secs(3600);
 
@@ -29,7 +31,10 @@ impl Run<'_> {
                 a.tick.map(|tick| now + self.until(tick))
             }
             (At::Rest, Rhythm::Every(_)) if a.goal.is_none() => Some(a.due),
-            (At::Rest, Rhythm::Continuous) if self.reachable(i) > a.node.frontier => Some(a.due),
+            (At::Rest, Rhythm::Continuous) if self.reachable(i) > a.node.frontier => {
+                Some(a.due.max(a.rests_until))
+            }
+            (At::Rest, _) if self.reachable(i) > a.node.frontier => Some(a.rests_until),
             _ => None,
         };
         let next = self.actors.iter().enumerate().filter_map(due).min();
@@ -44,7 +49,8 @@ impl Run<'_> {
         let actor = &self.actors[place];
         let input = actor.upstreams.iter().map(|u| self.got(u)).min();
         let input = input.expect("a node has an input");
-        actor.goal.map_or(input, |goal| input.min(goal))
+        let goal = actor.goal.map_or(input, |goal| input.min(goal));
+        self.meets_at(place).map_or(goal, |cut| goal.min(cut))
     }
 
     pub(super) fn start_rounds(&mut self, now: Instant, report: &mut RunReport) {
@@ -62,7 +68,11 @@ impl Run<'_> {
                 Rhythm::Continuous => now >= actor.due,
                 Rhythm::Once | Rhythm::Every(_) | Rhythm::Cron(_) => actor.goal.is_some(),
             };
-            if begins && matches!(actor.at, At::Rest) && reachable > actor.node.frontier {
+            let begins = self.is_awaited(place) || (begins && now >= actor.rests_until);
+            // A meeting wants a commit at its very cut, though there is nothing to take.
+            let frontier = actor.node.frontier;
+            let empty = self.meets_at(place) == Some(frontier) && actor.node.committed < frontier;
+            if begins && matches!(actor.at, At::Rest) && (reachable > frontier || empty) {
                 self.start_round(place, reachable, now);
             }
         }
@@ -93,7 +103,7 @@ impl Run<'_> {
     }
 
     /// How far an input has got.
-    fn got(&self, upstream: &Upstream) -> Sequence {
+    pub(super) fn got(&self, upstream: &Upstream) -> Sequence {
         match upstream {
             Upstream::Source => self.log.durable(),
             Upstream::Node(upstream) => self.actors[*upstream].node.frontier,
@@ -184,16 +194,22 @@ impl Run<'_> {
     }
 
     /// Chooses the length of the next round and when it may begin.
-    pub(super) fn pace(&mut self, place: usize, cut: Sequence, began: Instant) {
+    pub(super) fn pace(&mut self, place: usize, cut: Sequence, began: Instant, rows: u64) {
         let interval = self.interval;
         let behind = self.reachable(place) > cut;
         let actor = &mut self.actors[place];
-        let wanted = if actor.rhythm == Rhythm::Continuous {
-            interval
-        } else {
-            CHECKPOINT
+        let terms = actor.node.terms;
+        let wanted = match actor.rhythm {
+            _ if terms.background => interval.min(BACKGROUND),
+            Rhythm::Continuous => interval,
+            _ if terms.rate.is_some() => interval,
+            _ => CHECKPOINT,
         };
-        let took = now().saturating_duration_since(began);
+        let spread = terms.rate.map_or(Duration::ZERO, |rate| {
+            Duration::from_secs_f64(rows as f64 / rate.max(1) as f64)
+        });
+        actor.rests_until = began + spread;
+        let took = now().saturating_duration_since(began).max(spread);
         let ratio = wanted.as_secs_f64() / took.as_secs_f64().max(1e-6);
         let full = actor.node.frontier.0 > 0 && behind;
         if full {

@@ -16,11 +16,15 @@ use crate::workers::{Done, Work};
 impl Run<'_> {
     pub(super) fn start_round(&mut self, place: usize, reachable: Sequence, now: Instant) {
         let actor = &mut self.actors[place];
+        let queue = match actor.node.terms.background {
+            true => &self.background,
+            false => &self.work,
+        };
         let cut = reachable.min(Sequence(actor.node.frontier.0.saturating_add(actor.span)));
         let out = actor.node.tasks.len();
         for (task, body) in actor.node.tasks.iter_mut().enumerate() {
             let body = body.take().expect("tasks are at home while the node rests");
-            self.work
+            queue
                 .send(Work {
                     node: place,
                     task,
@@ -41,17 +45,25 @@ impl Run<'_> {
     pub(super) fn take(&mut self, event: Event, report: &mut RunReport) -> Result<()> {
         match event {
             Event::Durable => {}
-            Event::Stop => self.stopping = true,
             Event::Again(work) => {
-                let sent = self.work.send(work);
-                sent.expect("workers live as long as the run");
+                let queue = match self.actors[work.node].node.terms.background {
+                    true => &self.background,
+                    false => &self.work,
+                };
+                queue.send(work).expect("workers live as long as the run");
             }
             Event::Graduate(list) => self.graduate(list),
+            Event::Stop => {
+                self.stopping = true;
+                self.meetings.clear();
+            }
+            Event::Ask(ask) => self.answer(*ask, report),
             Event::Done(done) => {
                 let place = done.node;
                 self.bring_home(done);
                 if matches!(self.actors[place].at, At::Round { out: 0, .. }) {
                     self.end_round(place, report)?;
+                    self.let_go();
                 }
             }
         }
@@ -100,8 +112,10 @@ impl Run<'_> {
         }
         prepared.sort_by_key(|p| p.changes.task);
         report.rows_handed += prepared.iter().map(|p| p.handed).sum::<u64>();
+        let meets = self.meets_at(place) == Some(cut);
+        let rows = prepared.iter().map(|p| p.counts.rows).sum();
         let actor = &mut self.actors[place];
-        let ends_pass = actor.goal.is_some_and(|goal| cut >= goal);
+        let ends_pass = meets || actor.goal.is_some_and(|goal| cut >= goal);
         if !ends_pass && prepared.iter().all(|p| p.counts.frames == 0) {
             actor.node.frontier = cut;
             self.board.advanced(&actor.node.setup.plan.name, cut);
@@ -109,7 +123,7 @@ impl Run<'_> {
             self.fail(place, 0, Failure::Stop(error), report);
             return Ok(());
         }
-        self.pace(place, cut, began);
+        self.pace(place, cut, began, rows);
         self.take_wanted(place);
         self.roll_dice(place, report);
         Ok(())

@@ -16,6 +16,7 @@ use refrain_log::storage::MemoryStorage;
 use refrain_state::commit::{
     DerivedEnd, Lineage, NodeCommit, NodeState, SourceEnd, State, StateOptions, TaskChanges,
 };
+use refrain_state::registry::{Decision, Entry};
 use refrain_state::store::StateChanges;
 use refrain_state::view::{ViewChanges, ViewSpec};
 use refrain_state::{Result, digest};
@@ -34,6 +35,10 @@ pub(crate) enum Act {
     Compact,
     /// Node `b`.
     Forget,
+    /// Entries of the registry, and sometimes node `b` goes with them.
+    Decide {
+        seed: u64,
+    },
     Reopen,
 }
 
@@ -48,7 +53,12 @@ pub(crate) struct NodeModel {
     pub(crate) states: BTreeMap<(u32, Vec<u8>), Vec<u8>>,
     /// Key to value and whether it is final.
     pub(crate) rows: BTreeMap<String, (i64, u64, bool)>,
+    /// Of [`REGISTRY`] alone.
+    pub(crate) entries: BTreeMap<String, String>,
 }
+
+/// The name under which a model has the registry.
+const REGISTRY: &str = "(registry)";
 
 pub(crate) type Model = BTreeMap<String, NodeModel>;
 
@@ -143,8 +153,34 @@ impl Life {
                 model.remove("b");
                 self.state.forget("b")
             }
+            Act::Decide { seed } => self.decide(&mut Random(*seed), model),
             Act::Reopen => self.state.reopen().map(|_| ()),
         }
+    }
+}
+
+impl Life {
+    fn decide(&self, random: &mut Random, model: &mut Model) -> Result<()> {
+        let mut decision = Decision::default();
+        let kept = &mut model.entry(REGISTRY.into()).or_default().entries;
+        for _ in 0..1 + random.below(2) {
+            let name = format!("entry-{}", random.below(4));
+            let text = (random.below(4) > 0).then(|| format!("text {}", random.below(1000)));
+            decision.entries.retain(|e: &Entry| e.name != name);
+            match &text {
+                Some(text) => kept.insert(name.clone(), text.clone()),
+                None => kept.remove(&name),
+            };
+            decision.entries.push(Entry { name, text });
+        }
+        if random.below(3) == 0 {
+            decision.forget.push("b".into());
+            model.remove("b");
+        }
+        if model[REGISTRY].entries.is_empty() {
+            model.remove(REGISTRY);
+        }
+        self.state.decide(|_| Ok((decision, ())))
     }
 }
 
@@ -262,10 +298,21 @@ fn rows(task: u32, random: &mut Random, model: &mut NodeModel) -> ViewChanges {
 /// What a state shows, in the form of the model; its digests and counts are checked on the way.
 pub(crate) fn seen(state: &State) -> Model {
     let names = state.nodes();
-    names
+    let mut model: Model = names
         .into_iter()
         .map(|name| (name.clone(), seen_node(state, &name)))
-        .collect()
+        .collect();
+    let registry = state.registry();
+    let entries = registry.entries().map(|(n, t)| (n.into(), t.into()));
+    let entries: BTreeMap<String, String> = entries.collect();
+    if !entries.is_empty() {
+        let registry = NodeModel {
+            entries,
+            ..NodeModel::default()
+        };
+        model.insert(REGISTRY.into(), registry);
+    }
+    model
 }
 
 fn seen_node(state: &State, name: &str) -> NodeModel {
@@ -315,5 +362,6 @@ fn seen_node(state: &State, name: &str) -> NodeModel {
         counts,
         states,
         rows: (0..answer.rows.num_rows()).map(row).collect(),
+        entries: BTreeMap::new(),
     }
 }

@@ -1,10 +1,12 @@
 //! `refrain view digest`
 
 use refrain_engine::names;
+use refrain_engine::request::{Request, ViewStatus};
 
-use super::{hex, views};
+use super::{hex, rows, views};
 use crate::args::Global;
 use crate::cells::Cell;
+use crate::commands::version::Which;
 use crate::failure::Failure;
 use crate::link::Link;
 use crate::project;
@@ -16,16 +18,28 @@ use crate::show::Sheet;
 pub(crate) struct DigestArgs {
     /// Name of the view
     view: String,
+    #[command(flatten)]
+    which: Which,
 }
 
 pub(crate) fn run(global: &Global, args: &DigestArgs) -> Result<(), Failure> {
     let mut link = Link::open(&project::find(global)?)?;
+    if args.which.is_named() {
+        let view = args.which.of(&args.view);
+        let limit = Some(0);
+        let answer = rows(&mut link, Request::ViewScan { view, limit })?;
+        return sheet(&answer.status).print(global.output);
+    }
     let views = views(&mut link)?;
     let Some(view) = views.iter().find(|v| v.name == args.view) else {
         let all = views.iter().map(|v| v.name.as_str());
         let message = names::unknown("view", &args.view, all, names::NO_VIEWS);
         return Err(Failure::refused(message));
     };
+    sheet(view).print(global.output)
+}
+
+fn sheet(view: &ViewStatus) -> Sheet {
     let mut sheet = Sheet::new(&["view", "digest", "rows", "final", "cut"]);
     sheet.push(vec![
         Cell::text(&view.name),
@@ -34,5 +48,5 @@ pub(crate) fn run(global: &Global, args: &DigestArgs) -> Result<(), Failure> {
         Cell::count(view.state.finals),
         Cell::count(view.state.cut.0),
     ]);
-    sheet.print(global.output)
+    sheet
 }

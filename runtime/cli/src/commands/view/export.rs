@@ -13,6 +13,7 @@ use refrain_log::ids::Sequence;
 
 use super::each_page;
 use crate::args::Global;
+use crate::commands::version::Which;
 use crate::failure::Failure;
 use crate::file::write_whole;
 use crate::link::Link;
@@ -28,6 +29,8 @@ The file holds the view's fields, in the order of its key, as of one commit.")]
 pub(crate) struct ExportArgs {
     /// Name of the view
     view: String,
+    #[command(flatten)]
+    which: Which,
     /// File to write; its ending says the format: .parquet, .csv or .jsonl
     file: PathBuf,
 }
@@ -40,7 +43,7 @@ pub(crate) fn run(global: &Global, args: &ExportArgs) -> Result<(), Failure> {
         ))
     })?;
     let mut link = Link::open(&project::find(global)?)?;
-    let view = args.view.clone();
+    let view = args.which.of(&args.view);
     let request = Request::ViewScan { view, limit: None };
     let (mut count, mut cut) = (0, Sequence(0));
     let written = write_whole(&args.file, |file| {

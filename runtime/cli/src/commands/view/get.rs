@@ -4,6 +4,7 @@ use refrain_engine::request::Request;
 
 use super::{each_page, sheet};
 use crate::args::Global;
+use crate::commands::version::Which;
 use crate::failure::{Failure, REFUSED};
 use crate::link::Link;
 use crate::project;
@@ -19,6 +20,8 @@ use crate::show::Stream;
 pub(crate) struct GetArgs {
     /// Name of the view
     view: String,
+    #[command(flatten)]
+    which: Which,
     /// Values of the key fields, or of the first of them
     #[arg(required = true)]
     key: Vec<String>,
@@ -27,7 +30,7 @@ pub(crate) struct GetArgs {
 pub(crate) fn run(global: &Global, args: &GetArgs) -> Result<(), Failure> {
     let mut link = Link::open(&project::find(global)?)?;
     let request = Request::ViewGet {
-        view: args.view.clone(),
+        view: args.which.of(&args.view),
         key: args.key.clone(),
     };
     let mut stream = Stream::new(global.output);

@@ -4,6 +4,7 @@ use refrain_engine::request::Request;
 
 use super::{each_page, sheet};
 use crate::args::Global;
+use crate::commands::version::Which;
 use crate::failure::Failure;
 use crate::link::Link;
 use crate::project;
@@ -18,6 +19,8 @@ use crate::show::Stream;
 pub(crate) struct ScanArgs {
     /// Name of the view
     view: String,
+    #[command(flatten)]
+    which: Which,
     /// At most so many rows [default: all]
     #[arg(long)]
     limit: Option<u64>,
@@ -26,7 +29,7 @@ pub(crate) struct ScanArgs {
 pub(crate) fn run(global: &Global, args: &ScanArgs) -> Result<(), Failure> {
     let mut link = Link::open(&project::find(global)?)?;
     let request = Request::ViewScan {
-        view: args.view.clone(),
+        view: args.which.of(&args.view),
         limit: args.limit,
     };
     let mut stream = Stream::new(global.output);

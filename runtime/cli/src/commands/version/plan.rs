@@ -1,0 +1,88 @@
+//! `refrain plan`
+
+use refrain_engine::changes::{Need, NodeChange};
+use refrain_engine::versions::request::{self as versions, Answer};
+
+use super::{ask, print_json};
+use crate::args::{Global, Output};
+use crate::cells::Cell;
+use crate::failure::Failure;
+use crate::link::{Link, unexpected};
+use crate::project;
+use crate::show::{Sheet, grouped};
+
+/// What differs between the file and what is read.
+const DIFFERS: u8 = 3;
+/// Longest text of a reason in a table.
+const TEXT_MAX: usize = 60;
+
+/// Compare the pipeline file and the components with what is running
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:
+  refrain plan
+
+Says for each node: same, new (begins with the next run), replay (its results would change: build them with `refrain replay`),
+cutover (a version like this is there already). Exit code 0 when nothing is to be done, 3 when something is.")]
+pub(crate) struct PlanArgs {}
+
+pub(crate) fn run(global: &Global) -> Result<(), Failure> {
+    let mut link = Link::open(&project::find(global)?)?;
+    let Answer::Changes(changes) = ask(&mut link, versions::Request::Changes)? else {
+        return Err(unexpected());
+    };
+    match global.output {
+        Output::Json => print_json(&changes)?,
+        _ => sheet(&changes).print(global.output)?,
+    }
+    let open = changes.iter().filter(|c| c.need != Need::Same).count();
+    if open == 0 {
+        eprintln!("nothing differs from what is running");
+        return Ok(());
+    }
+    let (rows, bytes) = changes.iter().fold((0, 0), |t, c| (t.0 + c.rows, t.1 + c.bytes));
+    Err(Failure::new(
+        DIFFERS,
+        format!(
+            "{open} of {} nodes differ from what is running; replays would take {} rows, {} bytes",
+            changes.len(),
+            grouped(rows),
+            grouped(bytes)
+        ),
+    ))
+}
+
+fn sheet(changes: &[NodeChange]) -> Sheet {
+    let mut sheet = Sheet::new(&["node", "need", "live", "reason", "was", "is", "rows", "bytes", "seconds"]);
+    for change in changes {
+        let need = match (change.need, change.version) {
+            (Need::New, _) => "new".to_owned(),
+            (Need::Same, _) => "same".to_owned(),
+            (Need::Replay, _) => "replay".to_owned(),
+            (Need::Cutover, version) => format!("cutover to {}", version.unwrap_or(change.live)),
+        };
+        let mut first = true;
+        let none = [None];
+        let reasons = change.reasons.iter().map(Some);
+        let reasons: Vec<_> = match change.reasons.is_empty() {
+            true => none.to_vec(),
+            false => reasons.collect(),
+        };
+        for reason in reasons {
+            let text = |text: &str| Cell::text(text.chars().take(TEXT_MAX).collect::<String>());
+            let once = |cell: Cell| if first { cell } else { Cell::Null };
+            sheet.push(vec![
+                once(Cell::text(&change.node)),
+                once(Cell::text(&need)),
+                once(Cell::count(change.live.into())),
+                reason.map_or(Cell::Null, |r| text(&r.what)),
+                reason.map_or(Cell::Null, |r| text(&r.was)),
+                reason.map_or(Cell::Null, |r| text(&r.is)),
+                once(Cell::count(change.rows)),
+                once(Cell::count(change.bytes)),
+                once(change.seconds.map_or(Cell::Null, Cell::Float)),
+            ]);
+            first = false;
+        }
+    }
+    sheet
+}

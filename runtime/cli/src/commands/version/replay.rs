@@ -1,0 +1,233 @@
+//! `refrain replay`
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use refrain_engine::host::Host;
+use refrain_engine::ingest;
+use refrain_engine::request::From;
+use refrain_engine::run::RunOptions;
+use refrain_engine::status::Phase;
+use refrain_engine::versions::VersionName;
+use refrain_engine::versions::request::{
+    self as versions, Answer, Estimate, ReplayOrder, Replaying, VersionStatus,
+};
+use refrain_log::ids::{Offset, Timestamp};
+
+use super::{ask, list_of, print_json};
+use crate::args::{Global, Output};
+use crate::failure::Failure;
+use crate::link::{Link, unexpected};
+use crate::project;
+use crate::show::grouped;
+
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Build a new version of a view from the log, beside the live one
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  refrain replay delays                                  as the pipeline file has the node now
+  refrain replay delays --set delayed_above=30           with another option
+  refrain replay delays --plugin new.wasm --rate 200000  with another component, gently
+  refrain replay clean --downstream                      and everything that reads from it
+
+The live version goes on being served and run. Beside a running host the replay goes on in it, also when this command is
+interrupted; else this command does the work. Interrupted or killed, the same command goes on where it stood. Then:
+`refrain validate`, `refrain cutover`.")]
+pub(crate) struct ReplayArgs {
+    /// Name of the node, or of its view or topic
+    node: String,
+    /// Begin there: earliest, an offset (in each partition), or an event time (ISO 8601)
+    #[arg(long, default_value = "earliest", value_name = "earliest|OFFSET|TIME", value_parser = parse_from)]
+    from: From,
+    /// Another component: a .wasm file, or a plugin of the project [default: the one of the pipeline file]
+    #[arg(long, value_name = "FILE|NAME")]
+    plugin: Option<String>,
+    /// An option of the plugin, other than the pipeline file has it; may be given several times
+    #[arg(long, value_name = "OPTION=VALUE", value_parser = parse_set)]
+    set: Vec<(String, String)>,
+    /// New versions of everything that depends on the node as well
+    #[arg(long)]
+    downstream: bool,
+    /// At most so many rows a second
+    #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..))]
+    rate: Option<u64>,
+    /// Return when the replay has begun; needs a running host
+    #[arg(long)]
+    detach: bool,
+}
+
+fn parse_from(text: &str) -> Result<From, String> {
+    if text == "earliest" {
+        return Ok(From::Earliest);
+    }
+    if let Ok(offset) = text.parse() {
+        return Ok(From::Offset(Offset(offset)));
+    }
+    let time = ingest::parse_timestamp(text);
+    time.map(|us| From::Time(Timestamp(us))).ok_or_else(|| {
+        "write earliest, an offset such as 1000, or a time such as 2001-01-06T00:00:00Z".into()
+    })
+}
+
+fn parse_set(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write OPTION=VALUE")?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
+}
+
+pub(crate) fn run(global: &Global, args: &ReplayArgs) -> Result<(), Failure> {
+    let project = project::find(global)?;
+    let order = order(args, &project)?;
+    let mut link = Link::open(&project)?;
+    match ask(&mut link, versions::Request::Estimate(order.clone()))? {
+        Answer::Estimate(estimate) => tell_estimate(&estimate),
+        _ => return Err(unexpected()),
+    }
+    let Answer::Replaying(replaying) = ask(&mut link, versions::Request::Replay(order))? else {
+        return Err(unexpected());
+    };
+    tell_begun(&replaying);
+    match link {
+        Link::Own(host) if !replaying.to_run.is_empty() => own(Arc::new(*host), args, &replaying)?,
+        Link::Own(_) => {}
+        Link::Other(_) if args.detach => return print(global, &replaying),
+        Link::Other(_) => follow(&mut link, &replaying)?,
+    }
+    print(global, &replaying)
+}
+
+fn order(
+    args: &ReplayArgs,
+    project: &refrain_engine::host::Project,
+) -> Result<ReplayOrder, Failure> {
+    let component = args.plugin.as_ref().map(|plugin| -> Result<_, Failure> {
+        let bytes = match Path::new(plugin).extension() {
+            Some(_) => read(&PathBuf::from(plugin))?,
+            None => project.read_component(plugin)?,
+        };
+        Ok((plugin.clone(), bytes))
+    });
+    Ok(ReplayOrder {
+        name: args.node.clone(),
+        from: args.from,
+        component: component.transpose()?,
+        set: args.set.clone(),
+        downstream: args.downstream,
+        rate: args.rate,
+    })
+}
+
+#[expect(clippy::disallowed_methods, reason = "the user's own file")]
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(path).map_err(|e| Failure::refused(format!("{}: {e}", path.display())))
+}
+
+fn tell_estimate(estimate: &Estimate) {
+    let time = match estimate.seconds {
+        Some(seconds) => format!(", about {seconds:.1} s of work"),
+        None => String::new(),
+    };
+    eprintln!(
+        "to take: {} rows, {} bytes of the columns that are read{time}",
+        grouped(estimate.rows),
+        grouped(estimate.bytes)
+    );
+}
+
+fn tell_begun(replaying: &Replaying) {
+    let nodes = replaying.nodes.join(", ");
+    match replaying.resumed {
+        true => eprintln!("{nodes}: goes on where it stood"),
+        false => eprintln!("{nodes}: begun"),
+    }
+    if replaying.same {
+        eprintln!("note: nothing differs from the live version; the results will be the same");
+    }
+}
+
+/// Does the work in this process.
+fn own(host: Arc<Host>, args: &ReplayArgs, replaying: &Replaying) -> Result<(), Failure> {
+    if args.detach {
+        eprintln!("no host is running, so the replay is done here");
+    }
+    let service = crate::commands::run::Service::start(&host, true, None)?;
+    let options = RunOptions {
+        once: true,
+        nodes: replaying.to_run.clone(),
+        ..RunOptions::default()
+    };
+    let report = host.run(&options, Some(project::cache()));
+    service.stop();
+    let report = report?;
+    if let Some((node, error)) = report.stopped.first() {
+        let code = refrain_engine::answer::exit_code(error);
+        return Err(Failure::new(code, format!("{node} stopped: {error}")));
+    }
+    Ok(())
+}
+
+/// Looks at the running host until the candidates have got to the goal.
+fn follow(link: &mut Link, replaying: &Replaying) -> Result<(), Failure> {
+    let bar = bar();
+    loop {
+        let mut left = 0;
+        let mut taken = 0;
+        let mut behind = false;
+        for name in &replaying.nodes {
+            let version = status(link, name)?;
+            if let Phase::Stopped(why) = &version.phase {
+                bar.finish_and_clear();
+                return Err(Failure::new(4, format!("{name} stopped: {why}")));
+            }
+            left += version.lag_rows;
+            taken += version.rows_taken;
+            behind |= version.lag_rows > 0 && version.cut < replaying.goal;
+        }
+        bar.set_length(taken + left);
+        bar.set_position(taken);
+        if !behind {
+            bar.finish_and_clear();
+            return Ok(());
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+fn status(link: &mut Link, name: &str) -> Result<VersionStatus, Failure> {
+    let version = VersionName::parse(name);
+    let list = list_of(link, &version.name)?;
+    let mut found = list
+        .versions
+        .into_iter()
+        .filter(|v| v.version == version.number);
+    found
+        .next()
+        .ok_or_else(|| Failure::refused(format!("{name} was retired meanwhile")))
+}
+
+fn bar() -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(0);
+    let template = "{bar:40} {human_pos}/{human_len} rows {per_sec} {eta} left";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar
+}
+
+fn print(global: &Global, replaying: &Replaying) -> Result<(), Failure> {
+    if global.output == Output::Json {
+        return print_json(replaying);
+    }
+    eprintln!(
+        "{}: built up to cut {}; next: `refrain validate`, then `refrain cutover`",
+        replaying.nodes.join(", "),
+        replaying.goal
+    );
+    Ok(())
+}

@@ -1,0 +1,201 @@
+//! `refrain validate`
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use refrain_engine::ingest::{DecodeOptions, Format, decode_file};
+use refrain_engine::request::{Request, Table};
+use refrain_engine::validate::report::{Drift, Report, Tolerance, ValidateOrder};
+use refrain_engine::versions::request::{self as versions, Answer};
+use refrain_log::schema::Schema;
+
+use super::{ask, print_json};
+use crate::args::{Global, Output};
+use crate::cells::Cell;
+use crate::commands::view;
+use crate::failure::Failure;
+use crate::link::{Link, unexpected};
+use crate::project;
+use crate::show::{Sheet, grouped};
+
+/// Two versions differ.
+const DRIFT: u8 = 3;
+
+/// Compare a candidate with the live version at one cut, or a view with an outside table
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  refrain validate delays                                     the newest candidate with the live version
+  refrain validate delays --tolerance delay_mean=0.1%         accepting small differences
+  refrain validate delays --against nightly.csv               the live version with another system's table
+
+Exit code 0 when they are equal, or within tolerance; 3 when they differ.")]
+pub(crate) struct ValidateArgs {
+    /// Name of the view, or of its node
+    view: String,
+    /// The version to compare [default: the newest candidate; with --against: the live one]
+    #[arg(long, value_name = "N")]
+    candidate: Option<u32>,
+    /// Accept differences of a number: a share (0.1%) or an amount (2); may be given several times
+    #[arg(long = "tolerance", value_name = "FIELD=0.1%", value_parser = parse_tolerance)]
+    tolerances: Vec<(String, Tolerance)>,
+    /// Compare with this table instead: .csv or .parquet, with the key fields of the view and any of its other fields
+    #[arg(long, value_name = "FILE")]
+    against: Option<PathBuf>,
+}
+
+fn parse_tolerance(text: &str) -> Result<(String, Tolerance), String> {
+    let wrong = "write FIELD=0.1% or FIELD=2";
+    let (field, amount) = text.split_once('=').ok_or(wrong)?;
+    let (number, share) = match amount.strip_suffix('%') {
+        Some(percent) => (percent, true),
+        None => (amount, false),
+    };
+    let number: f64 = number.trim().parse().map_err(|_| wrong)?;
+    if !number.is_finite() || number < 0.0 {
+        return Err(wrong.into());
+    }
+    let tolerance = match share {
+        true => Tolerance::Relative(number / 100.0),
+        false => Tolerance::Absolute(number),
+    };
+    Ok((field.trim().to_owned(), tolerance))
+}
+
+pub(crate) fn run(global: &Global, args: &ValidateArgs) -> Result<(), Failure> {
+    let mut link = Link::open(&project::find(global)?)?;
+    let against = match &args.against {
+        None => None,
+        Some(path) => {
+            let request = Request::ViewScan {
+                view: args.view.clone(),
+                limit: Some(0),
+            };
+            let schema = view::rows(&mut link, request)?.status.schema;
+            Some((path.display().to_string(), outside(path, &schema)?))
+        }
+    };
+    let order = ValidateOrder {
+        name: args.view.clone(),
+        candidate: args.candidate,
+        tolerances: args.tolerances.iter().cloned().collect::<BTreeMap<_, _>>(),
+        against,
+    };
+    let Answer::Validated(report) = ask(&mut link, versions::Request::Validate(order))? else {
+        return Err(unexpected());
+    };
+    match global.output {
+        Output::Json => print_json(&report)?,
+        _ => show(global, &report)?,
+    }
+    match report.equal {
+        true => Ok(()),
+        false => Err(Failure::new(
+            DRIFT,
+            format!("{} and {} differ at cut {}", report.left, report.right, report.cut),
+        )),
+    }
+}
+
+fn show(global: &Global, report: &Report) -> Result<(), Failure> {
+    let Report { left, right, cut, .. } = report;
+    if let Some((a, b)) = &report.digests {
+        eprintln!("at cut {cut}: {left} has digest {a}, {right} {b}");
+    }
+    let Some(drift) = &report.drift else {
+        eprintln!("{left} and {right} are equal, row by row");
+        return Ok(());
+    };
+    tell_counts(report, drift);
+    let mut fields = Sheet::new(&["field", "changed", "within_tolerance", "largest", "at", left, right]);
+    for field in drift.fields.iter().filter(|f| f.changed + f.tolerated > 0) {
+        let (key, a, b) = field.at.clone().unwrap_or_default();
+        fields.push(vec![
+            Cell::text(&field.field),
+            Cell::count(field.changed),
+            Cell::count(field.tolerated),
+            field.largest.map_or(Cell::Null, Cell::Float),
+            Cell::text(key.join(" ")),
+            Cell::text(a),
+            Cell::text(b),
+        ]);
+    }
+    fields.print(global.output)?;
+    if global.output == Output::Table && !drift.shown.is_empty() {
+        eprintln!("rows with the largest differences:");
+        for row in &drift.shown {
+            let fields = row.fields.iter().map(|(name, a, b)| format!("{name}: {a} -> {b}"));
+            let fields: Vec<String> = fields.collect();
+            eprintln!("  {} {} {}", row.what, row.key.join(" "), fields.join(", "));
+        }
+    }
+    Ok(())
+}
+
+fn tell_counts(report: &Report, drift: &Drift) {
+    eprintln!(
+        "{} rows of {}, {} of {}: {} only in the first, {} only in the second, {} changed",
+        grouped(drift.rows.0),
+        report.left,
+        grouped(drift.rows.1),
+        report.right,
+        grouped(drift.removed),
+        grouped(drift.added),
+        grouped(drift.changed)
+    );
+    if drift.skipped != (0, 0) {
+        eprintln!(
+            "not compared, as the version begins later: {} and {} rows",
+            grouped(drift.skipped.0),
+            grouped(drift.skipped.1)
+        );
+    }
+    let (a, b) = &drift.fields_only;
+    if !a.is_empty() || !b.is_empty() {
+        eprintln!("not compared, only on one side: {}", [a.clone(), b.clone()].concat().join(", "));
+    }
+}
+
+/// Another system's table, with those fields of the view that it has.
+fn outside(path: &Path, schema: &Schema) -> Result<Table, Failure> {
+    let told = |what: String| Failure::refused(format!("{}: {what}", path.display()));
+    let format = Format::of(path).filter(|f| *f != Format::Jsonl);
+    let format = format.ok_or_else(|| told("give a .csv or .parquet file".into()))?;
+    let names = columns(path, format).map_err(|e| told(e.message))?;
+    let fields = schema.fields().iter().filter(|f| names.contains(&f.name));
+    let schema = Schema::new(fields.cloned().collect());
+    let input = path.display().to_string();
+    let options = DecodeOptions {
+        schema: schema.clone(),
+        input,
+        ..DecodeOptions::default()
+    };
+    let mut decoder = decode_file(format, path, options)?;
+    let mut parts = Vec::new();
+    while let Some(decoded) = decoder.next()? {
+        if let Some(bad) = decoded.undecoded.first() {
+            return Err(told(format!("line {}: {}", bad.line, bad.reason)));
+        }
+        parts.push(decoded.rows);
+    }
+    let rows = arrow_select::concat::concat_batches(&schema.arrow(), &parts);
+    let rows = rows.map_err(|e| told(e.to_string()))?;
+    Ok(Table { schema, rows })
+}
+
+/// Names of the columns of a file.
+#[expect(clippy::disallowed_methods, reason = "a user's own file is read")]
+fn columns(path: &Path, format: Format) -> Result<Vec<String>, Failure> {
+    let file = std::fs::File::open(path)?;
+    if format == Format::Parquet {
+        let reader = ParquetRecordBatchReaderBuilder::try_new(file);
+        let reader = reader.map_err(|e| Failure::refused(e.to_string()))?;
+        let names = reader.schema().fields().iter().map(|f| f.name().clone());
+        return Ok(names.collect());
+    }
+    let mut header = String::new();
+    BufReader::new(file).read_line(&mut header)?;
+    let names = header.trim_start_matches('\u{feff}').trim_end().split(',');
+    Ok(names.map(|name| name.trim().trim_matches('"').to_owned()).collect())
+}

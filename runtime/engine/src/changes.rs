@@ -1,0 +1,178 @@
+//! What the pipeline file and its components would change, node by node, against the versions that are read.
+
+use refrain_log::ids::Sequence;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::error::Result;
+use crate::host::{Host, load_with};
+use crate::pipeline::{Output, PlannedNode};
+use crate::versions::Version;
+
+/// What has to be done for a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Need {
+    /// It has never run: it begins with the next run.
+    New,
+    /// Nothing.
+    Same,
+    /// A replay.
+    Replay,
+    /// A cutover: a version like this is there.
+    Cutover,
+}
+
+/// One node.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NodeChange {
+    /// The node.
+    pub node: String,
+    /// What has to be done.
+    pub need: Need,
+    /// The version that is read.
+    pub live: u32,
+    /// The version that is just what the file says, if one is there.
+    pub version: Option<u32>,
+    /// What differs.
+    pub reasons: Vec<Reason>,
+    /// Rows that a replay takes.
+    pub rows: u64,
+    /// Bytes of the columns that it reads.
+    pub bytes: u64,
+    /// Seconds that it takes, at the rate that the node was measured at; none: not measured in this process.
+    pub seconds: Option<f64>,
+}
+
+/// Something that differs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reason {
+    /// `component`, `options`, `window`, `key`, `input`, ...
+    pub what: String,
+    /// As the version was built.
+    pub was: String,
+    /// As the file says now.
+    pub is: String,
+}
+
+impl Host {
+    /// Compares the pipeline file, as it is now, with the versions that are read.
+    pub fn changes(&self) -> Result<Vec<NodeChange>> {
+        let declaration = self.project().declaration()?;
+        let loaded = load_with(self.project(), &declaration, &mut self.loader())?;
+        let versions = self.versions()?;
+        let mut changes: Vec<NodeChange> = Vec::new();
+        for (planned, plugin) in loaded.plan.nodes.iter().zip(&loaded.plugins) {
+            let component = plugin.digest().to_string();
+            let mut change = NodeChange {
+                node: planned.name.clone(),
+                need: Need::New,
+                live: 1,
+                version: None,
+                reasons: Vec::new(),
+                rows: 0,
+                bytes: 0,
+                seconds: None,
+            };
+            if let Some(known) = versions.node(&planned.name) {
+                change.live = known.reading.live;
+                let live = &known.versions[&change.live];
+                change.reasons = reasons(live, planned, &component)?;
+                for (number, version) in &known.versions {
+                    if reasons(version, planned, &component)?.is_empty() {
+                        change.version = Some(*number);
+                    }
+                }
+                change.need = need(&change);
+            }
+            self.upstream_changes(&changes, &loaded.plan.nodes, planned, &mut change);
+            if change.need == Need::Replay {
+                self.measure(planned, &mut change)?;
+            }
+            changes.push(change);
+        }
+        Ok(changes)
+    }
+
+    /// A node whose input changes changes with it.
+    fn upstream_changes(
+        &self,
+        before: &[NodeChange],
+        nodes: &[PlannedNode],
+        planned: &PlannedNode,
+        change: &mut NodeChange,
+    ) {
+        for topic in planned.input_topics() {
+            let writes = |n: &&PlannedNode| n.output == Output::Topic(topic.clone());
+            let Some(writer) = nodes.iter().find(writes) else {
+                continue;
+            };
+            let changed = before.iter().any(|c| c.node == writer.name && c.need == Need::Replay);
+            if changed && change.need == Need::Same {
+                change.need = Need::Replay;
+                change.reasons.push(Reason {
+                    what: "input".into(),
+                    was: topic.clone(),
+                    is: format!("{topic}, written anew by node {}", writer.name),
+                });
+            }
+        }
+    }
+
+    fn measure(&self, planned: &PlannedNode, change: &mut NodeChange) -> Result<()> {
+        for topic in planned.input_topics() {
+            if let Some(topic) = self.log().topic(&self.topic_named(&topic)?) {
+                let (rows, bytes) = self.rows_after(&topic, planned, Sequence(0))?;
+                change.rows += rows;
+                change.bytes += bytes;
+            }
+        }
+        let rate = self.board().going(&planned.name).rows_per_second;
+        change.seconds = (rate > 0).then(|| change.rows as f64 / rate as f64);
+        Ok(())
+    }
+}
+
+fn need(change: &NodeChange) -> Need {
+    match (change.reasons.is_empty(), change.version) {
+        (true, _) => Need::Same,
+        (false, Some(_)) => Need::Cutover,
+        (false, None) => Need::Replay,
+    }
+}
+
+/// What differs between a version and the file.
+fn reasons(version: &Version, planned: &PlannedNode, component: &str) -> Result<Vec<Reason>> {
+    let mut reasons = Vec::new();
+    if version.component != component {
+        reasons.push(Reason {
+            what: "component".into(),
+            was: version.component.clone(),
+            is: component.to_owned(),
+        });
+    }
+    let was = fields(&version.planned()?.configuration());
+    let is = fields(&planned.configuration());
+    let mut names: Vec<&String> = was.keys().chain(is.keys()).collect();
+    names.sort();
+    names.dedup();
+    for name in names {
+        let text = |fields: &serde_json::Map<String, Value>| {
+            fields.get(name).map_or("nothing".to_owned(), Value::to_string)
+        };
+        let (was, is) = (text(&was), text(&is));
+        if was != is {
+            let what = name.replace('_', " ");
+            reasons.push(Reason { what, was, is });
+        }
+    }
+    Ok(reasons)
+}
+
+/// A configuration as its parts.
+fn fields(configuration: &str) -> serde_json::Map<String, Value> {
+    match serde_json::from_str(configuration) {
+        Ok(Value::Object(fields)) => fields,
+        _ => serde_json::Map::new(),
+    }
+}

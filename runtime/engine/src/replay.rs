@@ -1,0 +1,386 @@
+//! Replay: a candidate version of a node (and of what depends on it) is planned from the pipeline file as it is now,
+//! written into the registry, and built by the run in progress or by the one who asked.
+
+use std::collections::BTreeMap;
+
+use refrain_log::ids::{Offset, Sequence, Timestamp};
+use refrain_log::topic::Topic;
+use refrain_plugin::{Digest, PluginKind};
+use refrain_state::registry::Decision;
+use serde_spanned::Spanned;
+
+use crate::error::{Error, Result};
+use crate::host::{Host, Loaded, load_reading};
+use crate::lineup::choose_rebuild;
+use crate::pipeline::declaration::{Declaration, OptionValue};
+use crate::pipeline::{Output, PlannedNode};
+use crate::request::From;
+use crate::run::Ask;
+use crate::versions::request::{Estimate, ReplayOrder, Replaying};
+use crate::versions::{
+    NodeVersions, Start, Version, VersionName, Versions, entry, exactly, node_named,
+};
+
+/// A replay, planned.
+struct Planned {
+    loaded: Loaded,
+    /// Nodes to be built anew, each after what it reads.
+    nodes: Vec<String>,
+    start: Start,
+}
+
+impl Host {
+    /// What a replay has before it.
+    pub fn estimate(&self, order: &ReplayOrder) -> Result<Estimate> {
+        let planned = self.plan_replay(order)?;
+        let mut estimate = Estimate::default();
+        for name in &planned.nodes {
+            let node = planned
+                .loaded
+                .plan
+                .node(name)
+                .expect("chosen from the plan");
+            for topic in node.input_topics() {
+                let topic = self.live_topic(&topic)?;
+                let (rows, bytes) = self.rows_after(&topic, node, planned.start.after)?;
+                estimate.rows += rows;
+                estimate.bytes += bytes;
+            }
+        }
+        Ok(estimate)
+    }
+
+    /// Begins a replay, or goes on with the one that is just this.
+    pub fn replay(&self, order: &ReplayOrder) -> Result<Replaying> {
+        let planned = self.plan_replay(order)?;
+        let goal = self.log.durable();
+        let mut group = BTreeMap::new();
+        let mut resumed = true;
+        let mut same = true;
+        let mut entries = Vec::new();
+        let mut versions = (*self.versions()?).clone();
+        for name in &planned.nodes {
+            let (mut known, version) = self.candidate(&planned, name, &versions, &group, order)?;
+            same &= is_same(&known.versions[&known.reading.live], &version)?;
+            let number = match going_on(&known, &version)? {
+                Some(number) => {
+                    let known = known.versions.get_mut(&number).expect("just found");
+                    known.rate = order.rate;
+                    number
+                }
+                None => {
+                    resumed = false;
+                    known.add(version)
+                }
+            };
+            group.insert(name.clone(), number);
+            entries.push(entry(name, &known));
+            versions.set(name, known);
+        }
+        let forget = Vec::new();
+        self.state
+            .decide(|_| Ok::<_, Error>((Decision { entries, forget }, ())))?;
+        let names = group.iter().map(|(n, v)| VersionName::new(n, *v));
+        let names: Vec<VersionName> = planned
+            .nodes
+            .iter()
+            .flat_map(|n| names.clone().filter(move |v| v.name == *n))
+            .collect();
+        let nodes: Vec<String> = names.iter().map(ToString::to_string).collect();
+        let to_run = match self.is_running() {
+            true => self.join(&planned.loaded, &nodes).map(|()| Vec::new())?,
+            false => self.with_upstreams(&nodes)?,
+        };
+        debug_assert!(to_run.is_empty() || names.iter().all(|n| to_run.contains(&exactly(n))));
+        Ok(Replaying {
+            nodes,
+            resumed,
+            same,
+            to_run,
+            goal,
+        })
+    }
+
+    /// The node as a new version would be, and the versions that it has.
+    fn candidate(
+        &self,
+        planned: &Planned,
+        name: &str,
+        versions: &Versions,
+        group: &BTreeMap<String, u32>,
+        order: &ReplayOrder,
+    ) -> Result<(NodeVersions, Version)> {
+        let place = planned
+            .loaded
+            .plan
+            .nodes
+            .iter()
+            .position(|n| n.name == name);
+        let place = place.expect("chosen from the plan");
+        let node = &planned.loaded.plan.nodes[place];
+        let plugin = &planned.loaded.plugins[place];
+        let known = match versions.node(name) {
+            Some(known) => known.clone(),
+            None => self.enroll_late(node)?,
+        };
+        if let Some((_, bytes)) = &order.component
+            && Digest::of(bytes) == plugin.digest()
+        {
+            self.components.keep(bytes)?;
+        }
+        let mut version = self.version_of(node, plugin)?;
+        version.start = planned.start;
+        version.rate = order.rate;
+        let live = &known.versions[&known.reading.live];
+        for topic in node.input_topics() {
+            let writer = |n: &&PlannedNode| n.output == Output::Topic(topic.clone());
+            let Some(writer) = planned.loaded.plan.nodes.iter().find(writer) else {
+                continue;
+            };
+            let own = live.inputs.get(&topic).copied();
+            let number = group.get(&writer.name).copied().or(own).unwrap_or(1);
+            if number != 1 {
+                version.inputs.insert(topic, number);
+            }
+        }
+        Ok((known, version))
+    }
+
+    /// A node that committed before there were versions, under another plugin or configuration: its results are served
+    /// as version 1, which cannot go on.
+    fn enroll_late(&self, node: &PlannedNode) -> Result<NodeVersions> {
+        let Some(last) = self.state.node(&node.name) else {
+            return Err(Error::Refused(format!(
+                "node {} has never run, so there is nothing to replay: run it with `refrain run`",
+                node.name
+            )));
+        };
+        Ok(NodeVersions::first(Version {
+            component: last.lineage.component,
+            plan: serde_json::to_value(node).expect("a plan is always JSON"),
+            inputs: BTreeMap::new(),
+            start: Start::default(),
+            made: last.time,
+            rate: None,
+            served: true,
+            validated: None,
+        }))
+    }
+
+    /// Takes candidates into the run in progress.
+    fn join(&self, loaded: &Loaded, names: &[String]) -> Result<()> {
+        let members = self.roster(loaded)?.members;
+        let mut nodes = Vec::new();
+        for member in members.iter().filter(|m| names.contains(&m.planned.name)) {
+            // A replay that goes on is in the run already.
+            let phase = self.board.get(&member.planned.name);
+            if phase == crate::status::Phase::Running {
+                self.ask_run(Ask::Terms(vec![member.planned.name.clone()], member.terms));
+                continue;
+            }
+            nodes.push(self.node(member)?);
+        }
+        if !nodes.is_empty() {
+            nodes.iter().for_each(|node| {
+                let name = &node.setup.plan.name;
+                self.board.phase(name, crate::status::Phase::Running);
+            });
+            self.ask_run(Ask::Join(nodes));
+        }
+        Ok(())
+    }
+
+    /// Reads the pipeline file as it is now, with what the order changes, and chooses the nodes.
+    fn plan_replay(&self, order: &ReplayOrder) -> Result<Planned> {
+        let mut declaration = self.project().declaration()?;
+        let Some(node) = node_named(&declaration, &order.name) else {
+            let all = declaration.node_names().join(", ");
+            return Err(Error::Refused(format!(
+                "there is no node, view or topic of a node named {}; nodes are: {all}",
+                order.name
+            )));
+        };
+        change(&mut declaration, &node, order);
+        let read = |name: &str| match &order.component {
+            Some((label, bytes)) if label == name => Ok(bytes.clone()),
+            _ => self.project().read_component(name),
+        };
+        let loaded = load_reading(&declaration, &read, &mut self.loader())?;
+        let nodes = match order.downstream {
+            true => choose_rebuild(&loaded.plan, std::slice::from_ref(&node))?,
+            false => vec![node.clone()],
+        };
+        for name in &nodes {
+            let planned = loaded.plan.node(name).expect("chosen from the plan");
+            for topic in planned.input_topics() {
+                self.live_topic(&topic)?;
+            }
+        }
+        let start = self.start(&loaded, &nodes, order.from)?;
+        Ok(Planned {
+            loaded,
+            nodes,
+            start,
+        })
+    }
+
+    /// The topic of that name, in the version that is read.
+    fn live_topic(&self, name: &str) -> Result<std::sync::Arc<Topic>> {
+        let topic = self.log.topic(&self.topic_named(name)?);
+        topic.ok_or_else(|| {
+            Error::Refused(format!(
+                "topic {name} is new in the pipeline file: run it first with `refrain run`"
+            ))
+        })
+    }
+
+    /// Where a replay begins, and from which event time on its windows are whole.
+    fn start(&self, loaded: &Loaded, nodes: &[String], from: From) -> Result<Start> {
+        if from == From::Earliest {
+            return Ok(Start::default());
+        }
+        let node = loaded.plan.node(&nodes[0]).expect("chosen from the plan");
+        refuse_later(node, nodes)?;
+        let topic = self.live_topic(&node.input_topics()[0])?;
+        let mut first: Option<Sequence> = None;
+        for partition in 0..topic.spec().partitions {
+            let at = match from {
+                From::Earliest => topic.start(partition),
+                From::Offset(offset) => offset.max(topic.start(partition)),
+                From::Time(time) => topic.seek_time(partition, time)?,
+            };
+            if let Some(frame) = topic.cursor(partition, at)?.next(Sequence(u64::MAX))? {
+                let sequence = frame.header().sequence;
+                first = Some(first.map_or(sequence, |f| sequence.min(f)));
+            }
+        }
+        let Some(first) = first else {
+            return Err(Error::Refused(format!(
+                "topic {} has no rows from there on; begin earlier",
+                topic.spec().name
+            )));
+        };
+        let after = Sequence(first.0.saturating_sub(1));
+        Ok(Start {
+            after,
+            time_max: self.time_max(&topic, after)?,
+        })
+    }
+
+    /// Largest event time of the frames up to a sequence.
+    fn time_max(
+        &self,
+        topic: &std::sync::Arc<Topic>,
+        up_to: Sequence,
+    ) -> Result<Option<Timestamp>> {
+        let mut max = None;
+        for partition in 0..topic.spec().partitions {
+            let mut cursor = topic.cursor(partition, topic.start(partition))?;
+            while let Some(frame) = cursor.next(up_to)? {
+                let header = frame.header();
+                let time = match (&topic.spec().time, header.times) {
+                    (None, _) => Some(header.append_time),
+                    (Some(_), times) => times.map(|(_, largest)| largest),
+                };
+                max = max.max(time);
+            }
+        }
+        Ok(max)
+    }
+
+    /// Rows of a topic behind a sequence, and bytes of the columns of them that a node reads.
+    pub(crate) fn rows_after(
+        &self,
+        topic: &std::sync::Arc<Topic>,
+        node: &PlannedNode,
+        after: Sequence,
+    ) -> Result<(u64, u64)> {
+        let partitions = 0..topic.spec().partitions;
+        let count = |p: u32| {
+            topic
+                .end(p)
+                .0
+                .saturating_sub(self.first_after(topic, p, after).0)
+        };
+        let rows: u64 = partitions.map(count).sum();
+        let read = node.about.inputs.iter().map(|f| f.name.as_str());
+        let read = read.chain(node.key.iter().map(String::as_str));
+        let mut read: Vec<&str> = read
+            .chain(node.inputs.iter().filter_map(|i| i.time.as_deref()))
+            .collect();
+        read.sort_unstable();
+        read.dedup();
+        let row_bytes: f64 = read.iter().map(|name| mean_bytes(topic, name)).sum();
+        Ok((rows, (rows as f64 * row_bytes) as u64))
+    }
+}
+
+/// Mean bytes of a field in a row, by the first frames of the topic.
+fn mean_bytes(topic: &std::sync::Arc<Topic>, name: &str) -> f64 {
+    let Some(place) = topic.schema().index_of(name) else {
+        return 0.0;
+    };
+    let sampled = || -> Option<f64> {
+        let mut cursor = topic.cursor(0, Offset(0)).ok()?;
+        let frame = cursor.next(Sequence(u64::MAX)).ok()??;
+        let rows = frame.header().rows.max(1);
+        let column = frame.column(place).ok()?;
+        Some(column.get_buffer_memory_size() as f64 / f64::from(rows))
+    };
+    sampled().unwrap_or(8.0).min(1024.0)
+}
+
+/// A later start than the beginning is for windows and rows of one node on a source topic.
+fn refuse_later(node: &PlannedNode, nodes: &[String]) -> Result<()> {
+    if nodes.len() > 1 || node.inputs.len() > 1 || node.inputs.iter().any(|i| i.derived) {
+        return Err(Error::Refused(format!(
+            "a replay from a later point begins at a source topic and builds one node; replay {} from the beginning",
+            node.name
+        )));
+    }
+    if node.about.kind == PluginKind::Fold && node.window.is_none() {
+        return Err(Error::Refused(format!(
+            "node {} keeps a running total: from a later point its rows would lack what came before, and there is no base \
+             savepoint to begin with; replay it from the beginning",
+            node.name
+        )));
+    }
+    Ok(())
+}
+
+/// What an order changes of the pipeline file.
+fn change(declaration: &mut Declaration, node: &str, order: &ReplayOrder) {
+    let its = declaration.nodes.iter_mut();
+    let Some(node) = its.into_iter().find(|n| n.name.get_ref() == node) else {
+        return;
+    };
+    let span = node.plugin.span();
+    if let Some((label, _)) = &order.component {
+        node.plugin = Spanned::new(span.clone(), label.clone());
+    }
+    for (name, value) in &order.set {
+        node.options.retain(|(n, _)| n.get_ref() != name);
+        node.options.push((
+            Spanned::new(span.clone(), name.clone()),
+            Spanned::new(span.clone(), OptionValue::Text(value.clone())),
+        ));
+    }
+}
+
+/// Whether two versions come to the same results.
+fn is_same(a: &Version, b: &Version) -> Result<bool> {
+    Ok(a.component == b.component
+        && a.inputs == b.inputs
+        && a.planned()?.configuration() == b.planned()?.configuration())
+}
+
+/// A candidate that is just this, to go on with.
+fn going_on(known: &NodeVersions, version: &Version) -> Result<Option<u32>> {
+    for (number, candidate) in known.versions.iter().rev() {
+        let waits = known.standing(*number) == crate::versions::Standing::Candidate;
+        if waits && candidate.start == version.start && is_same(candidate, version)? {
+            return Ok(Some(*number));
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,205 @@
+//! Validation: two versions of a view at one cut, or a view and a table from outside, compared by digest and then row by
+//! row.
+
+mod compare;
+pub mod report;
+mod value;
+
+use arrow_array::Array;
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Int64Type, TimestampMicrosecondType};
+use refrain_log::ids::Offset;
+use refrain_state::registry::Decision;
+
+use self::report::{Report, ValidateOrder};
+use crate::error::{Error, Result};
+use crate::host::Host;
+use crate::pipeline::PlannedNode;
+use crate::request::Table;
+use crate::versions::{Start, Validated, VersionName, Versions, entry, newest_candidate};
+
+/// A version's view at a cut.
+struct Seen {
+    digest: u128,
+    table: Table,
+}
+
+impl Host {
+    /// Compares; what was found equal is noted with the version, for `refrain cutover --require validated`.
+    pub fn validate(&self, order: &ValidateOrder) -> Result<Report> {
+        let (node, known) = self.node_versions(&order.name)?;
+        let live = VersionName::new(&node, known.reading.live);
+        for field in order.tolerances.keys() {
+            let planned = known.versions[&live.number].planned()?;
+            if planned.output_schema.field(field).is_none() {
+                return Err(Error::Refused(format!(
+                    "there is no field {field} in the view of node {node} to have a tolerance"
+                )));
+            }
+        }
+        if let Some((file, table)) = &order.against {
+            let of = order.candidate.map_or(live, |v| VersionName::new(&node, v));
+            return self.validate_against(order, &of, file, table);
+        }
+        let candidate = match order.candidate {
+            Some(version) => version,
+            None => newest_candidate(&node, &known)?,
+        };
+        let version = known.versions.get(&candidate).ok_or_else(|| {
+            Error::Refused(format!("node {node} has no version {candidate}"))
+        })?;
+        let right_name = VersionName::new(&node, candidate);
+        let names = [live.to_string(), right_name.to_string()];
+        let held = self.meet_or_run(&names, None)?;
+        let (left, right) = (self.see(&live)?, self.see(&right_name)?);
+        let cut = held.cut;
+        drop(held);
+        let planned = version.planned()?;
+        let drift = match left.digest == right.digest {
+            true => None,
+            false => {
+                let key = shared_key(&planned, &left.table, &right.table)?;
+                let counts = self.whole_rows(&planned, version.start)?;
+                let tolerances = &order.tolerances;
+                Some(compare::compare(&left.table, &right.table, &key, tolerances, &counts))
+            }
+        };
+        let equal = drift.as_ref().is_none_or(|d| d.is_equal());
+        let tolerated = drift.as_ref().is_some_and(|d| d.is_tolerated());
+        if equal {
+            self.note_validated(&right_name, live.number, cut, tolerated)?;
+        }
+        Ok(Report {
+            node,
+            left: format!("version {}", live.number),
+            right: format!("version {candidate}"),
+            cut,
+            digests: Some((format!("{:032x}", left.digest), format!("{:032x}", right.digest))),
+            equal,
+            tolerated,
+            drift,
+        })
+    }
+
+    fn validate_against(
+        &self,
+        order: &ValidateOrder,
+        version: &VersionName,
+        file: &str,
+        table: &Table,
+    ) -> Result<Report> {
+        let held = self.meet_or_run(&[version.to_string()], None)?;
+        let seen = self.see(version)?;
+        let cut = held.cut;
+        drop(held);
+        let (_, known) = self.node_versions(&version.name)?;
+        let kept = &known.versions[&version.number];
+        let planned = kept.planned()?;
+        let key = shared_key(&planned, &seen.table, table)?;
+        let counts = self.whole_rows(&planned, kept.start)?;
+        let drift = compare::compare(&seen.table, table, &key, &order.tolerances, &counts);
+        Ok(Report {
+            node: version.name.clone(),
+            left: format!("version {}", version.number),
+            right: file.to_owned(),
+            cut,
+            digests: None,
+            equal: drift.is_equal(),
+            tolerated: drift.is_tolerated(),
+            drift: Some(drift),
+        })
+    }
+
+    /// The view of a version, as it stands.
+    fn see(&self, version: &VersionName) -> Result<Seen> {
+        let name = version.to_string();
+        let views = self.state.views();
+        let view = views.iter().find(|v| v.spec().node == name).ok_or_else(|| {
+            Error::Refused(format!(
+                "node {name} keeps no view: validate the views of the nodes that read its topic"
+            ))
+        })?;
+        let rows = view.scan(None)?;
+        Ok(Seen {
+            digest: rows.state.digest,
+            table: Table {
+                schema: (**view.schema()).clone(),
+                rows: rows.rows,
+            },
+        })
+    }
+
+    /// Which rows of a version that begins at a start lack nothing of what came before it.
+    fn whole_rows(
+        &self,
+        planned: &PlannedNode,
+        start: Start,
+    ) -> Result<impl Fn(&Table, usize) -> bool + use<>> {
+        let window = planned.window.as_ref().map(|w| w.start_field.clone());
+        let mut first = Vec::new();
+        if start.after.0 > 0
+            && window.is_none()
+            && let Some(topic) = self.log.topic(&planned.input_topics()[0])
+        {
+            let partitions = 0..topic.spec().partitions;
+            first = partitions.map(|p| self.first_after(&topic, p, start.after)).collect();
+        }
+        Ok(move |table: &Table, row: usize| match (&window, start.time_max) {
+            _ if start.after.0 == 0 => true,
+            (Some(field), Some(time_max)) => {
+                let column = table.rows.column_by_name(field);
+                let times = column.map(|c| c.as_primitive::<TimestampMicrosecondType>());
+                times.is_some_and(|t| !t.is_null(row) && t.value(row) > time_max.0)
+            }
+            (Some(_), None) => true,
+            (None, _) => {
+                let number = |name: &str| {
+                    let column = table.rows.column_by_name(name);
+                    column.map_or(0, |c| c.as_primitive::<Int64Type>().value(row))
+                };
+                let first = first.get(number("partition") as usize);
+                first.is_none_or(|first: &Offset| number("offset") as u64 >= first.0)
+            }
+        })
+    }
+
+    fn note_validated(
+        &self,
+        version: &VersionName,
+        against: u32,
+        cut: refrain_log::ids::Sequence,
+        tolerated: bool,
+    ) -> Result<()> {
+        self.state.decide(|registry| {
+            let versions = Versions::read(registry)?;
+            let mut decision = Decision::default();
+            if let Some(mut known) = versions.node(&version.name).cloned()
+                && let Some(noted) = known.versions.get_mut(&version.number)
+            {
+                noted.validated = Some(Validated {
+                    against,
+                    cut,
+                    tolerated,
+                });
+                decision.entries.push(entry(&version.name, &known));
+            }
+            Ok::<_, Error>((decision, ()))
+        })
+    }
+}
+
+/// The key fields of the view, which both tables must have.
+fn shared_key(planned: &PlannedNode, left: &Table, right: &Table) -> Result<Vec<String>> {
+    let fields = &planned.output_schema.fields()[..planned.output_key_fields];
+    let has = |table: &Table, name: &str, kind| {
+        table.schema.field(name).is_some_and(|f| f.kind == kind)
+    };
+    for field in fields {
+        if !has(left, &field.name, field.kind) || !has(right, &field.name, field.kind) {
+            return Err(Error::Refused(format!(
+                "the two cannot be compared row by row: the key field {field} is not in both, with that type"
+            )));
+        }
+    }
+    Ok(fields.iter().map(|f| f.name.clone()).collect())
+}

@@ -1,0 +1,334 @@
+//! Versions: a replay beside the live view, cutover, rollback, retiring, with readers and with kill -9.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use refrain_tests::{Home, Luck, poll};
+use serde_json::Value;
+
+const PIPELINE: &str = r#"[topic.flights]
+schema = { date = "timestamp", delay = "i64", distance = "i64", origin = "text" }
+time = "date"
+key = ["origin"]
+partitions = 2
+disorder = "1h"
+
+[node.delays]
+plugin = "flights"
+input = "flights"
+key = ["origin"]
+window = { tumbling = "1d", lateness = "1h", as = "day" }
+view = "delays"
+
+[node.total]
+plugin = "flights"
+input = "flights"
+key = ["origin"]
+view = "total"
+
+[consumer.board]
+view = "delays"
+freshness = "1m"
+
+[consumer.report]
+view = "delays"
+
+[run]
+commit_interval = "20ms"
+"#;
+
+/// `rows` flights from row `from` on, a minute apart, at 30 airports, up to two hours late.
+pub(crate) fn flights_csv(from: usize, rows: usize) -> String {
+    let mut text = "date,delay,distance,origin\n".to_owned();
+    for i in from..from + rows {
+        let mut luck = Luck::of(i as u64);
+        let minutes = i as i64
+            - if luck.below(50) == 0 {
+                luck.below(120) as i64
+            } else {
+                0
+            };
+        let us = 978_307_200_000_000 + minutes.max(0) * 60_000_000;
+        let seconds = us / 1_000_000;
+        let (day, rest) = (seconds / 86_400 - 11_323, seconds % 86_400);
+        let date = format!(
+            "2001-01-{:02}T{:02}:{:02}:00Z",
+            1 + day,
+            rest / 3600,
+            rest % 3600 / 60
+        );
+        let (delay, distance) = (luck.below(90) as i64 - 20, 100 + luck.below(2000));
+        text += &format!("{date},{delay},{distance},A{}\n", luck.below(30));
+    }
+    text
+}
+
+pub(crate) fn home(rows: usize) -> Home {
+    let home = Home::new(PIPELINE).with_plugins(&["flights"]);
+    home.write("flights.csv", flights_csv(0, rows));
+    home.append("flights", "flights.csv", "p").ok();
+    home
+}
+
+fn digest_of(home: &Home, which: &[&str]) -> String {
+    let arguments = [&["view", "digest", "delays", "--output", "json"], which].concat();
+    let rows = home.refrain(&arguments).ok().json();
+    rows[0]["digest"].as_str().unwrap().to_owned()
+}
+
+fn versions(home: &Home, node: &str) -> Value {
+    home.refrain(&["view", "versions", node, "--output", "json"])
+        .ok()
+        .json()
+}
+
+/// The digest of a life in which the option was there from the beginning.
+fn wanted(rows: usize, delayed_above: i64) -> String {
+    let pipeline = PIPELINE.replace(
+        "view = \"delays\"\n\n[node",
+        &format!("view = \"delays\"\noptions = {{ delayed_above = {delayed_above} }}\n\n[node"),
+    );
+    let home = Home::new(&pipeline).with_plugins(&["flights"]);
+    home.write("flights.csv", flights_csv(0, rows));
+    home.append("flights", "flights.csv", "p").ok();
+    home.run().ok();
+    home.digest("delays")
+}
+
+#[test]
+fn a_candidate_is_built_read_by_name_made_live_and_gone_back_from() {
+    let home = home(8_000);
+    home.run().ok();
+    let live = home.digest("delays");
+    home.refrain(&["replay", "delays", "--set", "delayed_above=30"])
+        .ok()
+        .says(&["8,000 rows", "delays@2"]);
+    assert_eq!(home.digest("delays"), live, "a replay moves no reader");
+    let new = digest_of(&home, &["--version", "2"]);
+    assert_eq!(new, wanted(8_000, 30));
+    assert_ne!(new, live);
+
+    home.refrain(&["cutover", "delays", "--consumer", "board"])
+        .ok();
+    assert_eq!(digest_of(&home, &["--consumer", "board"]), new);
+    assert_eq!(digest_of(&home, &["--consumer", "report"]), live);
+    assert_eq!(home.digest("delays"), live);
+    home.refrain(&["retire", "delays", "2", "--confirm"])
+        .code(2)
+        .says(&["read by board"]);
+
+    home.refrain(&["cutover", "delays", "--candidate", "2"])
+        .ok();
+    assert_eq!(home.digest("delays"), new);
+    assert_eq!(digest_of(&home, &["--consumer", "report"]), new);
+    home.refrain(&["rollback", "delays"]).ok();
+    assert_eq!(home.digest("delays"), live);
+    assert_eq!(
+        digest_of(&home, &["--consumer", "board"]),
+        new,
+        "as before the last cutover"
+    );
+    home.refrain(&["rollback", "delays", "--consumer", "board"])
+        .ok();
+    assert_eq!(digest_of(&home, &["--consumer", "board"]), live);
+
+    let list = versions(&home, "delays");
+    assert_eq!(list["live"], 1);
+    assert_eq!(list["versions"][1]["standing"], "old");
+    home.refrain(&["retire", "delays", "2"])
+        .ok()
+        .says(&["would go", "--confirm"]);
+    assert_eq!(digest_of(&home, &["--version", "2"]), new);
+    home.refrain(&["retire", "delays", "2", "--confirm"]).ok();
+    home.refrain(&["view", "digest", "delays", "--version", "2"])
+        .code(2);
+    assert_eq!(home.digest("delays"), live);
+    home.refrain(&["view", "scan", "delays", "--consumer", "nobody"])
+        .code(2)
+        .says(&["no consumer nobody", "board, report"]);
+}
+
+/// A rebuilt component, a changed option: what runs goes on with the bytes and the options that it was built from.
+#[test]
+fn versions_go_on_as_they_were_built() {
+    let home = home(3_000);
+    home.run().ok();
+    let live = home.digest("delays");
+    home.refrain(&["replay", "delays", "--set", "delayed_above=30"])
+        .ok();
+    home.write("plugins/flights.wasm", b"\0asm nonsense".as_slice());
+    home.write(
+        "refrain.toml",
+        PIPELINE.replace("lateness = \"1h\"", "lateness = \"3h\""),
+    );
+    home.write("more.csv", flights_csv(3_000, 2_000));
+    home.append("flights", "more.csv", "q").ok();
+    // The file does not even load now: nothing runs, and everything is served.
+    home.run().code(2);
+    assert_eq!(home.digest("delays"), live);
+    let home = home.with_plugins(&["flights"]);
+    home.run()
+        .ok()
+        .says(&["version 1 goes on as it was built", "refrain replay delays"]);
+    assert_eq!(home.digest("delays"), wanted(5_000, 15));
+    assert_eq!(digest_of(&home, &["--version", "2"]), wanted(5_000, 30));
+    // What the file says now is built on request.
+    home.refrain(&["replay", "delays"]).ok();
+    let newest = &versions(&home, "delays")["versions"][2];
+    let configuration = newest["configuration"].as_str().unwrap();
+    assert!(configuration.contains("\"lateness_us\":10800000000"));
+}
+
+/// Readers at full speed while versions change hands: every answer is a whole version, and cuts never go back.
+#[test]
+fn readers_never_see_a_mixture_or_the_past() {
+    let home = Arc::new(home(4_000));
+    let running = home.start();
+    home.wait_until_taken();
+    home.refrain(&["replay", "delays", "--set", "delayed_above=-100"])
+        .ok();
+    let (over, answers) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicU64::new(0)),
+    );
+    let readers: Vec<_> = (0..3)
+        .map(|_| {
+            let (home, over, answers) = (home.clone(), over.clone(), answers.clone());
+            std::thread::spawn(move || {
+                let mut last = 0;
+                while !over.load(Ordering::Relaxed) {
+                    let json = home.refrain(&["view", "digest", "delays", "--output", "json"]);
+                    let cut = json.ok().json()[0]["cut"].as_u64().unwrap();
+                    assert!(cut >= last, "cut {cut} after cut {last}");
+                    last = cut;
+                    let rows = home.view("delays");
+                    let all_delayed = rows.iter().filter(|r| r["flights"] == r["delayed"]).count();
+                    let none = rows.len() - all_delayed;
+                    // With delays above -100 minutes every flight is delayed; with 15 hardly any day is so.
+                    assert!(
+                        all_delayed == rows.len() || none > rows.len() / 2,
+                        "a mixture"
+                    );
+                    answers.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    for round in 0..6 {
+        let file = format!("more-{round}.csv");
+        home.write(&file, flights_csv(4_000 + round * 500, 500));
+        home.append("flights", &file, &file).ok();
+        match round % 2 {
+            0 => home
+                .refrain(&["cutover", "delays", "--candidate", "2"])
+                .ok(),
+            _ => home.refrain(&["rollback", "delays"]).ok(),
+        };
+        let seen = answers.load(Ordering::Relaxed);
+        poll("readers to look", || {
+            (answers.load(Ordering::Relaxed) > seen + 3).then_some(())
+        });
+    }
+    over.store(true, Ordering::Relaxed);
+    readers.into_iter().for_each(|r| r.join().unwrap());
+    assert_eq!(running.stop(), Some(0));
+}
+
+/// kill -9 in the middle of a replay: the same command goes on, and ends where a life without accidents ends.
+#[test]
+fn a_killed_replay_goes_on_where_it_stood() {
+    let mut luck = Luck::printed("killed_replay");
+    let home = home(30_000);
+    home.run().ok();
+    let wanted = wanted(30_000, 40);
+    let replay = [
+        "replay",
+        "delays",
+        "--set",
+        "delayed_above=40",
+        "--rate",
+        "60000",
+    ];
+    for _ in 0..4 {
+        let mut child = home
+            .command(&replay)
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        luck.pause(Duration::from_millis(1500));
+        child.kill().ok();
+        child.wait().unwrap();
+    }
+    home.refrain(&replay).ok();
+    home.refrain(&replay[..4])
+        .ok()
+        .says(&["goes on where it stood"]);
+    assert_eq!(digest_of(&home, &["--version", "2"]), wanted);
+    assert_eq!(
+        versions(&home, "delays")["versions"]
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
+}
+
+/// kill -9 during cutovers: readers read the one or the other, and what was answered holds.
+#[test]
+fn a_killed_cutover_is_done_or_not_done() {
+    let mut luck = Luck::printed("killed_cutover");
+    let home = home(3_000);
+    home.run().ok();
+    home.refrain(&["replay", "delays", "--set", "delayed_above=40"])
+        .ok();
+    let digests = [
+        digest_of(&home, &["--version", "1"]),
+        digest_of(&home, &["--version", "2"]),
+    ];
+    for round in 0..12 {
+        let before = versions(&home, "delays")["live"].as_u64().unwrap();
+        let to = (3 - before).to_string();
+        let cutover = ["cutover", "delays", "--candidate", &to];
+        let mut child = home
+            .command(&cutover)
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        luck.pause(Duration::from_millis(120));
+        let ended = child.try_wait().unwrap();
+        child.kill().ok();
+        child.wait().unwrap();
+        let live = versions(&home, "delays")["live"].as_u64().unwrap();
+        if ended.is_some_and(|e| e.success()) {
+            assert_eq!(
+                live.to_string(),
+                to,
+                "round {round}: what was answered holds"
+            );
+        }
+        assert_eq!(
+            home.digest("delays"),
+            digests[live as usize - 1],
+            "round {round}"
+        );
+    }
+}
+
+#[test]
+fn a_later_start_is_for_windows_and_refused_for_totals() {
+    let home = home(10_000);
+    home.run().ok();
+    home.refrain(&["replay", "total", "--from", "2001-01-03T00:00:00Z"])
+        .code(2)
+        .says(&["running total", "from the beginning"]);
+    home.refrain(&["replay", "delays", "--from", "2001-01-03T00:00:00Z"])
+        .ok();
+    let list = versions(&home, "delays");
+    assert!(list["versions"][1]["start"]["after"].as_u64().is_some());
+    home.refrain(&["replay", "nothing"])
+        .code(2)
+        .says(&["no node, view or topic"]);
+    home.refrain(&["replay", "delays", "--set", "delayed_abov=1"])
+        .code(2);
+}
