@@ -107,7 +107,9 @@ impl Host {
             let Some(writer) = nodes.iter().find(writes) else {
                 continue;
             };
-            let changed = before.iter().any(|c| c.node == writer.name && c.need == Need::Replay);
+            let changed = before
+                .iter()
+                .any(|c| c.node == writer.name && c.need == Need::Replay);
             if changed && change.need == Need::Same {
                 change.need = Need::Replay;
                 change.reasons.push(Reason {
@@ -158,7 +160,9 @@ fn reasons(version: &Version, planned: &PlannedNode, component: &str) -> Result<
     names.dedup();
     for name in names {
         let text = |fields: &serde_json::Map<String, Value>| {
-            fields.get(name).map_or("nothing".to_owned(), Value::to_string)
+            fields
+                .get(name)
+                .map_or("nothing".to_owned(), Value::to_string)
         };
         let (was, is) = (text(&was), text(&is));
         if was != is {

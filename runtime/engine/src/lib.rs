@@ -1,8 +1,8 @@
 //! The engine: pipeline file, plan, tasks, windows, rhythms, and the host that runs them.
 
 pub mod answer;
-pub mod cost;
 pub mod changes;
+pub mod cost;
 pub mod error;
 pub mod graduation;
 pub mod histogram;

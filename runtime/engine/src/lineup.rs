@@ -222,7 +222,11 @@ impl Host {
                 ))
             })
         };
-        let topics = node.input_topics().iter().map(topic).collect::<Result<_>>()?;
+        let topics = node
+            .input_topics()
+            .iter()
+            .map(topic)
+            .collect::<Result<_>>()?;
         Ok(Arc::new(NodeSetup {
             plan: node.clone(),
             plugin,

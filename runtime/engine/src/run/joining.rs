@@ -53,7 +53,8 @@ impl Run<'_> {
         let name = node.setup.plan.name.clone();
         let actor = Actor::new(node, upstreams, self.once.then(|| self.log.durable()));
         self.board.phase(&name, Phase::Running);
-        self.board.started(&name, actor.node.frontier, self.interval);
+        self.board
+            .started(&name, actor.node.frontier, self.interval);
         self.actors.push(actor);
         self.reopen(self.actors.len() - 1, report);
     }

@@ -75,12 +75,10 @@ impl<'a> Run<'a> {
         let watch = Watch::start(Arc::clone(log), board.arrivals(), sender);
         let durable = log.durable();
         let goal = options.once.then_some(durable);
-        let actors = nodes
-            .into_iter()
-            .map(|(node, upstreams)| {
-                board.started(&node.setup.plan.name, node.frontier, interval);
-                Actor::new(node, upstreams, goal)
-            });
+        let actors = nodes.into_iter().map(|(node, upstreams)| {
+            board.started(&node.setup.plan.name, node.frontier, interval);
+            Actor::new(node, upstreams, goal)
+        });
         let mut run = Run {
             actors: actors.collect(),
             log,

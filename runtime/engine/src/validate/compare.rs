@@ -28,11 +28,15 @@ pub(super) fn compare(
         names.filter(|name| !key.contains(name)).collect()
     };
     let fields: Vec<String> = names(left);
-    let (shared, only): (Vec<_>, Vec<_>) =
-        fields.into_iter().partition(|f| right.schema.field(f).is_some());
+    let (shared, only): (Vec<_>, Vec<_>) = fields
+        .into_iter()
+        .partition(|f| right.schema.field(f).is_some());
     drift.fields_only = (
         only,
-        names(right).into_iter().filter(|f| left.schema.field(f).is_none()).collect(),
+        names(right)
+            .into_iter()
+            .filter(|f| left.schema.field(f).is_none())
+            .collect(),
     );
     drift.fields = shared.iter().map(|f| FieldDrift::new(f)).collect();
     let mut shown: Vec<(f64, RowDrift)> = Vec::new();
@@ -43,7 +47,14 @@ pub(super) fn compare(
             keep_largest(&mut shown);
             continue;
         };
-        let found = row_drift(&mut drift, &shared, tolerances, key, (left, *row), (right, other));
+        let found = row_drift(
+            &mut drift,
+            &shared,
+            tolerances,
+            key,
+            (left, *row),
+            (right, other),
+        );
         if let Some(found) = found {
             drift.changed += 1;
             shown.push(found);
@@ -67,7 +78,10 @@ fn by_key(
     key: &[String],
     counts: &dyn Fn(&Table, usize) -> bool,
 ) -> (BTreeMap<Vec<Value>, usize>, u64) {
-    let columns: Vec<_> = key.iter().filter_map(|name| table.rows.column_by_name(name)).collect();
+    let columns: Vec<_> = key
+        .iter()
+        .filter_map(|name| table.rows.column_by_name(name))
+        .collect();
     let mut rows = BTreeMap::new();
     let mut skipped = 0;
     for row in 0..table.rows.num_rows() {
@@ -95,7 +109,10 @@ fn row_drift(
     let mut largest: f64 = 0.0;
     for (place, name) in fields.iter().enumerate() {
         let value = |table: &Table, row| {
-            table.rows.column_by_name(name).map_or(Value::Null, |c| Value::of(c, row))
+            table
+                .rows
+                .column_by_name(name)
+                .map_or(Value::Null, |c| Value::of(c, row))
         };
         let (a, b) = (value(left, left_row), value(right, right_row));
         if a.same(&b) {
@@ -131,7 +148,10 @@ fn keep_largest(shown: &mut Vec<(f64, RowDrift)>) {
 fn sort(shown: &mut [(f64, RowDrift)]) {
     let rank = |row: &RowDrift| u8::from(row.what != "changed");
     shown.sort_by(|(a, x), (b, y)| {
-        rank(x).cmp(&rank(y)).then(b.total_cmp(a)).then(x.key.cmp(&y.key))
+        rank(x)
+            .cmp(&rank(y))
+            .then(b.total_cmp(a))
+            .then(x.key.cmp(&y.key))
     });
 }
 
@@ -187,7 +207,10 @@ mod tests {
                 Arc::new(Float64Array::from_iter_values(rows.values().map(|v| v.1))),
             ],
         );
-        Table { schema, rows: rows.unwrap() }
+        Table {
+            schema,
+            rows: rows.unwrap(),
+        }
     }
 
     fn all(_: &Table, _: usize) -> bool {
@@ -195,7 +218,14 @@ mod tests {
     }
 
     fn rows() -> impl Strategy<Value = BTreeMap<i64, (i64, f64)>> {
-        prop::collection::btree_map(0i64..20, (0i64..3, prop_oneof![Just(0.0), Just(-0.0), Just(f64::NAN), Just(1.5)]), 0..20)
+        prop::collection::btree_map(
+            0i64..20,
+            (
+                0i64..3,
+                prop_oneof![Just(0.0), Just(-0.0), Just(f64::NAN), Just(1.5)],
+            ),
+            0..20,
+        )
     }
 
     proptest! {
@@ -217,8 +247,16 @@ mod tests {
 
     #[test]
     fn a_tolerance_takes_what_is_near_and_the_largest_is_shown_first() {
-        let left = table(&BTreeMap::from([(1, (100, 0.0)), (2, (100, 0.0)), (3, (100, 0.0))]));
-        let right = table(&BTreeMap::from([(1, (101, 0.0)), (2, (150, 0.0)), (3, (103, 0.0))]));
+        let left = table(&BTreeMap::from([
+            (1, (100, 0.0)),
+            (2, (100, 0.0)),
+            (3, (100, 0.0)),
+        ]));
+        let right = table(&BTreeMap::from([
+            (1, (101, 0.0)),
+            (2, (150, 0.0)),
+            (3, (103, 0.0)),
+        ]));
         let tolerances = BTreeMap::from([("n".to_owned(), Tolerance::Relative(0.01))]);
         let drift = compare(&left, &right, &["k".into()], &tolerances, &all);
         assert_eq!((drift.changed, drift.fields[0].tolerated), (2, 1));

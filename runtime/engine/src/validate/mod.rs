@@ -5,10 +5,11 @@ mod compare;
 pub mod report;
 mod value;
 
-use arrow_array::Array;
+use arrow_array::{Array, RecordBatch};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, TimestampMicrosecondType};
 use refrain_log::ids::Offset;
+use refrain_log::schema::Schema;
 use refrain_state::registry::Decision;
 
 use self::report::{Report, ValidateOrder};
@@ -45,9 +46,10 @@ impl Host {
             Some(version) => version,
             None => newest_candidate(&node, &known)?,
         };
-        let version = known.versions.get(&candidate).ok_or_else(|| {
-            Error::Refused(format!("node {node} has no version {candidate}"))
-        })?;
+        let version = known
+            .versions
+            .get(&candidate)
+            .ok_or_else(|| Error::Refused(format!("node {node} has no version {candidate}")))?;
         let right_name = VersionName::new(&node, candidate);
         let names = [live.to_string(), right_name.to_string()];
         let held = self.meet_or_run(&names, None)?;
@@ -61,7 +63,13 @@ impl Host {
                 let key = shared_key(&planned, &left.table, &right.table)?;
                 let counts = self.whole_rows(&planned, version.start)?;
                 let tolerances = &order.tolerances;
-                Some(compare::compare(&left.table, &right.table, &key, tolerances, &counts))
+                Some(compare::compare(
+                    &left.table,
+                    &right.table,
+                    &key,
+                    tolerances,
+                    &counts,
+                ))
             }
         };
         let equal = drift.as_ref().is_none_or(|d| d.is_equal());
@@ -74,7 +82,10 @@ impl Host {
             left: format!("version {}", live.number),
             right: format!("version {candidate}"),
             cut,
-            digests: Some((format!("{:032x}", left.digest), format!("{:032x}", right.digest))),
+            digests: Some((
+                format!("{:032x}", left.digest),
+                format!("{:032x}", right.digest),
+            )),
             equal,
             tolerated,
             drift,
@@ -114,11 +125,14 @@ impl Host {
     fn see(&self, version: &VersionName) -> Result<Seen> {
         let name = version.to_string();
         let views = self.state.views();
-        let view = views.iter().find(|v| v.spec().node == name).ok_or_else(|| {
-            Error::Refused(format!(
-                "node {name} keeps no view: validate the views of the nodes that read its topic"
-            ))
-        })?;
+        let view = views
+            .iter()
+            .find(|v| v.spec().node == name)
+            .ok_or_else(|| {
+                Error::Refused(format!(
+                    "node {name} keeps no view: validate the views of the nodes that read its topic"
+                ))
+            })?;
         let rows = view.scan(None)?;
         Ok(Seen {
             digest: rows.state.digest,
@@ -142,25 +156,29 @@ impl Host {
             && let Some(topic) = self.log.topic(&planned.input_topics()[0])
         {
             let partitions = 0..topic.spec().partitions;
-            first = partitions.map(|p| self.first_after(&topic, p, start.after)).collect();
+            first = partitions
+                .map(|p| self.first_after(&topic, p, start.after))
+                .collect();
         }
-        Ok(move |table: &Table, row: usize| match (&window, start.time_max) {
-            _ if start.after.0 == 0 => true,
-            (Some(field), Some(time_max)) => {
-                let column = table.rows.column_by_name(field);
-                let times = column.map(|c| c.as_primitive::<TimestampMicrosecondType>());
-                times.is_some_and(|t| !t.is_null(row) && t.value(row) > time_max.0)
-            }
-            (Some(_), None) => true,
-            (None, _) => {
-                let number = |name: &str| {
-                    let column = table.rows.column_by_name(name);
-                    column.map_or(0, |c| c.as_primitive::<Int64Type>().value(row))
-                };
-                let first = first.get(number("partition") as usize);
-                first.is_none_or(|first: &Offset| number("offset") as u64 >= first.0)
-            }
-        })
+        Ok(
+            move |table: &Table, row: usize| match (&window, start.time_max) {
+                _ if start.after.0 == 0 => true,
+                (Some(field), Some(time_max)) => {
+                    let column = table.rows.column_by_name(field);
+                    let times = column.map(|c| c.as_primitive::<TimestampMicrosecondType>());
+                    times.is_some_and(|t| !t.is_null(row) && t.value(row) > time_max.0)
+                }
+                (Some(_), None) => true,
+                (None, _) => {
+                    let number = |name: &str| {
+                        let column = table.rows.column_by_name(name);
+                        column.map_or(0, |c| c.as_primitive::<Int64Type>().value(row))
+                    };
+                    let first = first.get(number("partition") as usize);
+                    first.is_none_or(|first: &Offset| number("offset") as u64 >= first.0)
+                }
+            },
+        )
     }
 
     fn note_validated(
@@ -188,12 +206,18 @@ impl Host {
     }
 }
 
+/// Batches of one schema as one table.
+pub fn joined(schema: Schema, parts: &[RecordBatch]) -> Result<Table> {
+    let rows = arrow_select::concat::concat_batches(&schema.arrow(), parts);
+    let rows = rows.map_err(|e| Error::Refused(format!("the table is too large: {e}")))?;
+    Ok(Table { schema, rows })
+}
+
 /// The key fields of the view, which both tables must have.
 fn shared_key(planned: &PlannedNode, left: &Table, right: &Table) -> Result<Vec<String>> {
     let fields = &planned.output_schema.fields()[..planned.output_key_fields];
-    let has = |table: &Table, name: &str, kind| {
-        table.schema.field(name).is_some_and(|f| f.kind == kind)
-    };
+    let has =
+        |table: &Table, name: &str, kind| table.schema.field(name).is_some_and(|f| f.kind == kind);
     for field in fields {
         if !has(left, &field.name, field.kind) || !has(right, &field.name, field.kind) {
             return Err(Error::Refused(format!(

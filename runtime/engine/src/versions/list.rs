@@ -76,7 +76,9 @@ impl Host {
         let its = VersionName::parse(name);
         let version = versions.node(&its.name)?.versions.get(&its.number)?;
         let planned = version.planned().ok()?;
-        let reads = planned.of_version(its.number, &version.inputs).input_topics();
+        let reads = planned
+            .of_version(its.number, &version.inputs)
+            .input_topics();
         Some(reads.iter().map(|t| self.lag_rows(name, t, version)).sum())
     }
 

@@ -22,8 +22,8 @@ use refrain_state::registry::{Entry, Registry};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::barrier::exactly;
-pub(crate) use self::moves::newest_candidate;
 pub use self::find::{node_named, view_of};
+pub(crate) use self::moves::newest_candidate;
 pub use self::names::{VersionName, ViewName};
 
 use crate::error::{Error, Result};
@@ -254,7 +254,10 @@ pub fn entry(node: &str, versions: &NodeVersions) -> Entry {
 impl PlannedNode {
     /// The topics that it reads.
     pub fn input_topics(&self) -> Vec<String> {
-        self.inputs.iter().map(|input| input.topic.clone()).collect()
+        self.inputs
+            .iter()
+            .map(|input| input.topic.clone())
+            .collect()
     }
 
     /// The node as a version of itself: under names of its own, reading those versions of derived topics.

@@ -39,7 +39,9 @@ pub(crate) fn run(global: &Global) -> Result<(), Failure> {
         eprintln!("nothing differs from what is running");
         return Ok(());
     }
-    let (rows, bytes) = changes.iter().fold((0, 0), |t, c| (t.0 + c.rows, t.1 + c.bytes));
+    let (rows, bytes) = changes
+        .iter()
+        .fold((0, 0), |t, c| (t.0 + c.rows, t.1 + c.bytes));
     Err(Failure::new(
         DIFFERS,
         format!(
@@ -52,7 +54,9 @@ pub(crate) fn run(global: &Global) -> Result<(), Failure> {
 }
 
 fn sheet(changes: &[NodeChange]) -> Sheet {
-    let mut sheet = Sheet::new(&["node", "need", "live", "reason", "was", "is", "rows", "bytes", "seconds"]);
+    let mut sheet = Sheet::new(&[
+        "node", "need", "live", "reason", "was", "is", "rows", "bytes", "seconds",
+    ]);
     for change in changes {
         let need = match (change.need, change.version) {
             (Need::New, _) => "new".to_owned(),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use refrain_engine::ingest::{DecodeOptions, Format, decode_file};
@@ -20,6 +21,8 @@ use crate::link::{Link, unexpected};
 use crate::project;
 use crate::show::{Sheet, grouped};
 
+/// Rows decoded at a time.
+const ROWS: usize = 65_536;
 /// Two versions differ.
 const DRIFT: u8 = 3;
 
@@ -93,13 +96,18 @@ pub(crate) fn run(global: &Global, args: &ValidateArgs) -> Result<(), Failure> {
         true => Ok(()),
         false => Err(Failure::new(
             DRIFT,
-            format!("{} and {} differ at cut {}", report.left, report.right, report.cut),
+            format!(
+                "{} and {} differ at cut {}",
+                report.left, report.right, report.cut
+            ),
         )),
     }
 }
 
 fn show(global: &Global, report: &Report) -> Result<(), Failure> {
-    let Report { left, right, cut, .. } = report;
+    let Report {
+        left, right, cut, ..
+    } = report;
     if let Some((a, b)) = &report.digests {
         eprintln!("at cut {cut}: {left} has digest {a}, {right} {b}");
     }
@@ -108,7 +116,15 @@ fn show(global: &Global, report: &Report) -> Result<(), Failure> {
         return Ok(());
     };
     tell_counts(report, drift);
-    let mut fields = Sheet::new(&["field", "changed", "within_tolerance", "largest", "at", left, right]);
+    let mut fields = Sheet::new(&[
+        "field",
+        "changed",
+        "within_tolerance",
+        "largest",
+        "at",
+        left,
+        right,
+    ]);
     for field in drift.fields.iter().filter(|f| f.changed + f.tolerated > 0) {
         let (key, a, b) = field.at.clone().unwrap_or_default();
         fields.push(vec![
@@ -125,7 +141,10 @@ fn show(global: &Global, report: &Report) -> Result<(), Failure> {
     if global.output == Output::Table && !drift.shown.is_empty() {
         eprintln!("rows with the largest differences:");
         for row in &drift.shown {
-            let fields = row.fields.iter().map(|(name, a, b)| format!("{name}: {a} -> {b}"));
+            let fields = row
+                .fields
+                .iter()
+                .map(|(name, a, b)| format!("{name}: {a} -> {b}"));
             let fields: Vec<String> = fields.collect();
             eprintln!("  {} {} {}", row.what, row.key.join(" "), fields.join(", "));
         }
@@ -153,7 +172,10 @@ fn tell_counts(report: &Report, drift: &Drift) {
     }
     let (a, b) = &drift.fields_only;
     if !a.is_empty() || !b.is_empty() {
-        eprintln!("not compared, only on one side: {}", [a.clone(), b.clone()].concat().join(", "));
+        eprintln!(
+            "not compared, only on one side: {}",
+            [a.clone(), b.clone()].concat().join(", ")
+        );
     }
 }
 
@@ -167,21 +189,20 @@ fn outside(path: &Path, schema: &Schema) -> Result<Table, Failure> {
     let schema = Schema::new(fields.cloned().collect());
     let input = path.display().to_string();
     let options = DecodeOptions {
-        schema: schema.clone(),
+        schema: Arc::new(schema.clone()),
+        units: BTreeMap::new(),
         input,
-        ..DecodeOptions::default()
+        first_row: 1,
     };
     let mut decoder = decode_file(format, path, options)?;
     let mut parts = Vec::new();
-    while let Some(decoded) = decoder.next()? {
+    while let Some(decoded) = decoder.next(ROWS)? {
         if let Some(bad) = decoded.undecoded.first() {
             return Err(told(format!("line {}: {}", bad.line, bad.reason)));
         }
         parts.push(decoded.rows);
     }
-    let rows = arrow_select::concat::concat_batches(&schema.arrow(), &parts);
-    let rows = rows.map_err(|e| told(e.to_string()))?;
-    Ok(Table { schema, rows })
+    Ok(refrain_engine::validate::joined(schema, &parts)?)
 }
 
 /// Names of the columns of a file.
@@ -197,5 +218,7 @@ fn columns(path: &Path, format: Format) -> Result<Vec<String>, Failure> {
     let mut header = String::new();
     BufReader::new(file).read_line(&mut header)?;
     let names = header.trim_start_matches('\u{feff}').trim_end().split(',');
-    Ok(names.map(|name| name.trim().trim_matches('"').to_owned()).collect())
+    Ok(names
+        .map(|name| name.trim().trim_matches('"').to_owned())
+        .collect())
 }
