@@ -337,11 +337,15 @@ fn a_later_start_is_for_windows_and_refused_for_totals() {
 fn validation_finds_what_differs_and_notes_what_does_not() {
     let home = home(6_000);
     home.run().ok();
-    home.refrain(&["replay", "delays", "--set", "delayed_above=30"]).ok();
+    home.refrain(&["replay", "delays", "--set", "delayed_above=30"])
+        .ok();
     home.refrain(&["cutover", "delays", "--require", "validated"])
         .code(2)
         .says(&["was not validated"]);
-    let report = home.refrain(&["validate", "delays", "--output", "json"]).code(3).json();
+    let report = home
+        .refrain(&["validate", "delays", "--output", "json"])
+        .code(3)
+        .json();
     assert_eq!(report["equal"], false);
     let drift = &report["drift"];
     assert_eq!((&drift["added"], &drift["removed"]), (&0.into(), &0.into()));
@@ -351,14 +355,16 @@ fn validation_finds_what_differs_and_notes_what_does_not() {
         field["changed"].as_u64().unwrap()
     };
     assert!(changed("delayed") > 10 && changed("flights") == 0);
-    home.refrain(&["validate", "delays", "--tolerance", "delayed=100%"]).ok();
+    home.refrain(&["validate", "delays", "--tolerance", "delayed=100%"])
+        .ok();
     // The same again, on what is there by now, beside a running host.
     let running = home.start();
     home.write("more.csv", flights_csv(6_000, 1_000));
     home.append("flights", "more.csv", "q").ok();
     home.refrain(&["replay", "delays"]).ok();
     home.refrain(&["validate", "delays"]).ok().says(&["digest"]);
-    home.refrain(&["cutover", "delays", "--require", "validated,lag<1h"]).ok();
+    home.refrain(&["cutover", "delays", "--require", "validated,lag<1h"])
+        .ok();
     assert_eq!(versions(&home, "delays")["live"], 3);
     assert_eq!(running.stop(), Some(0));
     home.run().ok();
@@ -369,24 +375,40 @@ fn validation_finds_what_differs_and_notes_what_does_not() {
 fn an_outside_table_is_compared_by_its_key() {
     let home = home(6_000);
     home.run().ok();
-    home.refrain(&["view", "export", "delays", "batch.csv"]).ok();
-    home.refrain(&["validate", "delays", "--against", "batch.csv"]).ok();
-    home.refrain(&["view", "export", "delays", "batch.parquet"]).ok();
-    home.refrain(&["validate", "delays", "--against", "batch.parquet"]).ok();
+    home.refrain(&["view", "export", "delays", "batch.csv"])
+        .ok();
+    home.refrain(&["validate", "delays", "--against", "batch.csv"])
+        .ok();
+    home.refrain(&["view", "export", "delays", "batch.parquet"])
+        .ok();
+    home.refrain(&["validate", "delays", "--against", "batch.parquet"])
+        .ok();
     let text = std::fs::read_to_string(home.path("batch.csv")).unwrap();
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     let cells: Vec<&str> = lines[3].split(',').collect();
     let fewer = cells[2].parse::<i64>().unwrap() - 1;
     let key = cells[0].to_owned();
-    lines[3] = [&[cells[0], cells[1], &fewer.to_string()], &cells[3..]].concat().join(",");
+    lines[3] = [&[cells[0], cells[1], &fewer.to_string()], &cells[3..]]
+        .concat()
+        .join(",");
     lines.remove(5);
     home.write("batch.csv", lines.join("\n") + "\n");
     let report = home
-        .refrain(&["validate", "delays", "--against", "batch.csv", "--output", "json"])
+        .refrain(&[
+            "validate",
+            "delays",
+            "--against",
+            "batch.csv",
+            "--output",
+            "json",
+        ])
         .code(3)
         .json();
     let drift = &report["drift"];
-    assert_eq!((&drift["removed"], &drift["changed"]), (&1.into(), &1.into()));
+    assert_eq!(
+        (&drift["removed"], &drift["changed"]),
+        (&1.into(), &1.into())
+    );
     assert_eq!(drift["shown"][0]["key"][0], key.as_str());
     assert_eq!(drift["shown"][0]["fields"][0][0], "flights");
 }
@@ -398,7 +420,11 @@ fn a_plan_says_what_differs_and_why() {
     assert_eq!(plan[0]["need"], "new");
     home.run().ok();
     home.refrain(&["plan"]).ok().says(&["nothing differs"]);
-    let changed = PIPELINE.replacen("view = \"delays\"\n", "view = \"delays\"\noptions = { delayed_above = 20 }\n", 1);
+    let changed = PIPELINE.replacen(
+        "view = \"delays\"\n",
+        "view = \"delays\"\noptions = { delayed_above = 20 }\n",
+        1,
+    );
     home.write("refrain.toml", changed);
     let plan = home.refrain(&["plan", "--output", "json"]).code(3).json();
     assert_eq!(plan[0]["need"], "replay");
@@ -407,7 +433,10 @@ fn a_plan_says_what_differs_and_why() {
     assert_eq!(plan[1]["need"], "same");
     home.refrain(&["replay", "delays"]).ok();
     let plan = home.refrain(&["plan", "--output", "json"]).code(3).json();
-    assert_eq!((&plan[0]["need"], &plan[0]["version"]), (&"cutover".into(), &2.into()));
+    assert_eq!(
+        (&plan[0]["need"], &plan[0]["version"]),
+        (&"cutover".into(), &2.into())
+    );
     home.refrain(&["cutover", "delays"]).ok();
     home.refrain(&["plan"]).ok();
 }

@@ -5,9 +5,9 @@ mod compare;
 pub mod report;
 mod value;
 
-use arrow_array::{Array, RecordBatch};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, TimestampMicrosecondType};
+use arrow_array::{Array, RecordBatch};
 use refrain_log::ids::Offset;
 use refrain_log::schema::Schema;
 use refrain_state::registry::Decision;
