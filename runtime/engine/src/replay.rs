@@ -338,9 +338,9 @@ fn refuse_later(node: &PlannedNode, nodes: &[String]) -> Result<()> {
             node.name
         )));
     }
-    if node.about.kind == PluginKind::Fold && node.window.is_none() {
+    if node.about.kind == PluginKind::Fold && node.window.as_ref().is_none_or(|w| !w.timed()) {
         return Err(Error::Refused(format!(
-            "node {} keeps a running total: from a later point its rows would lack what came before, and there is no base \
+            "node {} keeps a running total, or counts rows from the beginning: from a later point its rows would lack what came before, and there is no base \
              savepoint to begin with; replay it from the beginning",
             node.name
         )));

@@ -15,7 +15,7 @@ use refrain_state::registry::Decision;
 use self::report::{Report, ValidateOrder};
 use crate::error::{Error, Result};
 use crate::host::Host;
-use crate::pipeline::PlannedNode;
+use crate::pipeline::{PlannedNode, Window};
 use crate::request::Table;
 use crate::versions::{Start, Validated, VersionName, Versions, entry, newest_candidate};
 
@@ -149,7 +149,12 @@ impl Host {
         planned: &PlannedNode,
         start: Start,
     ) -> Result<impl Fn(&Table, usize) -> bool + use<>> {
-        let window = planned.window.as_ref().map(|w| w.start_field.clone());
+        let window = planned.window.as_ref().map(|w| w.key_field().name);
+        // A session within the silence after a row that is not there would have begun with that row.
+        let margin_us = match &planned.window {
+            Some(Window::Session { gap_us, .. }) => *gap_us,
+            _ => 0,
+        };
         let mut first = Vec::new();
         if start.after.0 > 0
             && window.is_none()
@@ -166,7 +171,9 @@ impl Host {
                 (Some(field), Some(time_max)) => {
                     let column = table.rows.column_by_name(field);
                     let times = column.map(|c| c.as_primitive::<TimestampMicrosecondType>());
-                    times.is_some_and(|t| !t.is_null(row) && t.value(row) > time_max.0)
+                    times.is_some_and(|t| {
+                        !t.is_null(row) && t.value(row) > time_max.0.saturating_add(margin_us)
+                    })
                 }
                 (Some(_), None) => true,
                 (None, _) => {
