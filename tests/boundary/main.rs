@@ -16,6 +16,7 @@ mod languages;
 mod observe;
 mod plugins;
 mod rejected;
+mod store;
 mod syscalls;
 mod tiers;
 mod versions;

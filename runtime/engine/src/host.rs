@@ -11,14 +11,15 @@ use refrain_log::log::{Append, Finding, Log, Pending, Producer};
 use refrain_log::storage::DiskStorage;
 use refrain_log::storage::Storage;
 use refrain_plugin::Plugin;
-use refrain_state::commit::State;
+use refrain_state::commit::{State, StateOptions};
+use refrain_state::store::StoreOptions;
 
 use crate::answer;
 use crate::error::{Error, Result};
 use crate::graduation;
 use crate::lineup::Lineup;
 use crate::loader::Loader;
-use crate::pipeline::{self, Declaration, Plan, Rhythm};
+use crate::pipeline::{self, Declaration, Plan, Rhythm, StateDeclaration};
 use crate::rejected::Notes;
 use crate::request::{Request, Response};
 use crate::run::{Event, Run, RunOptions, RunReport, Stopper};
@@ -163,6 +164,17 @@ pub(crate) fn load_with(
     load_reading(declaration, &|name| project.read_component(name), loader)
 }
 
+/// Where states are kept. The folder of the disk store is nothing but what the commit log says.
+fn store_options(declaration: &Declaration, data: &Path) -> StoreOptions {
+    match declaration.state {
+        StateDeclaration { on_disk: false, .. } => StoreOptions::Memory,
+        StateDeclaration { cache_bytes, .. } => StoreOptions::Disk {
+            folder: data.join("store"),
+            cache_bytes,
+        },
+    }
+}
+
 /// The owner of a data folder.
 pub struct Host {
     project: Project,
@@ -220,7 +232,11 @@ impl Host {
             Arc::clone(&clock),
             data.join("resubmitted"),
         );
-        let (state, more) = State::open(storage, clock, data.join("commits"))?;
+        let options = StateOptions {
+            store: store_options(&declaration, &data),
+            ..StateOptions::default()
+        };
+        let (state, more) = State::open_with(storage, clock, data.join("commits"), options)?;
         findings.extend(more);
         for source in sources {
             log.declare(source.spec)?;

@@ -184,7 +184,7 @@ impl Node {
         } else {
             None
         };
-        let states = state.task_states(&plan.name, task);
+        let states = state.task_states(&plan.name, task)?;
         let start = FoldStart {
             memo,
             states,

@@ -99,7 +99,9 @@ fn store() {
         let state = vec![round as u8; 40 + (round / 2) as usize];
         let start = Cpu::now();
         for key in 0..1_000_000_u64 {
-            store.put(&(key * 7_919 % 1_000_000).to_be_bytes(), &state);
+            store
+                .put(&(key * 7_919 % 1_000_000).to_be_bytes(), &state)
+                .unwrap();
         }
         report(what, 1_000_000, start.elapsed());
     }
@@ -284,6 +286,7 @@ fn commits() {
     assert_eq!(
         state
             .task_state("n", 0, &7_u64.to_be_bytes())
+            .unwrap()
             .unwrap()
             .len(),
         40

@@ -171,7 +171,7 @@ impl Part {
                 let Some(store) = held.store(node, *task) else {
                     return Ok(None);
                 };
-                let (states, walked) = store.walk(bytes as usize);
+                let (states, walked) = store.walk(bytes as usize)?;
                 frames.add_states(node, *task, &states);
                 let ended = walked.is_end();
                 Ok(Some((Step::States(node.clone(), *task, walked), ended)))

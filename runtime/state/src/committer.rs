@@ -13,9 +13,10 @@ use crate::base::{Round, Slice};
 use crate::commit::{NodeCommit, NodeState};
 use crate::held::{Changes, Held};
 use crate::record::{Base, ClosedNode, Closing, Frames, log_schema};
-use crate::recover::Recovered;
+use crate::recover::{Recovered, recover};
 use crate::registry::Entry;
-use crate::store::StateChanges;
+use crate::store::disk::Disk;
+use crate::store::{Shelf, StateChanges, StoreOptions};
 use crate::view::{Prepared, View, ViewChanges, ViewSpec, rows_bytes};
 use crate::{Error, Result};
 
@@ -307,13 +308,7 @@ impl Committer {
         let Health::Damaged(what) = &self.health else {
             return None;
         };
-        Some(Finding {
-            topic: NAME.into(),
-            partition: 0,
-            acknowledged: true,
-            offsets: None,
-            what: damaged(folder, what).to_string(),
-        })
+        Some(finding(true, damaged(folder, what).to_string()))
     }
 
     pub(crate) fn ready(&self, folder: &Path) -> Result<()> {
@@ -438,6 +433,65 @@ fn check_states(node: &str, changes: &StateChanges) -> Result<()> {
     Err(Error::Invalid(format!(
         "node `{node}` gave {keys} keys and {states} states"
     )))
+}
+
+/// Reads the commit log into stores and views, wherever the options say that stores are.
+pub(crate) fn read_log(
+    log: &Segments,
+    store: &StoreOptions,
+    findings: &mut Vec<Finding>,
+) -> Result<Recovered> {
+    let StoreOptions::Disk {
+        folder,
+        cache_bytes,
+    } = store
+    else {
+        return recover(log, Shelf::Memory, None);
+    };
+    let (disk, emptied) = Disk::open(folder.clone(), *cache_bytes)?;
+    let mark = disk.mark();
+    if let Some(what) = emptied.or_else(|| mark.as_ref().err().map(ToString::to_string)) {
+        findings.push(finding(
+            false,
+            format!(
+                "the store of states in {} was loaded anew from the commit log: {what}",
+                folder.display()
+            ),
+        ));
+    }
+    if let Ok(Some(mark)) = mark {
+        let recovered = recover(log, Shelf::Disk(Arc::new(disk)), Some(mark))?;
+        if recovered.mark_met && !recovered.broken {
+            return Ok(recovered);
+        }
+    } else {
+        drop(disk);
+    }
+    let disk = Arc::new(Disk::anew(folder.clone(), *cache_bytes)?);
+    disk.load();
+    let recovered = recover(log, Shelf::Disk(disk.clone()), None)?;
+    if !recovered.broken {
+        disk.loaded(recovered.last)?;
+        return Ok(recovered);
+    }
+    // What stands before damage and what follows it cannot be in one tree.
+    findings.push(finding(false, format!(
+        "states are kept in memory, and not in {}, until the commit log has a base behind its damage and was opened again",
+        folder.display()
+    )));
+    drop((recovered, disk));
+    Disk::anew(folder.clone(), *cache_bytes)?;
+    recover(log, Shelf::Memory, None)
+}
+
+fn finding(acknowledged: bool, what: String) -> Finding {
+    Finding {
+        topic: NAME.into(),
+        partition: 0,
+        acknowledged,
+        offsets: None,
+        what,
+    }
 }
 
 pub(crate) fn open_log(

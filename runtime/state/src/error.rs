@@ -39,6 +39,17 @@ pub enum Error {
         /// What is damaged.
         what: String,
     },
+    /// Restart: states on the disk cannot be read or written. The commit log has them; where their content is damaged, they
+    /// are loaded from it anew when the host is opened again.
+    #[error(
+        "the store of states in {folder} cannot be used: {what}; nothing is lost, the commit log has all states: restart the host, and if this comes again, see to the disk or remove the folder while no host is running"
+    )]
+    Store {
+        /// Folder of the store.
+        folder: String,
+        /// What went wrong.
+        what: String,
+    },
     /// A request that does not fit, with what to do.
     #[error("{0}")]
     Invalid(String),

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use crate::commit::{DerivedEnd, NodeState, SourceEnd};
 use crate::record::Closing;
 use crate::registry::Registry;
-use crate::store::{MemoryStore, StateChanges, Store};
+use crate::store::disk::Mark;
+use crate::store::{Shelf, StateChanges, Store};
 use crate::view::{Prepared, View, ViewSpec, ViewState};
 use crate::{Error, Result};
 
@@ -20,6 +21,10 @@ pub(crate) struct Held {
     pub(crate) stores: BTreeMap<String, BTreeMap<u32, Box<dyn Store>>>,
     pub(crate) views: BTreeMap<String, Arc<View>>,
     pub(crate) registry: Registry,
+    /// Where stores are made.
+    pub(crate) shelf: Shelf,
+    /// Number of the last commit whose states the shelf has: they are not applied again.
+    pub(crate) shelved: u64,
 }
 
 /// What a commit changes of one node.
@@ -33,9 +38,35 @@ pub(crate) struct Changes {
 pub(crate) type ViewWork = Vec<(Arc<View>, Vec<Prepared>, ViewState)>;
 
 impl Held {
+    /// Nothing, to be kept on this shelf, which has the states of all commits up to this.
+    pub(crate) fn new(shelf: Shelf, shelved: u64) -> Held {
+        Held {
+            shelf,
+            shelved,
+            ..Held::default()
+        }
+    }
+
+    /// Stores of all tasks that ever committed. A shelf that had their states has not been asked for them.
+    pub(crate) fn fill_shelf(&mut self) {
+        for (node, state) in &self.nodes {
+            let stores = self.stores.entry(node.clone()).or_default();
+            for task in state.memos.keys() {
+                let new = || self.shelf.store(node, *task);
+                stores.entry(*task).or_insert_with(new);
+            }
+        }
+    }
+
     /// The view that a node keeps.
     pub(crate) fn view_of(&self, node: &str) -> Option<&Arc<View>> {
         self.views.values().find(|view| view.spec().node == node)
+    }
+
+    /// Lets go of all stores.
+    pub(crate) fn close_shelf(&mut self) {
+        self.stores.clear();
+        self.shelf = Shelf::Memory;
     }
 
     /// The declarations of all views.
@@ -46,8 +77,18 @@ impl Held {
             .collect()
     }
 
-    /// Forgets a node and its view.
-    pub(crate) fn forget(&mut self, node: &str) {
+    /// Forgets nodes and their views, in a commit.
+    pub(crate) fn forget(&mut self, closing: &Closing) -> Result<()> {
+        for node in &closing.forgotten {
+            self.forget_node(node);
+            if closing.commit > self.shelved {
+                self.shelf.forget(node)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn forget_node(&mut self, node: &str) {
         self.nodes.remove(node);
         self.stores.remove(node);
         self.views.retain(|_, view| {
@@ -65,6 +106,8 @@ impl Held {
         self.nodes = new.nodes;
         self.stores = new.stores;
         self.registry = new.registry;
+        self.shelf = new.shelf;
+        self.shelved = new.shelved;
         let old = std::mem::replace(&mut self.views, new.views);
         for (name, view) in old {
             if undeclared.contains(view.spec()) {
@@ -102,7 +145,7 @@ impl Held {
         &mut self,
         closing: &Closing,
         mut changes: BTreeMap<String, Changes>,
-    ) -> ViewWork {
+    ) -> Result<ViewWork> {
         let mut work = ViewWork::new();
         for closed in &closing.nodes {
             let changes = changes.remove(&closed.node).unwrap_or_default();
@@ -112,29 +155,38 @@ impl Held {
                     self.nodes.insert(closed.node.clone(), closed.state.clone());
                 }
             }
-            self.put_states(&closed.node, changes.states);
+            self.put_states(&closed.node, changes.states)?;
             if let Some(view) = self.view_of(&closed.node) {
                 work.push((view.clone(), changes.rows, view_state(&closed.state)));
             }
         }
         // Of nodes that did not commit there is only what was there before, while a base is read.
         for (node, changes) in changes {
-            self.put_states(&node, changes.states);
+            self.put_states(&node, changes.states)?;
             if let Some(view) = self.view_of(&node) {
                 work.push((view.clone(), changes.rows, view.state()));
             }
         }
-        work
+        Ok(work)
     }
 
-    fn put_states(&mut self, node: &str, states: Vec<(u32, StateChanges)>) {
+    fn put_states(&mut self, node: &str, states: Vec<(u32, StateChanges)>) -> Result<()> {
         if states.is_empty() {
-            return;
+            return Ok(());
         }
         let stores = self.stores.entry(node.to_owned()).or_default();
         for (task, changes) in states {
-            let new = || Box::new(MemoryStore::default()) as Box<dyn Store>;
-            stores.entry(task).or_insert_with(new).apply(&changes);
+            let new = || self.shelf.store(node, task);
+            stores.entry(task).or_insert_with(new).apply(&changes)?;
+        }
+        Ok(())
+    }
+
+    /// A commit was applied as a whole.
+    pub(crate) fn closed(&self, mark: Mark) -> Result<()> {
+        match mark.commit > self.shelved {
+            true => self.shelf.committed(mark),
+            false => Ok(()),
         }
     }
 
@@ -183,7 +235,8 @@ impl Held {
             .values()
             .flat_map(BTreeMap::values)
             .map(|store| store.bytes())
-            .sum()
+            .sum::<u64>()
+            + self.shelf.bytes()
     }
 }
 

@@ -5,15 +5,18 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use refrain_log::clock::Clock;
+use refrain_log::codec;
 use refrain_log::log::Finding;
 use refrain_log::storage::Storage;
 
 use crate::base::{Round, is_due};
 use crate::commit::{KeyedState, NodeCommit, NodeState};
-use crate::committer::{Committer, Health, Plan, Work, open_log};
+use crate::committer::{Committer, Health, Plan, Work, open_log, read_log};
 use crate::held::{Held, apply_views};
-use crate::recover::recover;
+use crate::reader::TaskReader;
 use crate::registry::{Decision, Registry};
+use crate::store::disk::Mark;
+use crate::store::{Shelf, StoreOptions};
 use crate::view::{View, ViewSpec};
 use crate::{Error, Result};
 
@@ -24,7 +27,7 @@ const COMPACT_BYTES: u64 = 4 << 20;
 #[derive(Debug)]
 pub struct State {
     committer: Mutex<Committer>,
-    held: RwLock<Held>,
+    held: Arc<RwLock<Held>>,
     storage: Arc<dyn Storage>,
     clock: Arc<dyn Clock>,
     folder: PathBuf,
@@ -37,12 +40,15 @@ pub struct StateOptions {
     /// The commit log may always grow by so much before a base is written anew; beyond it, by one and a half times what
     /// is held. Default 64 MiB.
     pub growth_bytes: u64,
+    /// Where states are kept. Views are in memory.
+    pub store: StoreOptions,
 }
 
 impl Default for StateOptions {
     fn default() -> Self {
         StateOptions {
             growth_bytes: 64 << 20,
+            store: StoreOptions::Memory,
         }
     }
 }
@@ -69,10 +75,10 @@ impl State {
         options: StateOptions,
     ) -> Result<(State, Vec<Finding>)> {
         let (log, mut findings) = open_log(&storage, &folder)?;
-        let recovered = recover(&log)?;
+        let recovered = read_log(&log, &options.store, &mut findings)?;
         let (committer, held) = Committer::new(log, recovered, &folder)?;
         findings.extend(committer.finding(&folder));
-        let (committer, held) = (Mutex::new(committer), RwLock::new(held));
+        let (committer, held) = (Mutex::new(committer), Arc::new(RwLock::new(held)));
         Ok((
             State {
                 committer,
@@ -92,7 +98,9 @@ impl State {
         let mut committer = self.committer();
         committer.health = Health::Failed("it could not be opened again".into());
         let (log, mut findings) = open_log(&self.storage, &self.folder)?;
-        let recovered = recover(&log)?;
+        // One at a time has the folder of the store. Without stores nothing can be committed, nor is it before this ends.
+        self.write().close_shelf();
+        let recovered = read_log(&log, &self.options.store, &mut findings)?;
         let (mut fresh, new) = Committer::new(log, recovered, &self.folder)?;
         findings.extend(fresh.finding(&self.folder));
         fresh.undeclared = committer.undeclared.clone();
@@ -149,17 +157,36 @@ impl State {
     }
 
     /// State of one task at its last commit, every key with its state, in key order.
-    pub fn task_states(&self, node: &str, task: u32) -> Vec<KeyedState> {
+    pub fn task_states(&self, node: &str, task: u32) -> Result<Vec<KeyedState>> {
         let mut states = Vec::new();
         if let Some(store) = self.read().store(node, task) {
-            store.each(&mut |key, state| states.push((key.into(), state.into())));
+            store.each(&mut |key, state| states.push((key.into(), state.into())))?;
         }
-        states
+        Ok(states)
     }
 
     /// State of one key of a task at its last commit.
-    pub fn task_state(&self, node: &str, task: u32, key: &[u8]) -> Option<Box<[u8]>> {
-        self.read().store(node, task)?.get(key)
+    pub fn task_state(&self, node: &str, task: u32, key: &[u8]) -> Result<Option<Box<[u8]>>> {
+        self.read()
+            .store(node, task)
+            .map_or(Ok(None), |store| store.get(key))
+    }
+
+    /// Reads states of a task by key, from any thread.
+    pub fn task_reader(&self, node: &str, task: u32) -> TaskReader {
+        TaskReader {
+            held: Arc::clone(&self.held),
+            node: node.to_owned(),
+            task,
+        }
+    }
+
+    /// Bytes of the cache when states are kept on the disk, so that not all of them have to be in memory.
+    pub fn cache_bytes(&self) -> Option<u64> {
+        match (&self.read().shelf, &self.options.store) {
+            (Shelf::Disk(_), StoreOptions::Disk { cache_bytes, .. }) => Some(*cache_bytes),
+            _ => None,
+        }
     }
 
     /// The view of that name.
@@ -286,22 +313,27 @@ impl State {
         let now = self.clock.now();
         let mut plan = Plan::new(committer, &self.read(), now, work, slice_bytes)?;
         committer.write(&mut plan)?;
-        self.apply(committer, plan);
-        Ok(())
+        let applied = self.apply(committer, plan);
+        if let Err(error) = &applied {
+            committer.health = Health::Failed(error.to_string());
+        }
+        applied
     }
 
     /// A durable commit becomes visible.
-    fn apply(&self, committer: &mut Committer, mut plan: Plan) {
+    fn apply(&self, committer: &mut Committer, mut plan: Plan) -> Result<()> {
         let mut held = self.write();
         committer.advance(&mut held, &mut plan);
         let Some(closing) = plan.closing else {
-            return;
+            return Ok(());
         };
-        closing.forgotten.iter().for_each(|node| held.forget(node));
+        held.forget(&closing)?;
         held.registry.apply(closing.commit, plan.entries);
-        let work = held.close(&closing, plan.changes);
+        let work = held.close(&closing, plan.changes)?;
+        held.closed(Mark::of(&closing, &codec::encode(&closing)))?;
         drop(held);
         apply_views(work);
+        Ok(())
     }
 
     fn committer(&self) -> MutexGuard<'_, Committer> {

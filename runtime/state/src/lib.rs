@@ -9,6 +9,7 @@ pub mod digest;
 pub mod error;
 mod held;
 mod host;
+mod reader;
 mod record;
 mod recover;
 pub mod registry;
@@ -16,3 +17,4 @@ pub mod store;
 pub mod view;
 
 pub use error::{Error, Result};
+pub use reader::TaskReader;

@@ -15,8 +15,10 @@ use refrain_log::segments::Segments;
 
 use crate::Result;
 use crate::held::{Changes, Held, apply_views, record_error};
-use crate::record::{Base, Closing, Head, Part, Tail};
+use crate::record::{Base, Closing, Head, NOTE_STATES, Part, Tail};
 use crate::registry::Entry;
+use crate::store::Shelf;
+use crate::store::disk::Mark;
 use crate::view::{Prepared, View};
 
 /// What reading came to.
@@ -31,11 +33,17 @@ pub(crate) struct Recovered {
     pub(crate) damage: Option<String>,
     /// The damage leaves no state that a node could go on from, or be looked at.
     pub(crate) unusable: bool,
+    /// The last commit read, as a shelf remembers it.
+    pub(crate) last: Option<Mark>,
+    /// The mark of the shelf names a commit of this log.
+    pub(crate) mark_met: bool,
+    /// There was damage, healed by a base or not.
+    pub(crate) broken: bool,
 }
 
-/// Reads all of the commit log.
-pub(crate) fn recover(log: &Segments) -> Result<Recovered> {
-    let mut reading = Reading::new();
+/// Reads all of the commit log. The shelf has the states of all commits up to its mark; these are not touched.
+pub(crate) fn recover(log: &Segments, shelf: Shelf, mark: Option<Mark>) -> Result<Recovered> {
+    let mut reading = Reading::new(shelf, mark);
     let mut at = log.start();
     let mut cursor = log.cursor(at)?;
     // Damage without a record in it is passed by a cursor opened behind it: so each place is tried twice.
@@ -69,6 +77,8 @@ pub(crate) fn recover(log: &Segments) -> Result<Recovered> {
 
 struct Reading {
     recovered: Recovered,
+    shelf: Shelf,
+    mark: Option<Mark>,
     /// What is held is all there was at some commit.
     whole: bool,
     /// What the log says behind its beginning or behind damage, while no base was met.
@@ -80,7 +90,7 @@ struct Reading {
 }
 
 /// What is collected until a base is met.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Fresh {
     held: Held,
     /// Offset of the first frame in it.
@@ -88,16 +98,21 @@ struct Fresh {
 }
 
 impl Reading {
-    fn new() -> Reading {
+    fn new(shelf: Shelf, mark: Option<Mark>) -> Reading {
         let recovered = Recovered {
-            held: Held::default(),
+            held: Held::new(shelf.clone(), mark.map_or(0, |mark| mark.commit)),
             commit: 0,
             time: Timestamp(0),
             damage: None,
             unusable: false,
+            last: None,
+            mark_met: false,
+            broken: false,
         };
         Reading {
             recovered,
+            shelf,
+            mark,
             whole: false,
             fresh: None,
             frames: Vec::new(),
@@ -108,16 +123,23 @@ impl Reading {
     fn broken(&mut self, what: String) {
         self.recovered.damage.get_or_insert(what);
         self.frames.clear();
-        self.fresh = Some(Fresh::default());
+        self.recovered.broken = true;
+        self.fresh = Some(self.begin_anew(None));
         // What follows damage is no gap of its own.
         self.next = Some(Offset(u64::MAX));
+    }
+
+    fn begin_anew(&self, from: Option<Offset>) -> Fresh {
+        let shelved = self.mark.map_or(0, |mark| mark.commit);
+        let held = Held::new(self.shelf.clone(), shelved);
+        Fresh { held, from }
     }
 
     fn take(&mut self, frame: Frame) -> Result<()> {
         let (base, rows) = (frame.header().base_offset, frame.header().rows);
         match (self.next, base) {
             (None, Offset(0)) => self.whole = true,
-            (None, _) => self.fresh = Some(Fresh::default()),
+            (None, _) => self.fresh = Some(self.begin_anew(None)),
             _ => {}
         }
         let expected = self.next.unwrap_or(base);
@@ -150,6 +172,9 @@ impl Reading {
         let closing: Closing =
             codec::decode(records.value(0)).map_err(|e| record_error(offset, e.to_string()))?;
         self.recovered.time = self.recovered.time.max(closing.time);
+        let mark = Mark::of(&closing, records.value(0));
+        self.recovered.mark_met |= Some(mark) == self.mark;
+        self.recovered.last = Some(mark);
         if closing.commit <= self.recovered.commit {
             return Err(record_error(offset, "commits are out of order"));
         }
@@ -164,7 +189,7 @@ impl Reading {
             self.next = Some(Offset(offset.0 + 1));
             return Ok(());
         }
-        self.apply(&closing, &frames)
+        self.apply(&closing, mark, &frames)
     }
 
     fn damaged(&mut self, error: refrain_log::Error) -> Result<()> {
@@ -182,13 +207,9 @@ impl Reading {
     }
 
     /// Applies a whole commit, to what stands or to what is collected.
-    fn apply(&mut self, closing: &Closing, frames: &[Frame]) -> Result<()> {
+    fn apply(&mut self, closing: &Closing, mark: Mark, frames: &[Frame]) -> Result<()> {
         if closing.base == Base::Whole {
-            let from = Some(closing.first);
-            self.fresh = Some(Fresh {
-                held: Held::default(),
-                from,
-            });
+            self.fresh = Some(self.begin_anew(Some(closing.first)));
         }
         let partial = self.fresh.is_some();
         let held = match &mut self.fresh {
@@ -196,7 +217,10 @@ impl Reading {
             None => &mut self.recovered.held,
         };
         match apply(held, closing, frames, partial) {
-            Ok(()) => self.complete(closing),
+            Ok(()) => {
+                held.closed(mark)?;
+                self.complete(closing)
+            }
             Err(crate::Error::Log(e)) => self.damaged(e),
             Err(e) => Err(e),
         }
@@ -230,6 +254,7 @@ impl Reading {
         if self.fresh.is_some() && self.recovered.damage.is_none() {
             self.broken("its first records are missing".into());
         }
+        self.recovered.held.fill_shelf();
         self.recovered.unusable = self.recovered.damage.is_some() && !self.whole;
         self.recovered
     }
@@ -239,11 +264,14 @@ impl Reading {
 /// before it was begun.
 fn apply(held: &mut Held, closing: &Closing, frames: &[Frame], partial: bool) -> Result<()> {
     // Columns are checked before anything is changed: damage must leave the commit before it whole.
+    let shelved = closing.commit <= held.shelved;
+    let touched = |f: &&Frame| !shelved || f.header().producer_row != NOTE_STATES;
     let columns = frames
         .iter()
-        .map(|f| f.column(0))
+        .filter(touched)
+        .map(|f| Ok((f, f.column(0)?)))
         .collect::<refrain_log::Result<Vec<_>>>()?;
-    closing.forgotten.iter().for_each(|node| held.forget(node));
+    held.forget(closing)?;
     held.declare(closing)?;
     if !partial && closing.base == Base::None {
         held.check(closing)
@@ -253,10 +281,11 @@ fn apply(held: &mut Held, closing: &Closing, frames: &[Frame], partial: bool) ->
         held,
         commit: closing.commit,
         partial,
+        shelved,
         changes: BTreeMap::new(),
         entries: Vec::new(),
     };
-    for (frame, column) in frames.iter().zip(&columns) {
+    for (frame, column) in &columns {
         let records = column.as_binary::<i32>();
         for i in 0..records.len() {
             let offset = Offset(frame.header().base_offset.0 + i as u64);
@@ -269,7 +298,7 @@ fn apply(held: &mut Held, closing: &Closing, frames: &[Frame], partial: bool) ->
         changes, entries, ..
     } = parts;
     held.registry.apply(closing.commit, entries);
-    apply_views(held.close(closing, changes));
+    apply_views(held.close(closing, changes)?);
     Ok(())
 }
 
@@ -278,6 +307,8 @@ struct Parts<'a> {
     held: &'a Held,
     commit: u64,
     partial: bool,
+    /// Its states are on the shelf already.
+    shelved: bool,
     changes: BTreeMap<String, Changes>,
     entries: Vec<Entry>,
 }
@@ -299,6 +330,9 @@ impl Parts<'_> {
         }
         match *tail {
             Tail::StatesAgain { .. } | Tail::RowsAgain { .. } if !self.partial => {}
+            Tail::States { .. } | Tail::StatesAgain { .. } if self.shelved => {}
+            // A shelf that has a mark lacks nothing that was there before.
+            Tail::StatesAgain { .. } if self.held.shelved > 0 => {}
             Tail::States { puts, deletes } => {
                 let states = part.states(puts, deletes)?;
                 self.changes_of(node).states.push((*task, states));

@@ -1,38 +1,45 @@
-//! The store of keyed state: the changelog made readable. In memory; behind a trait, so that an LSM can take its place.
+//! The store of keyed state: the changelog made readable. In memory, or in a tree on the disk.
 
+pub(crate) mod disk;
 mod memory;
+mod shelf;
 
 pub use memory::MemoryStore;
+pub(crate) use shelf::Shelf;
+pub use shelf::StoreOptions;
 
-/// Key to state, for one task. Can always be rebuilt from the commit log.
+use crate::Result;
+
+/// Key to state, for one task. Can always be rebuilt from the commit log. Errors are [`crate::Error::Store`]: what is kept on
+/// a disk cannot be read or written.
 pub trait Store: Send + Sync + std::fmt::Debug {
     /// Sets the state of a key.
-    fn put(&mut self, key: &[u8], state: &[u8]);
+    fn put(&mut self, key: &[u8], state: &[u8]) -> Result<()>;
     /// Removes a key; no change when it is not there.
-    fn delete(&mut self, key: &[u8]);
+    fn delete(&mut self, key: &[u8]) -> Result<()>;
     /// The state of a key.
-    fn get(&self, key: &[u8]) -> Option<Box<[u8]>>;
-    /// Shows every key with its state, in bytewise order of the keys.
-    fn each(&self, show: &mut dyn FnMut(&[u8], &[u8]));
-    /// Number of keys.
-    fn keys(&self) -> u64;
-    /// Bytes of keys and states.
+    fn get(&self, key: &[u8]) -> Result<Option<Box<[u8]>>>;
+    /// Shows every key with its state, in bytewise order of the keys (on a disk, very long keys come last).
+    fn each(&self, show: &mut dyn FnMut(&[u8], &[u8])) -> Result<()>;
+    /// Bytes of keys and states, where the store counts them.
     fn bytes(&self) -> u64;
 
     /// Begins a walk through all that is there now, in place of one under way.
     fn begin_walk(&mut self);
     /// The next keys of the walk with their states, of about so many bytes together, and where it stands then. Of what was
     /// there when the walk began, all that has not been put or deleted since is shown; more may be. Nothing: it has ended.
-    fn walk(&self, bytes: usize) -> (StateChanges, Walked);
+    fn walk(&self, bytes: usize) -> Result<(StateChanges, Walked)>;
     /// Takes the walk to where [`Store::walk`] ended. Before anything is changed.
     fn walked(&mut self, walked: Walked);
 
     /// Applies what changed in a commit.
-    fn apply(&mut self, changes: &StateChanges) {
-        changes.deleted.iter().for_each(|key| self.delete(key));
-        for (key, state) in changes.put_keys.iter().zip(changes.put_states.iter()) {
-            self.put(key, state);
-        }
+    fn apply(&mut self, changes: &StateChanges) -> Result<()> {
+        changes
+            .deleted
+            .iter()
+            .try_for_each(|key| self.delete(key))?;
+        let mut puts = changes.put_keys.iter().zip(changes.put_states.iter());
+        puts.try_for_each(|(key, state)| self.put(key, state))
     }
 }
 
@@ -53,6 +60,8 @@ enum WalkedTo {
     End,
     /// A block, and a place in it.
     Block(u32, usize),
+    /// A key of the tree.
+    Key(Vec<u8>),
 }
 
 /// What changed in a task's state. Keys are the engine's canonical bytes; a key occurs once.

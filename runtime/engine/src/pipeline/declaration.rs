@@ -8,6 +8,7 @@ use refrain_plugin::Limits;
 use serde_spanned::Spanned;
 
 use super::diagnostic::Diagnostic;
+use super::store::StateDeclaration;
 use super::units::Retention;
 use super::window::WindowDeclaration;
 use super::{OnTrap, Prices, Rhythm, TierNames};
@@ -34,6 +35,8 @@ pub struct Declaration {
     pub allowances: Vec<Allowance>,
     /// `[run] commit_interval` in microseconds. Default 1 s.
     pub commit_interval_us: i64,
+    /// `[state]`
+    pub state: StateDeclaration,
     /// What is accepted and has no effect yet.
     pub warnings: Vec<Diagnostic>,
 }

@@ -13,6 +13,7 @@ mod parse;
 mod prices;
 mod rhythm;
 mod section;
+mod store;
 #[cfg(test)]
 mod tests;
 pub mod units;
@@ -34,6 +35,7 @@ pub use node::dead_letter_schema;
 pub use parse::parse;
 pub use prices::{Nanos, Prices};
 pub use rhythm::{RHYTHM_HELP, Rhythm, RhythmError};
+pub use store::StateDeclaration;
 pub use window::Window;
 
 use crate::ingest::TimeUnit;

@@ -13,6 +13,7 @@ use super::declaration::{
 };
 use super::diagnostic::{Diagnostics, Findings, suggestion};
 use super::section::{Reader, Section};
+use super::store::{self, StateDeclaration};
 use super::{OnTrap, Prices, Rhythm, TierNames, need, prices, units};
 use crate::ingest::TimeUnit;
 
@@ -29,8 +30,8 @@ const SEGMENT_BYTES: u64 = 64 << 20;
 const SEGMENT_BYTES_MIN: u64 = 64 << 10;
 const SEGMENT_BYTES_MAX: u64 = 4 << 30;
 const CALL_ROWS: usize = 4096;
-const SECTIONS: [&str; 8] = [
-    "topic", "node", "consumer", "sink", "run", "tiers", "prices", "allow",
+const SECTIONS: [&str; 9] = [
+    "topic", "node", "consumer", "sink", "run", "state", "tiers", "prices", "allow",
 ];
 
 /// Reads a pipeline file. `env` gives the value of an environment variable.
@@ -62,6 +63,7 @@ pub fn parse(
         prices: Prices::default(),
         allowances: Vec::new(),
         commit_interval_us: COMMIT_INTERVAL_US,
+        state: StateDeclaration::default(),
         warnings: Vec::new(),
     };
     if !reader.findings.failed() {
@@ -93,6 +95,7 @@ fn root_table(root: &DeTable, declaration: &mut Declaration, reader: &mut Reader
                         need::consumer(name, section, &tiers, reader)
                     });
             }
+            "state" => declaration.state = store::state(key.span(), value, reader),
             "run" => run(key.span(), value, declaration, reader),
             "tiers" => {}
             "prices" => declaration.prices = prices::prices(key.span(), value, reader),

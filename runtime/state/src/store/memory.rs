@@ -12,6 +12,7 @@ use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{StateChanges, Store, Walked, WalkedTo};
+use crate::Result;
 
 /// Bytes of a block; a larger record has a block of its own.
 const BLOCK_BYTES: usize = 256 << 10;
@@ -126,6 +127,11 @@ fn spread(hash: u32) -> u64 {
 }
 
 impl MemoryStore {
+    /// Number of keys.
+    pub fn keys(&self) -> u64 {
+        self.index.len() as u64
+    }
+
     fn find(&self, hash: u32, key: &[u8]) -> Option<Place> {
         let same = |p: &Place| p.hash == hash && self.blocks[p.block as usize].key(p.at) == key;
         self.index.find(spread(hash), same).copied()
@@ -243,7 +249,7 @@ impl MemoryStore {
 }
 
 impl Store for MemoryStore {
-    fn put(&mut self, key: &[u8], state: &[u8]) {
+    fn put(&mut self, key: &[u8], state: &[u8]) -> Result<()> {
         let hash = hash_of(key);
         let old = self.find(hash, key);
         if let Some(place) = old {
@@ -252,7 +258,7 @@ impl Store for MemoryStore {
             let (start, end) = record.state;
             if end - start == state.len() {
                 block.bytes[start..end].copy_from_slice(state);
-                return;
+                return Ok(());
             }
             self.live_bytes -= (end - start) as u64;
         } else {
@@ -271,12 +277,13 @@ impl Store for MemoryStore {
                 self.bury(old);
             }
         }
+        Ok(())
     }
 
-    fn delete(&mut self, key: &[u8]) {
+    fn delete(&mut self, key: &[u8]) -> Result<()> {
         let hash = hash_of(key);
         let Some(place) = self.find(hash, key) else {
-            return;
+            return Ok(());
         };
         let same = |p: &Place| p.block == place.block && p.at == place.at;
         if let Ok(entry) = self.index.find_entry(spread(hash), same) {
@@ -285,18 +292,20 @@ impl Store for MemoryStore {
         let state = self.blocks[place.block as usize].state(place.at).len();
         self.live_bytes -= (key.len() + state) as u64;
         self.bury(place);
+        Ok(())
     }
 
-    fn get(&self, key: &[u8]) -> Option<Box<[u8]>> {
-        let place = self.find(hash_of(key), key)?;
-        Some(self.blocks[place.block as usize].state(place.at).into())
+    fn get(&self, key: &[u8]) -> Result<Option<Box<[u8]>>> {
+        let place = self.find(hash_of(key), key);
+        Ok(place.map(|place| self.blocks[place.block as usize].state(place.at).into()))
     }
 
-    fn each(&self, show: &mut dyn FnMut(&[u8], &[u8])) {
+    fn each(&self, show: &mut dyn FnMut(&[u8], &[u8])) -> Result<()> {
         for place in self.sorted() {
             let block = &self.blocks[place.block as usize];
             show(block.key(place.at), block.state(place.at));
         }
+        Ok(())
     }
 
     fn begin_walk(&mut self) {
@@ -310,14 +319,14 @@ impl Store for MemoryStore {
         }
     }
 
-    fn walk(&self, bytes: usize) -> (StateChanges, Walked) {
+    fn walk(&self, bytes: usize) -> Result<(StateChanges, Walked)> {
         let mut shown = StateChanges::default();
         let mut rest = self.unwalked.iter();
         let next = |block: &u32| (*block, 0);
         let mut place = self.walking.or_else(|| rest.next().map(next));
         while let Some((number, at)) = place {
             if shown.put_keys.bytes.len() + shown.put_states.bytes.len() >= bytes {
-                return (shown, Walked(WalkedTo::Block(number, at)));
+                return Ok((shown, Walked(WalkedTo::Block(number, at))));
             }
             let block = &self.blocks[number as usize].bytes;
             if at == block.len() {
@@ -332,12 +341,12 @@ impl Store for MemoryStore {
             }
             place = Some((number, record.end()));
         }
-        (shown, Walked(WalkedTo::End))
+        Ok((shown, Walked(WalkedTo::End)))
     }
 
     fn walked(&mut self, walked: Walked) {
         match walked.0 {
-            WalkedTo::End => {
+            WalkedTo::End | WalkedTo::Key(_) => {
                 self.unwalked.clear();
                 self.walking = None;
             }
@@ -349,10 +358,6 @@ impl Store for MemoryStore {
                 self.walking = Some((block, at));
             }
         }
-    }
-
-    fn keys(&self) -> u64 {
-        self.index.len() as u64
     }
 
     fn bytes(&self) -> u64 {

@@ -327,8 +327,11 @@ fn seen_node(state: &State, name: &str) -> NodeModel {
     } = state.node(name).unwrap();
     let mut states = BTreeMap::new();
     for task in 0..2 {
-        for (key, value) in state.task_states(name, task) {
-            assert_eq!(state.task_state(name, task, &key).as_deref(), Some(&*value));
+        for (key, value) in state.task_states(name, task).unwrap() {
+            assert_eq!(
+                state.task_state(name, task, &key).unwrap().as_deref(),
+                Some(&*value)
+            );
             states.insert((task, key.to_vec()), value.to_vec());
         }
     }

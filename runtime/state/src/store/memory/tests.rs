@@ -8,7 +8,9 @@ use super::*;
 
 fn contents(store: &MemoryStore) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut all = Vec::new();
-    store.each(&mut |key, state| all.push((key.to_vec(), state.to_vec())));
+    store
+        .each(&mut |key, state| all.push((key.to_vec(), state.to_vec())))
+        .unwrap();
     all
 }
 
@@ -24,11 +26,11 @@ proptest! {
             let key = key.into_bytes();
             match state {
                 Some(state) => {
-                    store.put(&key, &state);
+                    store.put(&key, &state).unwrap();
                     model.insert(key, state);
                 }
                 None => {
-                    store.delete(&key);
+                    store.delete(&key).unwrap();
                     model.remove(&key);
                 }
             }
@@ -36,7 +38,7 @@ proptest! {
         prop_assert_eq!(store.keys(), model.len() as u64);
         prop_assert_eq!(store.bytes(), model.iter().map(|(k, s)| (k.len() + s.len()) as u64).sum::<u64>());
         for (key, state) in &model {
-            let got = store.get(key);
+            let got = store.get(key).unwrap();
             prop_assert_eq!(got.as_deref(), Some(state.as_slice()));
         }
         prop_assert_eq!(contents(&store), model.into_iter().collect::<Vec<_>>());
@@ -50,7 +52,7 @@ fn blocks_of_dead_records_are_emptied() {
     for round in 0..40_u64 {
         for key in 0..3000_u64 {
             let state = vec![round as u8; 20 + ((key + round) % 3) as usize];
-            store.put(&key.to_be_bytes(), &state);
+            store.put(&key.to_be_bytes(), &state).unwrap();
             model.insert(key.to_be_bytes().to_vec(), state);
         }
     }
@@ -62,11 +64,11 @@ fn blocks_of_dead_records_are_emptied() {
 #[test]
 fn a_state_larger_than_a_block_is_kept() {
     let mut store = MemoryStore::default();
-    store.put(b"small", b"1");
-    store.put(b"large", &vec![7; BLOCK_BYTES * 2]);
-    store.put(b"after", b"2");
-    store.put(b"large", b"3");
-    assert_eq!(store.get(b"large").as_deref(), Some(&b"3"[..]));
+    store.put(b"small", b"1").unwrap();
+    store.put(b"large", &vec![7; BLOCK_BYTES * 2]).unwrap();
+    store.put(b"after", b"2").unwrap();
+    store.put(b"large", b"3").unwrap();
+    assert_eq!(store.get(b"large").unwrap().as_deref(), Some(&b"3"[..]));
     assert_eq!(store.keys(), 3);
 }
 
@@ -80,11 +82,11 @@ proptest! {
     ) {
         let mut store = MemoryStore::default();
         let mut written = BTreeMap::new();
-        let put = |store: &mut MemoryStore, key: u16, length: usize| store.put(&key.to_be_bytes(), &vec![length as u8; length]);
+        let put = |store: &mut MemoryStore, key: u16, length: usize| store.put(&key.to_be_bytes(), &vec![length as u8; length]).unwrap();
         first.iter().for_each(|(key, length)| put(&mut store, *key, *length));
         store.begin_walk();
         for changes in steps.iter().cycle().take(100_000) {
-            let (shown, walked) = store.walk(bytes);
+            let (shown, walked) = store.walk(bytes).unwrap();
             for (key, state) in shown.put_keys.iter().zip(shown.put_states.iter()) {
                 written.insert(key.to_vec(), state.to_vec());
             }
@@ -101,7 +103,7 @@ proptest! {
                         written.insert(key.to_be_bytes().to_vec(), vec![*length as u8; *length]);
                     }
                     None => {
-                        store.delete(&key.to_be_bytes());
+                        store.delete(&key.to_be_bytes()).unwrap();
                         written.remove(key.to_be_bytes().as_slice());
                     }
                 }
