@@ -91,6 +91,16 @@ fn check(host: &Host, round: Round, behaviours: &[&str], kind: FaultKind) {
     }
 }
 
+/// More than an answer may be: refused by its size, or by the memory that it takes in the guest.
+#[track_caller]
+fn check_huge(host: &Host, round: Round, behaviours: &[&str]) {
+    for behaviour in behaviours {
+        let fault = round(host, behaviour).map(|_| ()).unwrap_err();
+        let by_size = matches!(fault.kind, FaultKind::Malformed | FaultKind::Memory);
+        assert!(by_size, "{behaviour}: {fault}");
+    }
+}
+
 const OF_ROWS: [&str; 4] = ["trap", "panic", "divide", "access"];
 const OF_ANSWERS: [&str; 18] = [
     "rejects-twice",
@@ -122,7 +132,7 @@ fn a_fold_that_misbehaves_ends_in_the_promised_fault() {
     check(&host, fold, &OF_ROWS, FaultKind::Trap);
     check(&host, fold, &["trap-third-call"], FaultKind::Trap);
     check(&host, fold, &["loop"], FaultKind::Deadline);
-    check(&host, fold, &["memory"], FaultKind::Memory);
+    check(&host, fold, &["memory", "memory-quiet"], FaultKind::Memory);
     check(&host, fold, &["stack"], FaultKind::Stack);
     check(
         &host,
@@ -139,6 +149,7 @@ fn a_fold_that_misbehaves_ends_in_the_promised_fault() {
         "save-ends-beyond",
     ];
     check(&host, fold, &of_states, FaultKind::Malformed);
+    check_huge(&host, fold, &["huge", "save-huge"]);
 }
 
 #[test]
@@ -148,6 +159,12 @@ fn a_transform_that_misbehaves_ends_in_the_promised_fault() {
     assert_eq!(transform(&host, "reject").unwrap(), 2);
     check(&host, transform, &OF_ROWS, FaultKind::Trap);
     check(&host, transform, &["loop"], FaultKind::Deadline);
+    check(
+        &host,
+        transform,
+        &["memory", "memory-quiet"],
+        FaultKind::Memory,
+    );
     check(&host, transform, &["stack"], FaultKind::Stack);
     check(&host, transform, &["fatal"], FaultKind::Fatal);
     check(&host, transform, &OF_ANSWERS, FaultKind::Malformed);
@@ -158,6 +175,7 @@ fn a_transform_that_misbehaves_ends_in_the_promised_fault() {
         "rejects-kept",
     ];
     check(&host, transform, &of_origins, FaultKind::Malformed);
+    check_huge(&host, transform, &["huge"]);
 }
 
 #[test]

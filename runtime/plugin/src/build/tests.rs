@@ -136,11 +136,15 @@ fn new_plugins_build_anywhere() {
 #[test]
 #[ignore = "compiles std with Debian's compiler: two minutes the first time"]
 fn debians_compiler_builds_a_plugin() {
-    let cache = default_cache();
-    let Some(toolchain) = toolchain::debian_of_this_machine(&cache, &mut quiet()) else {
+    let package = repository().join("plugins/flights").canonicalize().unwrap();
+    // From nothing: an empty cache, and no std but the one that is built here.
+    let cache = tempfile::tempdir().unwrap();
+    let mut say = |line: &str| println!("{line}");
+    let found = toolchain::debian_of_this_machine(&package, cache.path(), &mut say);
+    let Some(toolchain) = found else {
         return println!("rustc-web and rust-web-src are not installed here");
     };
-    let package = repository().join("plugins/flights").canonicalize().unwrap();
+    let toolchain = toolchain.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let module = rust::cargo(&package, &toolchain, folder.path(), &mut quiet()).unwrap();
     component::encode(&package, &read(&module).unwrap(), Language::Rust).unwrap();

@@ -223,9 +223,14 @@ fn system_linker() -> Option<PathBuf> {
         .find(|place| place.is_file())
 }
 
+/// Debian's compiler with a standard library in this cache; none where its packages are not installed.
 #[cfg(test)]
-pub(super) fn debian_of_this_machine(cache: &Path, say: &mut dyn FnMut(&str)) -> Option<Toolchain> {
-    let linker = Compiler::find(cache).and_then(|compiler| compiler.linker())?;
+pub(super) fn debian_of_this_machine(
+    package: &Path,
+    cache: &Path,
+    say: &mut dyn FnMut(&str),
+) -> Option<Result<Toolchain, String>> {
     sysroot::Rustc::find()?;
-    debian(cache, Some(linker), say).ok()
+    let linker = Compiler::find(package).and_then(|compiler| compiler.linker());
+    Some(debian(cache, linker, say))
 }
