@@ -335,6 +335,7 @@ fn what_the_pages_type_exists() {
     for (page, text) in pages() {
         for command in commands_of(&text) {
             let words = command.split_whitespace().skip(1);
+            let words = words.map(|word| word.trim_matches(['\'', '"']));
             let mut words: Vec<&str> = words
                 .take_while(|word| !["|", ">", "&&", "&", "#"].contains(word))
                 .collect();

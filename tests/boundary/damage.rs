@@ -325,7 +325,8 @@ fn a_run_waits_for_space_and_goes_on() {
 
 /// The row up to which a refused append says that all is acknowledged.
 fn acknowledged(said: &str) -> u64 {
-    let (_, after) = said.rsplit_once("acknowledged up to row ").unwrap();
-    let digits: String = after.chars().filter(char::is_ascii_digit).collect();
+    let (_, after) = said.rsplit_once("all input up to row ").unwrap();
+    let number = after.chars().take_while(|c| !c.is_whitespace());
+    let digits: String = number.filter(char::is_ascii_digit).collect();
     digits.parse().unwrap()
 }
