@@ -206,7 +206,12 @@ fn settled(home: &Home) {
     poll(
         "the host to take all there is, or to say that it cannot",
         || {
-            let status = home.refrain(&["status", "--output", "json"]).ok().json();
+            let asked = home.refrain(&["status", "--output", "json"]);
+            // A host killed while it answers: the next status says that none is running.
+            if asked.code == Some(1) && asked.err.contains("the running host went away") {
+                return None;
+            }
+            let status = asked.ok().json();
             let nodes = status["nodes"].as_array().unwrap();
             let stopped = nodes
                 .iter()
