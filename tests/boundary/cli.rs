@@ -279,6 +279,12 @@ fn a_new_project_works_as_it_says() {
     shop.refrain(&["check"]).ok();
     shop.refrain(&["plugin", "new", "totals"]).ok();
     shop.refrain(&["plugin", "build", "totals"]).ok();
+    let component = std::fs::read(shop.path("plugins/totals.wasm")).unwrap();
+    let root = shop.root().display().to_string();
+    let told = component
+        .windows(root.len())
+        .any(|at| at == root.as_bytes());
+    assert!(!told, "a component says where it was built: {root}");
     let file = std::fs::read_to_string(shop.path("refrain.toml")).unwrap();
     let lines = file.lines().map(|line| match line.strip_prefix("# ") {
         Some(rest) if rest.starts_with('[') || rest.contains(" = ") => rest,

@@ -9,6 +9,7 @@ mod compile;
 mod component;
 mod doctor;
 mod language;
+mod remap;
 mod rust;
 mod sdk;
 mod sysroot;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::command::Command;
 use super::toolchain::{self, Toolchain};
-use super::{BuildError, read, sdk, target_folder};
+use super::{BuildError, read, remap, sdk, target_folder};
 
 /// The module of a cargo package.
 pub(super) fn compile(
@@ -30,7 +30,7 @@ pub(super) fn cargo(
         .args(["--message-format", "json-render-diagnostics"])
         .clean()
         .env("CARGO_TARGET_DIR", target_folder(package, cache));
-    toolchain.apply(&mut cargo);
+    toolchain.apply(&mut cargo, remap::flags(package));
     let done = cargo.talk(say)?;
     if !done.success {
         return Err(BuildError::Source(package.to_path_buf()));

@@ -29,24 +29,30 @@ pub(super) enum Toolchain {
 }
 
 impl Toolchain {
-    /// Makes cargo use it.
-    pub(super) fn apply(&self, cargo: &mut Command) {
+    /// Makes cargo use it, with these flags for the compiler.
+    pub(super) fn apply(&self, cargo: &mut Command, flags: Vec<String>) {
+        let mut flags = flags;
         if let Toolchain::Debian {
             rustc,
             sysroot,
             linker,
         } = self
         {
-            let flags = format!(
-                "--sysroot={}\x1f-Clinker={}",
-                sysroot.display(),
-                linker.display()
-            );
-            cargo
-                .env("RUSTC", rustc)
-                .env("CARGO_ENCODED_RUSTFLAGS", flags);
+            cargo.env("RUSTC", rustc);
+            flags.push(format!("--sysroot={}", sysroot.display()));
+            flags.push(format!("-Clinker={}", linker.display()));
         }
+        // A setting, not a variable: it is joined with what the plugin's own .cargo/config.toml says.
+        cargo.args([
+            "--config".to_string(),
+            format!("target.{TARGET}.rustflags={}", toml_strings(&flags)),
+        ]);
     }
+}
+
+/// An array of TOML. JSON's strings are strings of TOML too.
+fn toml_strings(values: &[String]) -> String {
+    serde_json::to_string(values).expect("strings are always JSON")
 }
 
 /// What cargo's own compiler is.
