@@ -145,16 +145,6 @@ pub(crate) fn load_reading(
     Ok(Loaded { plan, plugins })
 }
 
-/// What was measured of a project's nodes, for the planner; nothing where nothing has run.
-pub fn measures(_project: &Project) -> tiers::Measures {
-    tiers::Measures::default()
-}
-
-/// CPU time of a pass by node, where the project has run.
-pub fn pass_costs(_project: &Project) -> tiers::lint::PassCosts {
-    tiers::lint::PassCosts::default()
-}
-
 /// The same with a loader that goes on being used.
 pub(crate) fn load_with(
     project: &Project,
@@ -370,7 +360,7 @@ impl Host {
     /// The same with compiled plugins where they were before.
     pub fn run_again(&self, options: &RunOptions) -> Result<RunReport> {
         let mut loaded = load_with(&self.project, &self.declaration, &mut self.loader())?;
-        tiers::settle(&mut loaded.plan, &self.measures());
+        tiers::settle(&mut loaded.plan, &tiers::unmeasured());
         self.show_rhythms(&loaded.plan);
         let Lineup {
             nodes,
@@ -396,11 +386,6 @@ impl Host {
         })
     }
 
-    /// What was measured of the nodes, for the planner.
-    pub fn measures(&self) -> tiers::Measures {
-        measures(&self.project)
-    }
-
     /// The plan of the run in progress, or of the last one of this process, with its rhythms as they stand.
     pub fn plan(&self) -> Option<Plan> {
         self.plan
@@ -423,7 +408,7 @@ impl Host {
         let Some(plan) = plan.as_mut().filter(|_| self.is_running()) else {
             return Vec::new();
         };
-        let list = graduation::replan(plan, node, rhythm, &self.measures());
+        let list = graduation::replan(plan, node, rhythm, &tiers::unmeasured());
         for change in &list {
             self.board.rhythm(&change.node, &change.rhythm, change.auto);
         }

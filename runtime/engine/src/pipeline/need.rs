@@ -132,9 +132,18 @@ pub(super) fn consumer(
     let window = section.get("window").map(Spanned::span);
     let window_us = section.duration_us("window", reader).unwrap_or(WINDOW_US);
     if !(HOUR_US..=WINDOW_US_MAX).contains(&window_us) {
-        let span = window.unwrap_or(section.span());
+        let span = window.clone().unwrap_or(section.span());
         let message = "the `window` of an objective is from 1h to 366d";
         reader.findings.error("out-of-range", span, message, "");
+    }
+    let objective = section.get("objective").map(Spanned::span);
+    if let Some(span) = objective.or(window) {
+        reader.findings.warning(
+            "objective-kept-only",
+            span,
+            "`objective` and `window` have no effect in this version: freshness is planned, not measured",
+            "leave them for later versions, or remove them",
+        );
     }
     Some(ConsumerDeclaration {
         name,
