@@ -3,34 +3,11 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use refrain_tests::{EVENTS, Home, Luck};
+use refrain_tests::{Home, Luck, pipeline};
 
 const ON_DISK: &str = "\n[state]\nstore = \"disk\"\ncache = \"1MiB\"\n";
 const KEYS: u64 = 50_000;
 const PARTS: usize = 6;
-
-fn pipeline(more: &str) -> String {
-    format!(
-        r#"{EVENTS}2
-
-[node.engagement]
-plugin = "engagement"
-input = "events"
-key = ["content_id"]
-window = {{ tumbling = "1m", lateness = "10s" }}
-view = "engagement"
-
-[node.total]
-plugin = "engagement_total"
-input = "events"
-key = ["content_id"]
-view = "total"
-
-[run]
-commit_interval = "5ms"
-{more}"#
-    )
-}
 
 /// Events over many contents: each part touches most of the earlier ones again.
 fn part(seed: u64) -> String {
@@ -45,7 +22,11 @@ fn part(seed: u64) -> String {
 }
 
 fn home(more: &str) -> Home {
-    let home = Home::new(&pipeline(more)).with_plugins(&["engagement", "engagement_total"]);
+    let home = Home::new(&(pipeline() + more)).with_plugins(&[
+        "engagement",
+        "engagement_total",
+        "views_only",
+    ]);
     for n in 0..PARTS {
         home.write(&format!("{n}.csv"), part(n as u64));
     }
@@ -96,7 +77,7 @@ fn kills_and_a_store_that_is_gone_change_nothing() {
     home.run().ok();
     assert_eq!(digests(&home), wanted);
     // Kept in memory from here on, and on the disk again: the commit log has it all.
-    home.write("refrain.toml", pipeline(""));
+    home.write("refrain.toml", pipeline());
     home.run().ok();
     assert_eq!(digests(&home), wanted);
 }
