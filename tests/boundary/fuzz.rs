@@ -1,51 +1,16 @@
 //! Bytes that nobody wrote: columns and frames, changed, torn, moved and forged at random, decode to an error or to
 //! rows, and never to a panic. `PROPTEST_CASES` says how often.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
-use arrow_array::{ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray};
 use proptest::prelude::*;
-use refrain_log::Error;
 use refrain_log::columns;
-use refrain_log::frame::FrameKind;
-use refrain_log::ids::{Offset, Sequence, Timestamp};
-use refrain_log::schema::{Field, Kind, Schema};
-use refrain_log::segments::{Draft, SegmentOptions, Segments};
-use refrain_log::storage::{MemoryStorage, Storage};
+use refrain_log::storage::Storage;
 
-fn schema() -> Schema {
-    Schema::new(vec![
-        Field::new("a", Kind::I64),
-        Field::new("b", Kind::Text),
-        Field::new("c", Kind::F64),
-        Field::new("d", Kind::Bool),
-    ])
-}
+use frames::{FRAMES, SEGMENT, examine, forge, places, rows, schema, touch, written};
 
-fn rows(values: &[(i64, String, f64, bool)]) -> RecordBatch {
-    let columns: Vec<ArrayRef> = vec![
-        Arc::new(values.iter().map(|v| v.0).collect::<Int64Array>()),
-        Arc::new(
-            values
-                .iter()
-                .map(|v| Some(v.1.clone()))
-                .collect::<StringArray>(),
-        ),
-        Arc::new(values.iter().map(|v| v.2).collect::<Float64Array>()),
-        Arc::new(values.iter().map(|v| Some(v.3)).collect::<BooleanArray>()),
-    ];
-    RecordBatch::try_new(schema().arrow(), columns).unwrap()
-}
-
-/// Walks over every value, so that a bad offset would show.
-fn touch(batch: &RecordBatch) -> usize {
-    let walked = batch.columns().iter().map(|column| {
-        column.to_data().validate_full().unwrap();
-        column.len()
-    });
-    walked.sum()
-}
+#[path = "../fuzz/src/frames.rs"]
+mod frames;
 
 proptest! {
     #[test]
@@ -73,64 +38,6 @@ proptest! {
             touch(&batch);
         }
     }
-}
-
-const SEGMENT: &str = "run/00000000000000000000.segment";
-/// Rows in each frame of [`written`].
-const FRAMES: [usize; 5] = [3, 1, 9, 0, 4];
-
-fn open(storage: &MemoryStorage) -> refrain_log::Result<Segments> {
-    let storage: Arc<dyn Storage> = Arc::new(storage.clone());
-    let options = SegmentOptions {
-        segment_bytes: 1 << 20,
-        spare: false,
-        name: "run".into(),
-        partition: 0,
-    };
-    let schema = Arc::new(schema());
-    let (segments, _) = Segments::open(storage, PathBuf::from("run"), options, schema, None)?;
-    Ok(segments)
-}
-
-/// A run of a few frames, closed, and what is in it.
-fn written() -> (MemoryStorage, RecordBatch) {
-    let storage = MemoryStorage::new(1);
-    let mut segments = open(&storage).unwrap();
-    let mut all = Vec::new();
-    for (i, count) in FRAMES.into_iter().enumerate() {
-        let row = |n: usize| {
-            (
-                all.len() as i64 + n as i64,
-                format!("row {n}"),
-                n as f64,
-                n.is_multiple_of(2),
-            )
-        };
-        let new: Vec<_> = (0..count).map(row).collect();
-        let drafts = [Draft {
-            kind: FrameKind::Rows,
-            sequence: Sequence(i as u64 + 1),
-            append_time: Timestamp(1000 + i as i64),
-            note: 0,
-            rows: Some(rows(&new)),
-        }];
-        segments.append(&drafts).unwrap();
-        segments.sync().unwrap();
-        all.extend(new);
-    }
-    drop(segments);
-    (storage, rows(&all))
-}
-
-/// Positions of the frames, and the end of the last.
-fn places(bytes: &[u8]) -> Vec<usize> {
-    let mut places = vec![64];
-    while bytes[*places.last().unwrap()..].starts_with(b"RFRM") {
-        let at = *places.last().unwrap();
-        let payload = u64::from_le_bytes(bytes[at + 16..at + 24].try_into().unwrap());
-        places.push(at + 128 + payload as usize);
-    }
-    places
 }
 
 #[derive(Clone, Debug)]
@@ -181,52 +88,10 @@ fn harmed(mut bytes: Vec<u8>, places: &[usize], harm: &Harm) -> Vec<u8> {
             {
                 bytes[at + place] = *byte;
             }
-            let regions = usize::from(u16::from_le_bytes([bytes[at + 6], bytes[at + 7]]));
-            let head = 128 + (16 * regions).next_multiple_of(64);
-            let head = head.min(bytes.len() - at);
-            bytes[at + 124..at + 128].fill(0);
-            let check = crc32c(&bytes[at..at + head]);
-            bytes[at + 124..at + 128].copy_from_slice(&check.to_le_bytes());
+            forge(&mut bytes, at);
         }
     }
     bytes
-}
-
-/// CRC-32/ISCSI, bit by bit.
-fn crc32c(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(!0u32, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
-            (crc >> 1) ^ (0x82f6_3b78 & (crc & 1).wrapping_neg())
-        })
-    })
-}
-
-/// Reads all there is, over damage; each frame's rows with their first offset.
-fn read_over(segments: &Segments) -> Vec<(u64, RecordBatch)> {
-    let mut found = Vec::new();
-    let mut from = segments.start();
-    for _ in 0..100 {
-        let Ok(mut cursor) = segments.cursor(from) else {
-            return found;
-        };
-        loop {
-            match cursor.next(Sequence(u64::MAX)) {
-                Ok(None) => return found,
-                Ok(Some(frame)) => {
-                    if let Ok(batch) = frame.batch(&[0, 1, 2, 3]) {
-                        touch(&batch);
-                        found.push((frame.header().base_offset.0, batch));
-                    }
-                }
-                Err(Error::Damaged { last, .. }) if last >= from => {
-                    from = Offset(last.0.saturating_add(1));
-                    break;
-                }
-                Err(_) => return found,
-            }
-        }
-    }
-    found
 }
 
 proptest! {
@@ -239,28 +104,6 @@ proptest! {
         prop_assert!(places.len() > FRAMES.len());
         let forged = harms.iter().any(|harm| matches!(harm, Harm::Forged(..)));
         let harmed = harms.iter().fold(bytes, |bytes, harm| harmed(bytes, &places, harm));
-        storage.overwrite(path, 0, &harmed);
-        // It opens or says why not; what it then shows was written, unless someone forged a checksum.
-        if let Ok(mut segments) = open(&storage) {
-            for (first, batch) in read_over(&segments) {
-                if !forged {
-                    let wanted = all.slice(first as usize, batch.num_rows());
-                    prop_assert_eq!(&batch, &wanted);
-                }
-            }
-            // And it goes on.
-            let draft = Draft {
-                kind: FrameKind::Rows,
-                sequence: Sequence(1 << 40),
-                append_time: Timestamp(1 << 40),
-                note: 0,
-                rows: Some(rows(&[(7, "seven".into(), 7.0, true)])),
-            };
-            if segments.append(&[draft]).is_ok() {
-                let _ = segments.sync();
-            }
-            drop(segments);
-            let _ = open(&storage).map(|segments| read_over(&segments));
-        }
+        examine(&storage, &harmed, (!forged).then_some(&all));
     }
 }
