@@ -15,6 +15,7 @@ mod guests;
 mod languages;
 mod observe;
 mod plugins;
+mod receipts;
 mod rejected;
 mod store;
 mod syscalls;

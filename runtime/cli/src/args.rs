@@ -83,6 +83,8 @@ pub(crate) enum Command {
     Cutover(commands::version::cutover::CutoverArgs),
     Rollback(commands::version::rollback::RollbackArgs),
     Retire(commands::version::retire::RetireArgs),
+    Receipt(commands::receipt::make::ReceiptArgs),
+    Prove(commands::receipt::prove::ProveArgs),
     Demo(commands::demo::DemoArgs),
     Doctor(commands::doctor::DoctorArgs),
 }

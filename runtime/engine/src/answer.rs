@@ -151,6 +151,9 @@ fn of_versions(host: &Host, request: versions::Request) -> Result<versions::Answ
         Request::Rollback { name, consumer } => {
             Answer::Moved(host.rollback(&name, consumer.as_deref())?)
         }
+        Request::Receipt { name, version } => {
+            Answer::Receipt(Box::new(host.receipt(&name, version)?))
+        }
         Request::Retire {
             name,
             version,

@@ -17,6 +17,7 @@ pub mod meter;
 pub mod names;
 pub mod node;
 pub mod pipeline;
+pub mod receipt;
 pub mod rejected;
 pub mod replay;
 pub mod request;

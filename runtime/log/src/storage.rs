@@ -8,9 +8,11 @@ use arrow_buffer::Buffer;
 
 mod disk;
 mod memory;
+mod overlay;
 
 pub use disk::DiskStorage;
 pub use memory::{Fault, MemoryStorage};
+pub use overlay::Overlay;
 
 /// A place for files. Every path is used as given.
 pub trait Storage: Send + Sync + std::fmt::Debug {

@@ -22,18 +22,27 @@ use crate::cells::{Cells, Column, canonical_bits};
 /// # Panics
 /// When the columns of `rows` are not of the types of `schema`.
 pub fn row_hashes(rows: &RecordBatch, schema: &Schema) -> Vec<u128> {
+    let mut hashes = Vec::with_capacity(rows.num_rows());
+    each_row(rows, schema, |bytes| hashes.push(xxh3_128(bytes)));
+    hashes
+}
+
+/// Hands over the canonical bytes of each row of a batch in `schema`, in order: what the digest hashes.
+///
+/// # Panics
+/// As [`row_hashes`].
+pub fn each_row(rows: &RecordBatch, schema: &Schema, mut take: impl FnMut(&[u8])) {
     let columns = Column::of_batch(rows, schema, schema.fields().len())
         .expect("the rows to hash are in the schema given with them");
     let pieces = pieces(schema, &columns);
     let mut bytes = Vec::with_capacity(256);
-    let hash = |row| {
+    for row in 0..rows.num_rows() {
         bytes.clear();
         pieces
             .iter()
             .for_each(|piece| piece.write(&columns, row, &mut bytes));
-        xxh3_128(&bytes)
-    };
-    (0..rows.num_rows()).map(hash).collect()
+        take(&bytes);
+    }
 }
 
 /// The digest of all rows of a batch in `schema`: what a view of exactly these rows has.

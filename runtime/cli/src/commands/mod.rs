@@ -5,6 +5,7 @@ pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod init;
 pub(crate) mod plugin;
+pub(crate) mod receipt;
 pub(crate) mod rejected;
 pub(crate) mod rhythm;
 pub(crate) mod run;

@@ -3,7 +3,7 @@
 
 mod compare;
 pub mod report;
-mod value;
+pub(crate) mod value;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, TimestampMicrosecondType};

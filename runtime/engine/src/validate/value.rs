@@ -11,7 +11,7 @@ use crate::ingest::time;
 
 /// One value of a row.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Null,
     Bool(bool),
     Int(i64),
@@ -23,7 +23,7 @@ pub(super) enum Value {
 
 impl Value {
     /// The value of a row of a column.
-    pub(super) fn of(column: &ArrayRef, row: usize) -> Value {
+    pub(crate) fn of(column: &ArrayRef, row: usize) -> Value {
         if column.is_null(row) {
             return Value::Null;
         }
@@ -38,7 +38,7 @@ impl Value {
     }
 
     /// As a number, where a difference of it means something.
-    pub(super) fn number(&self) -> Option<f64> {
+    pub(crate) fn number(&self) -> Option<f64> {
         match self {
             Value::Int(n) => Some(*n as f64),
             Value::Float(x) => Some(*x),
@@ -47,12 +47,12 @@ impl Value {
     }
 
     /// Whether both are the same value; every NaN is, and 0.0 is not −0.0.
-    pub(super) fn same(&self, other: &Value) -> bool {
+    pub(crate) fn same(&self, other: &Value) -> bool {
         self.order(other) == Ordering::Equal
     }
 
     /// For people.
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         match self {
             Value::Null => "null".into(),
             Value::Bool(b) => b.to_string(),

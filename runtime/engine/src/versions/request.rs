@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Standing, Start};
 use crate::changes::NodeChange;
+use crate::receipt::Receipt;
 use crate::request::{From, Table};
 use crate::status::Phase;
 use crate::validate::report::{Report, ValidateOrder};
@@ -30,6 +31,13 @@ pub enum Request {
         name: String,
         /// Only this consumer; none: everybody.
         consumer: Option<String>,
+    },
+    /// The receipt of the last commit of a version of a view.
+    Receipt {
+        /// View, node or topic.
+        name: String,
+        /// The version; none: the live one.
+        version: Option<u32>,
     },
     /// Take a version away.
     Retire {
@@ -116,6 +124,8 @@ pub enum Answer {
     Changes(Vec<NodeChange>),
     /// To [`Request::Cutover`] and [`Request::Rollback`].
     Moved(Moved),
+    /// To [`Request::Receipt`].
+    Receipt(Box<Receipt>),
     /// To [`Request::Retire`].
     Retired(Retired),
 }

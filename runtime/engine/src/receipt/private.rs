@@ -1,0 +1,181 @@
+//! Nodes executed in private up to a cut: they read source topics of a log, and keep what they write, derived topics and
+//! commits, in a folder of their own that goes with them. Nothing of the project is touched.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crossbeam::channel::unbounded;
+use refrain_log::clock::{Clock, SystemClock};
+use refrain_log::ids::Sequence;
+use refrain_log::log::Log;
+use refrain_log::storage::{DiskStorage, Storage};
+use refrain_plugin::Plugin;
+use refrain_state::commit::State;
+use refrain_state::view::{View, ViewSpec};
+
+use crate::error::{Error, Result};
+use crate::node::Node;
+use crate::pipeline::{Output, PlannedNode};
+use crate::run::{Run, RunOptions, Upstream};
+use crate::status::StatusBoard;
+use crate::task::NodeSetup;
+
+/// Time between commits; nobody waits for them.
+const COMMIT_INTERVAL: Duration = Duration::from_secs(5);
+
+/// A node to be executed, under the names of its version.
+#[derive(Clone, Debug)]
+pub(crate) struct PrivateNode {
+    pub(crate) planned: PlannedNode,
+    pub(crate) plugin: Plugin,
+    /// Source frames up to this one are not taken.
+    pub(crate) after: Sequence,
+}
+
+/// Nodes with a folder of their own.
+pub(crate) struct Private {
+    pub(crate) log: Arc<Log>,
+    pub(crate) state: State,
+    _folder: Scratch,
+}
+
+/// A folder that goes when this is dropped.
+struct Scratch(PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What cannot be removed is in a folder for temporary files.
+        let _ = DiskStorage.remove_dir_all(&self.0);
+    }
+}
+
+impl Scratch {
+    fn new(parent: &Path) -> Result<Scratch> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("refrain-{}-{number}", std::process::id());
+        let path = parent.join(name);
+        let made = DiskStorage.remove_dir_all(&path);
+        let made = made.and_then(|()| DiskStorage.create_dir_all(&path));
+        made.map_err(|source| Error::Io {
+            action: "make",
+            path: path.display().to_string(),
+            source,
+        })?;
+        Ok(Scratch(path))
+    }
+}
+
+impl Private {
+    /// With a new folder in this one.
+    pub(crate) fn new(parent: &Path) -> Result<Private> {
+        let folder = Scratch::new(parent)?;
+        let storage: Arc<dyn Storage> = Arc::new(DiskStorage);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let (log, _) = Log::open(
+            Arc::clone(&storage),
+            Arc::clone(&clock),
+            folder.0.join("topics"),
+        )?;
+        let (state, _) = State::open(storage, clock, folder.0.join("commits"))?;
+        Ok(Private {
+            log: Arc::new(log),
+            state,
+            _folder: folder,
+        })
+    }
+
+    /// Brings nodes, each after what it reads, from where they are to commits at exactly this cut.
+    pub(crate) fn run(
+        &self,
+        source: &Log,
+        nodes: &[PrivateNode],
+        cut: Sequence,
+        workers: usize,
+    ) -> Result<()> {
+        self.log.raise_sequence(cut);
+        let mut ready: Vec<(Node, Vec<Upstream>)> = Vec::new();
+        for node in nodes {
+            self.declare(&node.planned)?;
+            let setup = self.setup(source, node)?;
+            let upstreams = upstreams(&node.planned, &ready);
+            let node = Node::recover(setup, &self.log, &self.state)?.starting_after(node.after);
+            ready.push((node, upstreams));
+        }
+        let options = RunOptions {
+            once: true,
+            workers,
+            ..RunOptions::default()
+        };
+        let board = StatusBoard::default();
+        let report = Run::run(
+            &self.log,
+            &self.state,
+            &board,
+            ready,
+            COMMIT_INTERVAL,
+            &options,
+            unbounded(),
+        )?;
+        match report.stopped.into_iter().next() {
+            Some((_, error)) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    /// The view that a node keeps.
+    pub(crate) fn view(&self, node: &str) -> Result<Arc<View>> {
+        let views = self.state.views();
+        let view = views.into_iter().find(|v| v.spec().node == node);
+        view.ok_or_else(|| Error::Refused(format!("node {node} keeps no view")))
+    }
+
+    fn declare(&self, node: &PlannedNode) -> Result<()> {
+        for spec in node.derived_topics() {
+            self.log.declare(spec)?;
+        }
+        if let Output::View(view) = &node.output {
+            self.state.declare_view(ViewSpec {
+                name: view.clone(),
+                node: node.name.clone(),
+                schema: node.output_schema.clone(),
+                key_fields: node.output_key_fields,
+            })?;
+        }
+        Ok(())
+    }
+
+    fn setup(&self, source: &Log, node: &PrivateNode) -> Result<Arc<NodeSetup>> {
+        let mut topics = Vec::new();
+        for input in &node.planned.inputs {
+            let log = match input.derived {
+                true => &self.log,
+                false => source,
+            };
+            let topic = log.topic(&input.topic);
+            topics.push(topic.ok_or_else(|| {
+                Error::Refused(format!(
+                    "node {} reads topic {}, which is not there",
+                    node.planned.name, input.topic
+                ))
+            })?);
+        }
+        Ok(Arc::new(NodeSetup {
+            plan: node.planned.clone(),
+            plugin: node.plugin.clone(),
+            topics,
+        }))
+    }
+}
+
+fn upstreams(node: &PlannedNode, ready: &[(Node, Vec<Upstream>)]) -> Vec<Upstream> {
+    let upstream = |topic: &String| {
+        let output = Output::Topic(topic.clone());
+        let writes = |(node, _): &(Node, Vec<Upstream>)| node.setup.plan.output == output;
+        let writer = ready.iter().position(writes);
+        writer.map_or(Upstream::Source, Upstream::Node)
+    };
+    node.input_topics().iter().map(upstream).collect()
+}
