@@ -16,6 +16,7 @@ use crate::run::Terms;
 use crate::task::fold::{FoldOuts, FoldStart, FoldTask};
 use crate::task::letters::Letters;
 use crate::task::out::Out;
+use crate::task::process::{ProcessOuts, ProcessStart, ProcessTask};
 use crate::task::transform::{TransformOuts, TransformTask};
 use crate::task::{Care, Memo, NodeSetup, Prepared, Suspicion, Task};
 use crate::watermark::Watermark;
@@ -135,8 +136,14 @@ impl Node {
     fn open_reader(&self, task: u32) -> Result<Reader> {
         let (plan, setup) = (&self.setup.plan, &self.setup);
         let sources = plan.inputs.iter().zip(&setup.topics);
-        let sources = sources.map(|(input, topic)| Source::new(topic.clone(), wanted(plan, input)));
-        Reader::open(setup.lanes(task), sources.collect(), self.committed)
+        let sources = sources
+            .enumerate()
+            .map(|(place, (input, topic))| Source::new(topic.clone(), wanted(plan, place, input)));
+        let reader = Reader::open(setup.lanes(task), sources.collect(), self.committed)?;
+        Ok(match plan.about.declared_inputs().len() {
+            0 | 1 => reader,
+            _ => reader.apart(),
+        })
     }
 
     fn open_exchange(&self, memo: Option<Memo>) -> Result<Arc<Exchange>> {
@@ -178,6 +185,15 @@ impl Node {
             return Ok(Box::new(TransformTask::open(
                 setup, task, feed, outs, memo,
             )?));
+        }
+        if plan.about.kind == PluginKind::Process {
+            let outs = ProcessOuts { topic, rejected };
+            let start = ProcessStart {
+                memo,
+                states: state.task_states(&plan.name, task)?,
+                care: self.care(task),
+            };
+            return Ok(Box::new(ProcessTask::open(setup, task, feed, outs, start)?));
         }
         let late = if plan.late_topic().is_some() {
             Some(letters("late")?)
@@ -338,14 +354,19 @@ fn refuse_other_lineage(node: &str, was: &Lineage, is: &Lineage) -> Result<()> {
 }
 
 /// What the node reads of an input.
-fn wanted(plan: &PlannedNode, input: &PlannedInput) -> Wanted {
+fn wanted(plan: &PlannedNode, place_of_input: usize, input: &PlannedInput) -> Wanted {
     let place = |name: &String| {
         let found = input.schema.index_of(name);
         found.expect("fields are checked with the pipeline file")
     };
     Wanted {
-        columns: plan.about.inputs.iter().map(|f| place(&f.name)).collect(),
-        keys: plan.key.iter().map(place).collect(),
+        columns: plan
+            .about
+            .reads(place_of_input)
+            .iter()
+            .map(|f| place(&f.name))
+            .collect(),
+        keys: plan.key_of(input).iter().map(place).collect(),
         time: input.time.as_ref().filter(|_| plan.needs_time()).map(place),
     }
 }

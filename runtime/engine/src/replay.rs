@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::host::{Host, Loaded, load_reading};
 use crate::lineup::choose_rebuild;
 use crate::pipeline::declaration::{Declaration, OptionValue};
-use crate::pipeline::{Output, PlannedNode};
+use crate::pipeline::{Output, PlannedInput, PlannedNode};
 use crate::request::From;
 use crate::run::Ask;
 use crate::versions::request::{Estimate, ReplayOrder, Replaying};
@@ -303,11 +303,16 @@ impl Host {
                 .saturating_sub(self.first_after(topic, p, after).0)
         };
         let rows: u64 = partitions.map(count).sum();
-        let read = node.about.inputs.iter().map(|f| f.name.as_str());
-        let read = read.chain(node.key.iter().map(String::as_str));
-        let mut read: Vec<&str> = read
-            .chain(node.inputs.iter().filter_map(|i| i.time.as_deref()))
-            .collect();
+        let of_input = |(place, input): (usize, &'_ PlannedInput)| {
+            let fields = node.about.reads(place).iter().map(|f| f.name.clone());
+            let key = node.key_of(input).iter().cloned();
+            fields
+                .chain(key)
+                .chain(input.time.clone())
+                .collect::<Vec<_>>()
+        };
+        let inputs = node.inputs.iter().enumerate();
+        let mut read: Vec<String> = inputs.flat_map(of_input).collect();
         read.sort_unstable();
         read.dedup();
         let row_bytes: f64 = read.iter().map(|name| mean_bytes(topic, name)).sum();
@@ -335,6 +340,13 @@ fn refuse_later(node: &PlannedNode, nodes: &[String]) -> Result<()> {
     if nodes.len() > 1 || node.inputs.len() > 1 || node.inputs.iter().any(|i| i.derived) {
         return Err(Error::Refused(format!(
             "a replay from a later point begins at a source topic and builds one node; replay {} from the beginning",
+            node.name
+        )));
+    }
+    if node.about.kind == PluginKind::Process {
+        return Err(Error::Refused(format!(
+            "node {} keeps states of its own making: from a later point they would lack what came before, and there is no base \
+             savepoint to begin with; replay it from the beginning",
             node.name
         )));
     }

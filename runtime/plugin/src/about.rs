@@ -13,6 +13,46 @@ pub enum PluginKind {
     Transform,
     /// Exports `fold`.
     Fold,
+    /// Exports `process`.
+    Process,
+}
+
+impl PluginKind {
+    /// The kind in a word.
+    pub fn name(self) -> &'static str {
+        match self {
+            PluginKind::Transform => "transform",
+            PluginKind::Fold => "fold",
+            PluginKind::Process => "process",
+        }
+    }
+
+    /// Whether it keeps a state for each key.
+    pub fn keeps_state(self) -> bool {
+        self != PluginKind::Transform
+    }
+}
+
+/// One input of a process plugin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeclaredInput {
+    /// The name that a pipeline file gives a topic by.
+    pub name: String,
+    /// For people.
+    pub doc: String,
+    /// Fields it reads of it.
+    pub fields: Vec<Field>,
+}
+
+/// What a process plugin declares beside its description: input names are unique, fields of the view's key are outputs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Declared {
+    /// At least one.
+    pub inputs: Vec<DeclaredInput>,
+    /// Outputs that make, behind the node's key, the key of a row of a view.
+    pub view_key: Vec<String>,
+    /// Whether times, the watermark and timers matter.
+    pub timed: bool,
 }
 
 /// One option that the plugin takes.
@@ -39,7 +79,7 @@ pub struct About {
     pub doc: String,
     /// By its exports.
     pub kind: PluginKind,
-    /// Fields it reads.
+    /// Fields it reads. Of a process plugin none: see `process`.
     pub inputs: Vec<Field>,
     /// Fields it writes.
     pub outputs: Vec<Field>,
@@ -51,6 +91,9 @@ pub struct About {
     pub state_version: u32,
     /// Options it takes.
     pub settings: Vec<Setting>,
+    /// Process only: its inputs, and how it goes about time and views.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<Declared>,
 }
 
 impl Setting {
@@ -91,7 +134,97 @@ impl About {
             merges: false,
             state_version: said.state_version,
             settings,
+            process: None,
         })
+    }
+
+    /// The same of a process plugin, with what it declared.
+    pub(crate) fn check_process(
+        said: wire::Description,
+        declaration: wire::Declaration,
+    ) -> Result<Self, String> {
+        if !said.inputs.is_empty() || said.wants_keys {
+            return Err("a process plugin says what it reads by `declare`: leave `inputs` of its description empty, and \
+                 `wants-keys` false"
+                .into());
+        }
+        let about = Self::check(said, PluginKind::Process)?;
+        let declared = declared(declaration, &about.outputs)?;
+        Ok(Self {
+            process: Some(declared),
+            ..about
+        })
+    }
+
+    /// What a process plugin declared; none for other kinds.
+    pub fn declared_inputs(&self) -> &[DeclaredInput] {
+        self.process.as_ref().map_or(&[], |d| &d.inputs)
+    }
+
+    /// The fields that it reads of the input of that number.
+    pub fn reads(&self, input: usize) -> &[Field] {
+        match &self.process {
+            Some(declared) => &declared.inputs[input].fields,
+            None => &self.inputs,
+        }
+    }
+
+    /// Places of the outputs in the order of the results: in a view the fields of a row's key come first.
+    pub fn output_order(&self, to_view: bool) -> Vec<usize> {
+        let view_key = self.process.iter().filter(|_| to_view);
+        let view_key: Vec<&String> = view_key.flat_map(|d| &d.view_key).collect();
+        let place = |name: &&String| self.outputs.iter().position(|f| f.name == **name);
+        let first: Vec<usize> = view_key.iter().filter_map(place).collect();
+        let rest = (0..self.outputs.len()).filter(|place| !first.contains(place));
+        first.iter().copied().chain(rest).collect()
+    }
+
+    /// Whether it is a process plugin for which times matter.
+    pub fn timed(&self) -> bool {
+        self.process.as_ref().is_some_and(|d| d.timed)
+    }
+}
+
+fn declared(said: wire::Declaration, outputs: &[Field]) -> Result<Declared, String> {
+    if said.inputs.is_empty() {
+        return Err("it declares no input: declare one at least".into());
+    }
+    unique("input", said.inputs.iter().map(|i| i.name.as_str()))?;
+    let inputs = said.inputs.into_iter().map(|input| {
+        if input.name.trim().is_empty() {
+            return Err("an input has an empty name: give it one".to_owned());
+        }
+        let of_input = |why| format!("input `{}`: {why}", input.name);
+        Ok(DeclaredInput {
+            fields: fields("input", input.fields).map_err(of_input)?,
+            name: input.name,
+            doc: input.doc,
+        })
+    });
+    let inputs = inputs.collect::<Result<Vec<_>, _>>()?;
+    unique(
+        "field of the view's key",
+        said.view_key.iter().map(String::as_str),
+    )?;
+    for name in &said.view_key {
+        view_key_field(name, outputs)?;
+    }
+    Ok(Declared {
+        inputs,
+        view_key: said.view_key,
+        timed: said.timed,
+    })
+}
+
+fn view_key_field(name: &str, outputs: &[Field]) -> Result<(), String> {
+    let field = outputs.iter().find(|f| f.name == name).ok_or_else(|| {
+        format!("its view's key has the field `{name}`, which is no output: name outputs only")
+    })?;
+    match field.kind {
+        Kind::F64 => Err(format!(
+            "its view's key has the field `{name}`, which is f64: equal numbers may differ in their last bit, use i64 or text"
+        )),
+        _ => Ok(()),
     }
 }
 
@@ -225,6 +358,46 @@ mod tests {
     fn a_good_description_passes() {
         let about = About::check(said(), PluginKind::Fold).unwrap();
         assert_eq!(about.inputs, [Field::new("n", Kind::I64)]);
+    }
+
+    fn declaration(names: &[&str], view_key: &[&str]) -> wire::Declaration {
+        let input = |name: &&str| wire::DeclaredInput {
+            name: (*name).into(),
+            doc: String::new(),
+            fields: vec![field("n", "i64")],
+        };
+        wire::Declaration {
+            inputs: names.iter().map(input).collect(),
+            view_key: view_key.iter().map(|name| (*name).into()).collect(),
+            timed: true,
+        }
+    }
+
+    #[test]
+    fn a_declaration_names_inputs_once_and_keys_views_by_outputs() {
+        let bare = || wire::Description {
+            inputs: Vec::new(),
+            ..said()
+        };
+        let check = |names: &[&str], key: &[&str]| {
+            About::check_process(bare(), declaration(names, key)).map(|about| about.process)
+        };
+        let good = check(&["left", "right"], &["total"]).unwrap().unwrap();
+        assert_eq!(good.inputs[1].fields, [Field::new("n", Kind::I64)]);
+        let why = |names: &[&str], key: &[&str]| check(names, key).unwrap_err();
+        assert_eq!(why(&[], &[]), "it declares no input: declare one at least");
+        assert_eq!(
+            why(&["left", "left"], &[]),
+            "two inputs are named `left`: rename one of them"
+        );
+        assert!(why(&["left", ""], &[]).contains("empty name"));
+        assert!(why(&["left"], &["n"]).contains("the field `n`, which is no output"));
+        let mut float = bare();
+        float.outputs = vec![field("x", "f64")];
+        let why = About::check_process(float, declaration(&["left"], &["x"])).unwrap_err();
+        assert!(why.contains("`x`, which is f64"), "{why}");
+        let why = About::check_process(said(), declaration(&["left"], &[])).unwrap_err();
+        assert!(why.contains("by `declare`"), "{why}");
     }
 
     #[test]

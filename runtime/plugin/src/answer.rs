@@ -3,6 +3,8 @@
 //! Pure: nothing here knows an instance. Vectors become Arrow buffers without a copy, except booleans (bits) and `ends`
 //! (Arrow has one more, and signed).
 
+pub(crate) mod process;
+
 use std::sync::Arc;
 
 use arrow_array::{

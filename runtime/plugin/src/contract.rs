@@ -12,7 +12,8 @@ use wasmtime::component::{
 use crate::about::PluginKind;
 use crate::limits::Guard;
 use crate::wire::{
-    Description, EntriesIn, Evaluated, Failure, Reject, RowsIn, Spans, SpansIn, Transformed,
+    Declaration, Description, EntriesIn, Evaluated, Failure, PartIn, Processed, Reject, RowsIn,
+    Spans, SpansIn, Transformed,
 };
 
 /// Version of wit/ that this host speaks.
@@ -29,6 +30,9 @@ pub(crate) type Evaluate<'a> = ((&'a [u32], RowsIn<'a>), Answer<Evaluated>);
 pub(crate) type Save<'a> = ((&'a [u32],), Answer<Spans>);
 pub(crate) type Restore<'a> = ((&'a [u32], SpansIn<'a>), Answer<()>);
 pub(crate) type Release<'a> = ((&'a [u32],), ());
+pub(crate) type Declare = ((), (Declaration,));
+pub(crate) type Take<'a> = ((&'a [PartIn<'a>], &'a [u32], i64), Answer<Processed>);
+pub(crate) type Fire<'a> = ((&'a [u32], &'a [i64], i64), Answer<Processed>);
 pub(crate) type Merge<'a> = ((&'a [u32], &'a [u32]), Answer<()>);
 
 /// A function of a signature given as (parameters, results).
@@ -64,6 +68,15 @@ pub(crate) struct Exports {
 pub(crate) enum Work {
     Transform { process: ComponentExportIndex },
     Fold(Box<FoldWork>),
+    Process(Box<ProcessWork>),
+}
+
+/// Where the functions about states are, of every kind that has some.
+#[derive(Clone, Debug)]
+pub(crate) struct SlotWork {
+    pub(crate) save: ComponentExportIndex,
+    pub(crate) restore: ComponentExportIndex,
+    pub(crate) release: ComponentExportIndex,
 }
 
 /// Where the functions of a fold are.
@@ -71,11 +84,18 @@ pub(crate) enum Work {
 pub(crate) struct FoldWork {
     pub(crate) update: ComponentExportIndex,
     pub(crate) evaluate: ComponentExportIndex,
-    pub(crate) save: ComponentExportIndex,
-    pub(crate) restore: ComponentExportIndex,
-    pub(crate) release: ComponentExportIndex,
+    pub(crate) slots: SlotWork,
     /// Of the optional interface `merge`.
     pub(crate) merge: Option<ComponentExportIndex>,
+}
+
+/// Where the functions of a process plugin are.
+#[derive(Clone, Debug)]
+pub(crate) struct ProcessWork {
+    pub(crate) declare: ComponentExportIndex,
+    pub(crate) process: ComponentExportIndex,
+    pub(crate) fire: ComponentExportIndex,
+    pub(crate) slots: SlotWork,
 }
 
 impl Exports {
@@ -83,6 +103,7 @@ impl Exports {
         match self.work {
             Work::Transform { .. } => PluginKind::Transform,
             Work::Fold(_) => PluginKind::Fold,
+            Work::Process(_) => PluginKind::Process,
         }
     }
 
@@ -99,6 +120,7 @@ impl Exports {
         let work = match kind {
             PluginKind::Transform => transform(&Interface::open(pre, "transform", &names)?)?,
             PluginKind::Fold => fold(&Interface::open(pre, "fold", &names)?, merge(pre, &names)?)?,
+            PluginKind::Process => process(&Interface::open(pre, "process", &names)?)?,
         };
         Ok(Self {
             describe: about.function::<Describe>("describe")?,
@@ -130,11 +152,26 @@ fn fold(fold: &Interface<'_>, merge: Option<ComponentExportIndex>) -> Result<Wor
     Ok(Work::Fold(Box::new(FoldWork {
         update: fold.function::<Update<'static>>("update")?,
         evaluate: fold.function::<Evaluate<'static>>("evaluate")?,
-        save: fold.function::<Save<'static>>("save")?,
-        restore: fold.function::<Restore<'static>>("restore")?,
-        release: fold.function::<Release<'static>>("release")?,
+        slots: slots(fold)?,
         merge,
     })))
+}
+
+fn process(process: &Interface<'_>) -> Result<Work, String> {
+    Ok(Work::Process(Box::new(ProcessWork {
+        declare: process.function::<Declare>("declare")?,
+        process: process.function::<Take<'static>>("process")?,
+        fire: process.function::<Fire<'static>>("fire")?,
+        slots: slots(process)?,
+    })))
+}
+
+fn slots(of: &Interface<'_>) -> Result<SlotWork, String> {
+    Ok(SlotWork {
+        save: of.function::<Save<'static>>("save")?,
+        restore: of.function::<Restore<'static>>("restore")?,
+        release: of.function::<Release<'static>>("release")?,
+    })
 }
 
 /// One exported interface.
@@ -195,21 +232,24 @@ pub(crate) fn export_names(component: &Component) -> Vec<String> {
 /// Which kind of plugin exports this; a sentence when none does.
 fn kind_of(names: &[String]) -> Result<PluginKind, String> {
     let has = |interface: &str| names.iter().any(|name| speaks(name, interface));
-    if has("process") {
-        return Err(
-            "exports `process`, a draft that this version does not run: export `fold` or `transform`"
-                .into(),
-        );
-    }
-    match (has("transform"), has("fold")) {
-        (true, true) => Err(
-            "exports both `transform` and `fold`: a plugin is one of them, make two of it".into(),
-        ),
-        (true, false) => Ok(PluginKind::Transform),
-        (false, true) => Ok(PluginKind::Fold),
-        (false, false) => Err(missing("fold", names)),
+    let found: Vec<(&str, PluginKind)> = KINDS
+        .into_iter()
+        .filter(|(interface, _)| has(interface))
+        .collect();
+    match found.as_slice() {
+        [] => Err(missing("fold", names)),
+        [(_, kind)] => Ok(*kind),
+        [(one, _), (other, _), ..] => Err(format!(
+            "exports both `{one}` and `{other}`: a plugin is one of them, make two of it"
+        )),
     }
 }
+
+const KINDS: [(&str, PluginKind); 3] = [
+    ("transform", PluginKind::Transform),
+    ("fold", PluginKind::Fold),
+    ("process", PluginKind::Process),
+];
 
 fn speaks(name: &str, interface: &str) -> bool {
     name.strip_prefix(PACKAGE)
@@ -235,7 +275,7 @@ fn missing(interface: &str, found: &[String]) -> String {
         names => names.join(", "),
     };
     let or = match interface {
-        "fold" => format!(" or {PACKAGE}transform@{WIT_VERSION}"),
+        "fold" => format!(", {PACKAGE}transform@{WIT_VERSION} or {PACKAGE}process@{WIT_VERSION}"),
         _ => String::new(),
     };
     format!("does not export {spoken}{or}; it exports {found}: {REBUILD}")
@@ -291,14 +331,14 @@ mod tests {
         };
         assert_eq!(of("fold"), Ok(PluginKind::Fold));
         assert_eq!(of("transform"), Ok(PluginKind::Transform));
-        assert!(of("process").unwrap_err().contains("draft"));
+        assert_eq!(of("process"), Ok(PluginKind::Process));
     }
 
     #[test]
     fn nothing_of_ours_is_answered_with_what_there_is() {
         let why = kind_of(&names(&["wasi:cli/run@0.2.0"])).unwrap_err();
         assert!(why.contains(
-            "does not export refrain:plugin/fold@0.1.0 or refrain:plugin/transform@0.1.0"
+            "does not export refrain:plugin/fold@0.1.0, refrain:plugin/transform@0.1.0 or refrain:plugin/process@0.1.0"
         ));
         assert!(why.contains("it exports wasi:cli/run@0.2.0"));
         assert!(kind_of(&[]).unwrap_err().contains("exports nothing"));

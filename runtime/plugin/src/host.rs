@@ -6,13 +6,13 @@ use std::sync::Arc;
 use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
-use crate::about::About;
+use crate::about::{About, PluginKind};
 use crate::compiled;
 use crate::contract::{self, Exports};
 use crate::fault::{Cause, Fault, LoadError};
 use crate::instance::{Instance, Starting};
 use crate::limits::{Guard, Limits, STACK_BYTES_MAX, Ticker};
-use crate::wire::Description;
+use crate::wire::{Declaration, Description};
 
 /// BLAKE3 of a component's bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -106,8 +106,8 @@ impl Host {
         })
     }
 
-    /// Loads a component: checks that it is one, that it exports `about` and `transform` or `fold` of a version we
-    /// speak, that it imports nothing, compiles it or takes it from the cache, and asks it for its description.
+    /// Loads a component: checks that it is one, that it exports `about` and `transform`, `fold` or `process` of a
+    /// version we speak, that it imports nothing, compiles it or takes it from the cache, and asks it for its description.
     ///
     /// # Errors
     /// A sentence that says what is wrong with the bytes and what to do about it.
@@ -132,8 +132,9 @@ impl Host {
         contract::refuse_imports(engine, &component)?;
         let pre = instance_pre(engine, &component)?;
         let exports = Exports::find(&pre)?;
-        let description = described(&pre, &exports)?;
-        let about = About::check(description.clone(), exports.kind())
+        let said = said(&pre, &exports)?;
+        let about = said
+            .check(exports.kind())
             .map_err(|what| format!("describes itself wrongly: {what}"))?;
         let about = About {
             merges: exports.merges(),
@@ -145,9 +146,27 @@ impl Host {
             digest,
             pre,
             exports,
-            description,
+            said,
             about,
         })
+    }
+}
+
+/// What a plugin says of itself, word by word. Always the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Said {
+    pub(crate) description: Description,
+    /// Of a process plugin.
+    pub(crate) declaration: Option<Declaration>,
+}
+
+impl Said {
+    fn check(&self, kind: PluginKind) -> Result<About, String> {
+        let description = self.description.clone();
+        match &self.declaration {
+            Some(declaration) => About::check_process(description, declaration.clone()),
+            None => About::check(description, kind),
+        }
     }
 }
 
@@ -203,13 +222,15 @@ fn instance_pre(engine: &Engine, component: &Component) -> Result<InstancePre<Gu
         .map_err(|error| format!("cannot be linked: {error:#}; a plugin imports nothing"))
 }
 
-/// The description, asked of an instance of its own.
-fn described(pre: &InstancePre<Guard>, exports: &Exports) -> Result<Description, String> {
+/// What it says of itself, asked of an instance of its own.
+fn said(pre: &InstancePre<Guard>, exports: &Exports) -> Result<Said, String> {
     let mut starting = Starting::new(pre, exports, Limits::default())
         .map_err(|cause| format!("does not start: {}", cause.what))?;
-    starting
-        .describe()
-        .map_err(|cause| format!("`about.describe` failed: {}", cause.what))
+    let failed = |function| move |cause: Cause| format!("`{function}` failed: {}", cause.what);
+    Ok(Said {
+        description: starting.describe().map_err(failed("about.describe"))?,
+        declaration: starting.declare().map_err(failed("process.declare"))?,
+    })
 }
 
 /// A loaded component. Cheap to clone.
@@ -224,7 +245,7 @@ struct Loaded {
     digest: Digest,
     pre: InstancePre<Guard>,
     exports: Exports,
-    description: Description,
+    said: Said,
     about: About,
 }
 
@@ -274,8 +295,8 @@ impl Plugin {
         &self.loaded.exports
     }
 
-    pub(crate) fn description(&self) -> &Description {
-        &self.loaded.description
+    pub(crate) fn said(&self) -> &Said {
+        &self.loaded.said
     }
 
     pub(crate) fn fault(&self, function: &'static str, cause: Cause) -> Fault {

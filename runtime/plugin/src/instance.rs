@@ -1,5 +1,7 @@
 //! One running copy of a plugin, and the calls it takes. Columns in, columns out.
 
+mod process;
+
 use arrow_array::{Array, ArrayRef};
 use refrain_log::schema::Field;
 use wasmtime::Store;
@@ -10,15 +12,18 @@ use wasmtime::component::{
 use crate::about::PluginKind;
 use crate::answer;
 use crate::contract::{
-    Callable, Configure, Describe, Evaluate, Exports, Merge, Process, Release, Restore, Save,
-    Signature, Update, Work,
+    Callable, Configure, Declare, Describe, Evaluate, Exports, Fire, Merge, Process, Release,
+    Restore, Save, Signature, SlotWork, Take, Update, Work,
 };
 use crate::fault::{Cause, Fault, FaultKind};
 use crate::given::{self, Stage};
-use crate::host::Plugin;
+use crate::host::{Plugin, Said};
 use crate::limits::Guard;
 pub use crate::limits::Limits;
-use crate::wire::{Description, EntriesIn, Failure, SpansIn};
+use crate::wire::{Declaration, Description, EntriesIn, Failure, SpansIn};
+
+use self::process::ProcessCalls;
+pub use self::process::{Part, Processed, Timers};
 
 /// Rows for one call: `count` rows of each column, from row `start` on. Other columns than the plugin declares are a
 /// fault of the caller, and calls panic on them.
@@ -132,6 +137,8 @@ pub struct Instance {
     calls: Calls,
     limits: Limits,
     stage: Stage,
+    /// Of the parts of a process call.
+    stages: Vec<Stage>,
     /// What happened in the call that faulted.
     broken: Option<FaultKind>,
 }
@@ -151,15 +158,22 @@ impl std::fmt::Debug for Instance {
 enum Calls {
     Transform(Callable<Process<'static>>),
     Fold(FoldCalls),
+    Process(ProcessCalls),
+}
+
+/// The functions about states, of every kind that has some.
+#[derive(Clone, Copy)]
+struct SlotCalls {
+    save: Callable<Save<'static>>,
+    restore: Callable<Restore<'static>>,
+    release: Callable<Release<'static>>,
 }
 
 #[derive(Clone, Copy)]
 struct FoldCalls {
     update: Callable<Update<'static>>,
     evaluate: Callable<Evaluate<'static>>,
-    save: Callable<Save<'static>>,
-    restore: Callable<Restore<'static>>,
-    release: Callable<Release<'static>>,
+    slots: SlotCalls,
     merge: Option<Callable<Merge<'static>>>,
 }
 
@@ -240,44 +254,43 @@ impl Instance {
         self.settle(F, checked)
     }
 
-    /// `fold.save`.
+    /// `fold.save`, `process.save`.
     ///
     /// # Errors
     /// A fault of the guest.
     pub fn save(&mut self, slots: &[u32]) -> Result<States, Fault> {
-        const F: &str = "fold.save";
-        let save = self.fold(F)?.save;
+        let (calls, [f, ..]) = self.slots()?;
+        let save = calls.save;
         let said = call(&mut self.store, &self.limits, save, (slots,));
         let checked = said
             .and_then(willing)
             .and_then(|said| answer::states(said, slots.len()));
-        self.settle(F, checked)
+        self.settle(f, checked)
     }
 
-    /// `fold.restore`.
+    /// `fold.restore`, `process.restore`.
     ///
     /// # Errors
     /// A fault of the guest.
     pub fn restore(&mut self, slots: &[u32], states: &States) -> Result<(), Fault> {
-        const F: &str = "fold.restore";
-        let restore = self.fold(F)?.restore;
+        let (calls, [_, f, _]) = self.slots()?;
+        let restore = calls.restore;
         let spans = SpansIn {
             ends: &states.ends,
             bytes: &states.bytes,
         };
         let said = call(&mut self.store, &self.limits, restore, (slots, spans));
-        self.settle(F, said.and_then(willing))
+        self.settle(f, said.and_then(willing))
     }
 
-    /// `fold.release`.
+    /// `fold.release`, `process.release`.
     ///
     /// # Errors
     /// A fault of the guest.
     pub fn release(&mut self, slots: &[u32]) -> Result<(), Fault> {
-        const F: &str = "fold.release";
-        let release = self.fold(F)?.release;
-        let said = call_plain(&mut self.store, &self.limits, release, (slots,));
-        self.settle(F, said)
+        let (calls, [.., f]) = self.slots()?;
+        let said = call_plain(&mut self.store, &self.limits, calls.release, (slots,));
+        self.settle(f, said)
     }
 
     /// `merge.merge`: the state of `other[i]` joins that of `into[i]`, pair by pair.
@@ -309,7 +322,7 @@ impl Instance {
         let mut starting =
             Starting::new(plugin.pre(), plugin.exports(), limits).map_err(at("start"))?;
         starting
-            .describe_again(plugin.description())
+            .describe_again(plugin.said())
             .map_err(at("about.describe"))?;
         starting.configure(options).map_err(at("about.configure"))?;
         Ok(Self {
@@ -318,6 +331,7 @@ impl Instance {
             store: starting.store,
             limits,
             stage: Stage::default(),
+            stages: Vec::new(),
             broken: None,
         })
     }
@@ -325,7 +339,19 @@ impl Instance {
     fn fold(&self, function: &'static str) -> Result<FoldCalls, Fault> {
         match self.calls {
             Calls::Fold(calls) => Ok(calls),
-            Calls::Transform(_) => Err(self.not_a(function, PluginKind::Fold)),
+            _ => Err(self.not_a(function, PluginKind::Fold)),
+        }
+    }
+
+    /// The functions about states, and their names: save, restore, release.
+    fn slots(&self) -> Result<(SlotCalls, [&'static str; 3]), Fault> {
+        match self.calls {
+            Calls::Fold(calls) => Ok((calls.slots, ["fold.save", "fold.restore", "fold.release"])),
+            Calls::Process(calls) => Ok((
+                calls.slots,
+                ["process.save", "process.restore", "process.release"],
+            )),
+            Calls::Transform(_) => Err(self.not_a("fold.save", PluginKind::Fold)),
         }
     }
 
@@ -333,6 +359,7 @@ impl Instance {
         let what = match kind {
             PluginKind::Fold => "the plugin is no fold",
             PluginKind::Transform => "the plugin is no transform",
+            PluginKind::Process => "the plugin is no process plugin",
         };
         self.plugin.fault(function, Cause::malformed(what))
     }
@@ -421,9 +448,18 @@ impl<'a> Starting<'a> {
         call(&mut self.store, &self.limits, describe, ())
     }
 
-    /// `about.describe`, whose answer is known.
-    fn describe_again(&mut self, before: &Description) -> Result<(), Cause> {
-        match self.describe()? == *before {
+    /// `process.declare`, of a process plugin.
+    pub(crate) fn declare(&mut self) -> Result<Option<Declaration>, Cause> {
+        let Work::Process(process) = &self.exports.work else {
+            return Ok(None);
+        };
+        let declare = self.function::<Declare>(&process.declare)?;
+        call(&mut self.store, &self.limits, declare, ()).map(Some)
+    }
+
+    /// What it says of itself, which is known.
+    fn describe_again(&mut self, before: &Said) -> Result<(), Cause> {
+        match self.describe()? == before.description && self.declare()? == before.declaration {
             true => Ok(()),
             false => Err(Cause::malformed(
                 "describes itself otherwise than before: the answer is always the same",
@@ -446,14 +482,25 @@ impl<'a> Starting<'a> {
             Work::Fold(fold) => Calls::Fold(FoldCalls {
                 update: self.function::<Update>(&fold.update)?,
                 evaluate: self.function::<Evaluate>(&fold.evaluate)?,
-                save: self.function::<Save>(&fold.save)?,
-                restore: self.function::<Restore>(&fold.restore)?,
-                release: self.function::<Release>(&fold.release)?,
+                slots: self.slots(&fold.slots)?,
                 merge: match &fold.merge {
                     Some(merge) => Some(self.function::<Merge>(merge)?),
                     None => None,
                 },
             }),
+            Work::Process(process) => Calls::Process(ProcessCalls {
+                process: self.function::<Take>(&process.process)?,
+                fire: self.function::<Fire>(&process.fire)?,
+                slots: self.slots(&process.slots)?,
+            }),
+        })
+    }
+
+    fn slots(&mut self, slots: &SlotWork) -> Result<SlotCalls, Cause> {
+        Ok(SlotCalls {
+            save: self.function::<Save>(&slots.save)?,
+            restore: self.function::<Restore>(&slots.restore)?,
+            release: self.function::<Release>(&slots.release)?,
         })
     }
 

@@ -14,7 +14,10 @@ pub mod instance;
 pub mod limits;
 mod wire;
 
-pub use about::{About, PluginKind, Setting};
+pub use about::{About, Declared, DeclaredInput, PluginKind, Setting};
 pub use fault::{Fault, FaultKind, LoadError};
 pub use host::{Digest, Host, HostOptions, Plugin};
-pub use instance::{Entries, Evaluated, Input, Instance, Limits, Reject, States, Transformed};
+pub use instance::{
+    Entries, Evaluated, Input, Instance, Limits, Part, Processed, Reject, States, Timers,
+    Transformed,
+};

@@ -51,6 +51,15 @@ pub(crate) struct EntriesIn<'a> {
     pub(crate) slots: &'a [u32],
 }
 
+/// `process.part`, in.
+#[derive(Clone, Copy, Debug, ComponentType, Lower)]
+#[component(record)]
+pub(crate) struct PartIn<'a> {
+    pub(crate) rows: RowsIn<'a>,
+    pub(crate) slots: &'a [u32],
+    pub(crate) times: &'a [i64],
+}
+
 /// `spans`, out.
 #[derive(Clone, Debug, ComponentType, Lift)]
 #[component(record)]
@@ -114,6 +123,26 @@ pub(crate) struct Evaluated {
     pub(crate) present: Vec<u8>,
 }
 
+/// `process.timers`.
+#[derive(Clone, Debug, ComponentType, Lift)]
+#[component(record)]
+pub(crate) struct Timers {
+    pub(crate) slots: Vec<u32>,
+    pub(crate) times: Vec<i64>,
+    pub(crate) cleared: Vec<u8>,
+}
+
+/// `process.processed`.
+#[derive(Clone, Debug, ComponentType, Lift)]
+#[component(record)]
+pub(crate) struct Processed {
+    pub(crate) rows: Rows,
+    pub(crate) origins: Vec<u32>,
+    pub(crate) deleted: Vec<u8>,
+    pub(crate) rejects: Vec<Reject>,
+    pub(crate) timers: Timers,
+}
+
 /// `failure`.
 #[derive(Clone, Debug, ComponentType, Lift)]
 #[component(variant)]
@@ -155,4 +184,23 @@ pub(crate) struct Description {
     #[component(name = "state-version")]
     pub(crate) state_version: u32,
     pub(crate) settings: Vec<Setting>,
+}
+
+/// `process.input`.
+#[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift)]
+#[component(record)]
+pub(crate) struct DeclaredInput {
+    pub(crate) name: String,
+    pub(crate) doc: String,
+    pub(crate) fields: Vec<Field>,
+}
+
+/// `process.declaration`.
+#[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift)]
+#[component(record)]
+pub(crate) struct Declaration {
+    pub(crate) inputs: Vec<DeclaredInput>,
+    #[component(name = "view-key")]
+    pub(crate) view_key: Vec<String>,
+    pub(crate) timed: bool,
 }

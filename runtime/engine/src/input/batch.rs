@@ -73,6 +73,10 @@ pub struct Batch {
     pub rows: usize,
     /// Fields the plugin reads.
     pub columns: Vec<ArrayRef>,
+    /// Where each input has fields of its own: the rows of each input apart. `columns` is empty then.
+    pub apart: Vec<Apart>,
+    /// Input of each row, then.
+    pub input_of: Vec<u32>,
     /// Fields of the key.
     pub keys: Vec<ArrayRef>,
     /// Event times; none: the append time of each run.
@@ -87,6 +91,15 @@ pub struct Batch {
     pub runs: Vec<Run>,
     /// From an exchange: what moved the node's watermark, rows of other tasks included.
     pub movers: Option<Arc<[Mover]>>,
+}
+
+/// The rows of one input.
+#[derive(Clone, Debug, Default)]
+pub struct Apart {
+    /// Fields that the plugin reads of it.
+    pub columns: Vec<ArrayRef>,
+    /// Row of the batch that each is. Rising.
+    pub rows: Vec<u32>,
 }
 
 /// What moved a watermark.

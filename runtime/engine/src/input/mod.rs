@@ -5,7 +5,7 @@ mod exchange;
 mod reader;
 mod split;
 
-pub use batch::{Batch, Lane, Lanes, Mover, Run};
+pub use batch::{Apart, Batch, Lane, Lanes, Mover, Run};
 pub use exchange::{Exchange, Feed, Next, QUEUE_BATCHES};
 pub use reader::{Reader, Source, Wanted};
 pub use split::Splitter;

@@ -14,7 +14,7 @@ use refrain_log::frame::{Frame, FrameKind, OriginRun};
 use refrain_log::ids::{Offset, Sequence, Timestamp};
 use refrain_log::topic::Topic;
 
-use super::batch::{Batch, Lanes, Run};
+use super::batch::{Apart, Batch, Lanes, Run};
 use crate::error::Result;
 use crate::watermark::NEVER;
 
@@ -202,6 +202,8 @@ pub struct Reader {
     sources: Vec<Source>,
     /// Whether a lane is derived.
     carries: bool,
+    /// Whether each input has fields of its own.
+    apart: bool,
     /// Runs up to this were taken before the reader was opened.
     after: Sequence,
 }
@@ -220,10 +222,20 @@ impl Reader {
         Ok(Reader {
             cursors: cursors.collect::<Result<_>>()?,
             carries: lanes.iter().any(|lane| lane.derived),
+            apart: false,
             lanes,
             sources,
             after,
         })
+    }
+
+    /// Keeps the rows of each input apart: their fields differ.
+    #[must_use]
+    pub fn apart(self) -> Reader {
+        Reader {
+            apart: true,
+            ..self
+        }
     }
 
     /// The next rows up to the cut, about `rows_target` of them; none when all up to the cut is taken.
@@ -404,9 +416,16 @@ impl Reader {
             return;
         }
         let wanted = &self.sources[0].wanted;
-        draft.batch.columns = (0..wanted.columns.len())
-            .map(|i| self.column(draft, &|w| w.columns[i]))
-            .collect();
+        if self.apart {
+            let inputs = 0..self.sources.len();
+            draft.batch.apart = inputs.map(|input| self.of_input(draft, input)).collect();
+            draft.batch.input_of = input_of(&draft.batch);
+        } else {
+            let columns = 0..wanted.columns.len();
+            draft.batch.columns = columns
+                .map(|i| self.column(draft, &|w| w.columns[i]))
+                .collect();
+        }
         draft.batch.keys = (0..wanted.keys.len())
             .map(|i| self.column(draft, &|w| w.keys[i]))
             .collect();
@@ -424,6 +443,49 @@ impl Reader {
             })
             .collect();
         joined(&arrays, &draft.pieces, draft.merged, draft.batch.rows)
+    }
+
+    /// The rows of one input.
+    fn of_input(&self, draft: &Draft, input: usize) -> Apart {
+        let source = &self.sources[input];
+        // Its frames, and the number that each has among them.
+        let mut frames: Vec<&Vec<ArrayRef>> = Vec::new();
+        let numbers: Vec<usize> = draft
+            .parts
+            .iter()
+            .map(|(of, columns)| {
+                if *of == input {
+                    frames.push(columns);
+                }
+                frames.len().saturating_sub(1)
+            })
+            .collect();
+        let mut pieces = Vec::new();
+        let mut rows = Vec::new();
+        let mut at = 0;
+        for piece in &draft.pieces {
+            let count = piece.end - piece.start;
+            if draft.parts[piece.part].0 == input {
+                rows.extend(at as u32..(at + count) as u32);
+                pieces.push(Piece {
+                    part: numbers[piece.part],
+                    ..*piece
+                });
+            }
+            at += count;
+        }
+        if rows.is_empty() {
+            return Apart::default();
+        }
+        let column = |field: &usize| {
+            let place = source.place(*field);
+            let arrays: Vec<&ArrayRef> = frames.iter().map(|columns| &columns[place]).collect();
+            joined(&arrays, &pieces, draft.merged, rows.len())
+        };
+        Apart {
+            columns: source.wanted.columns.iter().map(column).collect(),
+            rows,
+        }
     }
 
     /// Event times; the append time where a topic has none. None when no topic has one.
@@ -458,6 +520,18 @@ impl Reader {
         }
         Some(times.into())
     }
+}
+
+/// Input of each row of a batch whose rows are apart.
+fn input_of(batch: &Batch) -> Vec<u32> {
+    let mut inputs = vec![0; batch.rows];
+    for (input, apart) in (0..).zip(&batch.apart) {
+        apart
+            .rows
+            .iter()
+            .for_each(|row| inputs[*row as usize] = input);
+    }
+    inputs
 }
 
 /// The pieces of arrays of one field, one after another.

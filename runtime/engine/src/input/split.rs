@@ -9,7 +9,7 @@ use arrow_array::{ArrayRef, UInt32Array};
 use refrain_log::ids::Sequence;
 use refrain_log::key_hash;
 
-use super::batch::{Batch, Mover, Run};
+use super::batch::{Apart, Batch, Mover, Run};
 use super::reader::Reader;
 use crate::error::Result;
 use crate::watermark::{NEVER, Running, Watermark};
@@ -135,7 +135,10 @@ fn choose(keys: &[ArrayRef], rows: usize, tasks: u32) -> Vec<Vec<u32>> {
 
 /// The batch of a task: these rows, and all runs that begin or end something.
 fn part(batch: &Batch, track: &Track, rows: &[u32]) -> Batch {
+    let (apart, input_of) = apart(batch, rows);
     let mut part = Batch {
+        apart,
+        input_of,
         lanes: Arc::clone(&batch.lanes),
         rows: rows.len(),
         columns: taken(&batch.columns, rows),
@@ -169,6 +172,33 @@ fn part(batch: &Batch, track: &Track, rows: &[u32]) -> Batch {
         }
     }
     part
+}
+
+/// These rows of each input, where they are apart.
+fn apart(batch: &Batch, rows: &[u32]) -> (Vec<Apart>, Vec<u32>) {
+    if batch.apart.is_empty() {
+        return (Vec::new(), Vec::new());
+    }
+    let input_of: Vec<u32> = rows.iter().map(|r| batch.input_of[*r as usize]).collect();
+    let of_input = |(input, apart): (u32, &Apart)| {
+        let mut places = Vec::new();
+        let mut kept = Vec::new();
+        let mut place = 0;
+        for (at, row) in (0..).zip(rows) {
+            if input_of[at as usize] != input {
+                continue;
+            }
+            place += apart.rows[place..].partition_point(|r| r < row);
+            places.push(place as u32);
+            kept.push(at);
+        }
+        Apart {
+            columns: taken(&apart.columns, &places),
+            rows: kept,
+        }
+    };
+    let apart = (0..).zip(&batch.apart).map(of_input).collect();
+    (apart, input_of)
 }
 
 fn taken(columns: &[ArrayRef], rows: &[u32]) -> Vec<ArrayRef> {

@@ -110,10 +110,16 @@ pub struct NodeDeclaration {
     pub plugin: Spanned<String>,
     /// Topics it reads, at least one, with the place of the whole.
     pub inputs: Spanned<Vec<Spanned<String>>>,
-    /// Number of tasks of a fold, where the file says it.
+    /// `input = { ROLE = "TOPIC" }`: the plugin's name of each of `inputs`.
+    pub roles: Option<Vec<Spanned<String>>>,
+    /// Number of tasks of a node with a key, where the file says it.
     pub partitions: Option<Spanned<u32>>,
-    /// Key of a fold, with the place of the whole list.
+    /// Key of a fold or process node, with the place of the whole list.
     pub key: Option<Spanned<Vec<Spanned<String>>>>,
+    /// `key = { ROLE = ["FIELD"] }`, where the fields of the inputs have other names.
+    pub key_by_role: Option<Spanned<Vec<RoleKey>>>,
+    /// How far apart the watermarks are at which timers fire, in microseconds.
+    pub timer_step: Option<Spanned<i64>>,
     /// Window of a fold.
     pub window: Option<Spanned<WindowDeclaration>>,
     /// How long rows of closed windows stay in the view, in microseconds of event time.
@@ -136,6 +142,15 @@ pub struct NodeDeclaration {
     pub call_rows: usize,
     /// Default true.
     pub canonical_nans: bool,
+}
+
+/// The fields of one input that are the node's key.
+#[derive(Clone, Debug)]
+pub struct RoleKey {
+    /// The plugin's name of the input.
+    pub role: Spanned<String>,
+    /// Its fields.
+    pub fields: Vec<Spanned<String>>,
 }
 
 /// Where results go.

@@ -11,6 +11,7 @@ mod node;
 mod options;
 mod parse;
 mod prices;
+mod process;
 mod rhythm;
 mod section;
 mod store;
@@ -91,6 +92,12 @@ pub struct PlannedInput {
     pub disorder_us: i64,
     /// A partition without rows for longer than this is idle, in microseconds; none: never.
     pub idle_us: Option<i64>,
+    /// Of a process node: the plugin's name for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// Of a process node: its fields that are the node's key.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub node_key: Vec<String>,
 }
 
 /// A node as planned: everything resolved and checked.
@@ -104,9 +111,10 @@ pub struct PlannedNode {
     pub about: About,
     /// Options, all settings with defaults filled in.
     pub options: Vec<(String, String)>,
-    /// Topics it reads, in the order of the pipeline file. At least one.
+    /// Topics it reads, in the order of the pipeline file; of a process node in the order in which its plugin declares its
+    /// inputs. At least one.
     pub inputs: Vec<PlannedInput>,
-    /// Key fields of a fold, empty for a transform.
+    /// Key fields of a fold or process node, by their names in the first input; empty for a transform.
     pub key: Vec<String>,
     /// The same as fields: nullable when the field is so in one of the inputs.
     pub key_fields: Vec<Field>,
@@ -115,6 +123,10 @@ pub struct PlannedNode {
     /// How long after its end the row of a closed window stays in the view, in microseconds of event time; none: for
     /// ever.
     pub keep_us: Option<i64>,
+    /// Of a process node for which times matter: timers fire where the watermark passes a multiple of this, in
+    /// microseconds. Default 1 s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timer_step_us: Option<i64>,
     /// Whether rows of one key are all in partitions of one number, so that task i reads partition i of each input.
     /// Else all partitions are read as one, in log order, and rows go to tasks by the node's key.
     pub partitioned: bool,
@@ -123,7 +135,8 @@ pub struct PlannedNode {
     /// Where results go.
     pub output: Output,
     /// Schema of the results: for a fold key fields, then the window's start (of a session its end too, of a count window
-    /// its number), then the plugin's outputs; for a transform
+    /// its number), then the plugin's outputs; for a process node key fields, then the plugin's outputs, those of the
+    /// view's key first when it keeps a view; for a transform
     /// to a topic the plugin's outputs; for a transform to a view `partition: i64`, `offset: i64`, `ordinal: i64` of the
     /// input row, then the plugin's outputs.
     pub output_schema: Schema,

@@ -10,6 +10,7 @@ use super::check::{Input, key_field};
 use super::declaration::{NodeDeclaration, OutputDeclaration};
 use super::diagnostic::{Findings, suggestion};
 use super::options::node_options;
+use super::process;
 use super::{OnTrap, Output, PlannedInput, PlannedNode, Rhythm, Window};
 use crate::input::Lanes;
 
@@ -32,24 +33,35 @@ pub(super) fn plan_node(
     findings: &mut Findings,
 ) -> Option<PlannedNode> {
     let mut own = Findings::default();
-    for input in inputs {
-        check_input(node, about, *input, &mut own);
+    let Some(inputs) = process::arranged(node, about, inputs, &mut own) else {
+        findings.absorb(own);
+        return None;
+    };
+    let inputs = inputs.as_slice();
+    for (place, input) in inputs.iter().enumerate() {
+        check_input(node, about.reads(place), *input, &mut own);
     }
     let options = node_options(node, about, &mut own);
-    let key = match about.kind {
-        PluginKind::Fold => fold_key(node, inputs, &mut own),
+    process::refuse_elsewhere(node, about, &mut own);
+    let keyed = match about.kind {
+        PluginKind::Fold => Keyed::shared(fold_key(node, inputs, &mut own)),
         PluginKind::Transform => {
             check_transform(node, about, &mut own);
-            Vec::new()
+            Keyed::default()
+        }
+        PluginKind::Process => {
+            process::check_process(node, about, inputs, &mut own);
+            process::process_key(node, about, inputs, &mut own)
         }
     };
-    if about.kind == PluginKind::Fold {
+    let key = keyed.fields.clone();
+    if about.kind.keeps_state() {
         check_partitions(node, &key, &mut own);
     }
     let window = fold_window(node, about, inputs, &mut own);
     let keep_us = match about.kind {
         PluginKind::Fold => fold_keep(node, window.as_ref(), &mut own),
-        PluginKind::Transform => None,
+        PluginKind::Transform | PluginKind::Process => None,
     };
     let (schema, key_fields) = output_schema(node, about, &key, window.as_ref(), &mut own);
     check_law_six(node, about, &mut own);
@@ -57,13 +69,13 @@ pub(super) fn plan_node(
         findings.absorb(own);
         return None;
     }
-    let (partitioned, tasks) = placement(node, about, inputs, &key);
+    let (partitioned, tasks) = placement(node, about, inputs, &keyed);
     let output = match &node.output {
         OutputDeclaration::View(name) => Output::View(name.get_ref().clone()),
         OutputDeclaration::Topic(name) => Output::Topic(name.get_ref().clone()),
     };
-    let output_topic = output_topic(&output, &schema, inputs, window.as_ref(), tasks);
-    let spread_by = spread_by(about, inputs, &key, partitioned);
+    let output_topic = output_topic(about, &output, &schema, inputs, window.as_ref(), tasks);
+    let spread_by = spread_by(about, inputs, &keyed, partitioned);
     let output_topic = output_topic.map(|spec| TopicSpec {
         key: spread_by,
         ..spec
@@ -73,11 +85,12 @@ pub(super) fn plan_node(
         plugin: node.plugin.get_ref().clone(),
         about: about.clone(),
         options,
-        inputs: inputs.iter().map(planned_input).collect(),
+        inputs: process::named(about, &keyed, inputs.iter().map(planned_input).collect()),
         key: key.iter().map(|f| f.name.clone()).collect(),
         key_fields: key,
         window,
         keep_us,
+        timer_step_us: process::planned_step(node, about),
         partitioned,
         tasks,
         output,
@@ -110,18 +123,45 @@ fn planned_input((name, feed): &Input) -> PlannedInput {
         time: feed.time.clone(),
         disorder_us: feed.disorder_us,
         idle_us: feed.idle_us,
+        role: None,
+        node_key: Vec::new(),
+    }
+}
+
+/// The key of a node: its fields, and what each input calls them.
+#[derive(Default)]
+pub(super) struct Keyed {
+    pub(super) fields: Vec<Field>,
+    /// Names in each input; none: the fields' own.
+    pub(super) names: Vec<Vec<String>>,
+}
+
+impl Keyed {
+    fn shared(fields: Vec<Field>) -> Keyed {
+        Keyed {
+            fields,
+            names: Vec::new(),
+        }
+    }
+
+    /// Which field of the key an input calls this.
+    fn place(&self, input: usize, name: &str) -> Option<usize> {
+        match self.names.get(input) {
+            Some(names) => names.iter().position(|n| n == name),
+            None => self.fields.iter().position(|f| f.name == name),
+        }
     }
 }
 
 /// Every field that the plugin reads is there, of its type, and null only where the plugin takes null.
 fn check_input(
     node: &NodeDeclaration,
-    about: &About,
+    fields: &[Field],
     (name, input): Input,
     findings: &mut Findings,
 ) {
     let (plugin, topic) = (node.plugin.get_ref(), name.get_ref());
-    for wanted in &about.inputs {
+    for wanted in fields {
         let Some(found) = input.schema.field(&wanted.name) else {
             let message = format!(
                 "plugin `{plugin}` reads the field `{wanted}`, which topic `{topic}` does not have"
@@ -199,7 +239,11 @@ fn fold_key(node: &NodeDeclaration, inputs: &[Input], findings: &mut Findings) -
         .collect()
 }
 
-fn merged_key(key: &Spanned<String>, inputs: &[Input], findings: &mut Findings) -> Option<Field> {
+pub(super) fn merged_key(
+    key: &Spanned<String>,
+    inputs: &[Input],
+    findings: &mut Findings,
+) -> Option<Field> {
     let mut merged: Option<Field> = None;
     for (name, feed) in inputs {
         let found = key_field(&feed.schema, key, name.get_ref(), findings)?;
@@ -232,6 +276,9 @@ fn fold_window(
     findings: &mut Findings,
 ) -> Option<Window> {
     let declared = node.window.as_ref()?;
+    if about.kind == PluginKind::Process {
+        return None;
+    }
     let window = &declared.get_ref().window;
     let timed = about.kind == PluginKind::Fold && window.timed();
     let untimed = inputs.iter().filter(|(_, feed)| feed.time.is_none());
@@ -302,7 +349,7 @@ fn output_schema(
     findings: &mut Findings,
 ) -> (Schema, usize) {
     let mut fields: Vec<Field> = match (about.kind, &node.output) {
-        (PluginKind::Fold, _) => key.to_vec(),
+        (PluginKind::Fold | PluginKind::Process, _) => key.to_vec(),
         (PluginKind::Transform, OutputDeclaration::Topic(_)) => Vec::new(),
         (PluginKind::Transform, OutputDeclaration::View(_)) => {
             let several = node.inputs.get_ref().len() > 1;
@@ -314,11 +361,14 @@ fn output_schema(
     if about.kind == PluginKind::Fold {
         fields.extend(window.map(Window::key_field));
     }
-    let key_fields = fields.len();
+    let to_view = matches!(node.output, OutputDeclaration::View(_));
+    let view_key = about.process.as_ref().filter(|_| to_view);
+    let key_fields = fields.len() + view_key.map_or(0, |declared| declared.view_key.len());
     if about.kind == PluginKind::Fold {
         fields.extend(window.and_then(Window::end_field));
     }
-    fields.extend(about.outputs.iter().cloned());
+    let order = about.output_order(to_view).into_iter();
+    fields.extend(order.map(|place| about.outputs[place].clone()));
     for (i, field) in fields.iter().enumerate() {
         if fields[..i].iter().any(|f| f.name == field.name) {
             let (span, help) = duplicate_place(node, i, key_fields, window.is_some());
@@ -390,39 +440,45 @@ fn placement(
     node: &NodeDeclaration,
     about: &About,
     inputs: &[Input],
-    key: &[Field],
+    keyed: &Keyed,
 ) -> (bool, u32) {
     let widest = inputs.iter().map(|(_, feed)| feed.partitions).max();
     let widest = widest.unwrap_or(1);
     if about.kind == PluginKind::Transform {
         return (true, widest);
     }
-    let follows = widest == 1 || follows_key(inputs, key);
+    let follows = widest == 1 || follows_key(inputs, keyed);
     let wanted = node.partitions.as_ref().map(|n| *n.get_ref());
     match wanted {
         None if follows => (true, widest),
         Some(tasks) if follows && tasks == widest => (true, tasks),
-        _ if key.is_empty() => (false, 1),
+        _ if keyed.fields.is_empty() => (false, 1),
         _ => (false, wanted.unwrap_or(widest.min(TASKS_MAX))),
     }
 }
 
 /// Whether rows of equal keys are always in partitions of one number.
-fn follows_key(inputs: &[Input], key: &[Field]) -> bool {
-    let first = inputs[0].1;
-    let mut spread_by = first.key.iter();
-    let alike = |(_, feed): &Input| feed.partitions == first.partitions && feed.key == first.key;
-    !first.key.is_empty()
-        && spread_by.all(|k| key.iter().any(|f| f.name == *k))
-        && inputs.iter().all(alike)
+fn follows_key(inputs: &[Input], keyed: &Keyed) -> bool {
+    let spread_by = |place: usize| -> Option<Vec<usize>> {
+        let names = inputs[place].1.key.iter();
+        names.map(|name| keyed.place(place, name)).collect()
+    };
+    let Some(first) = spread_by(0) else {
+        return false;
+    };
+    let alike = |place: usize| {
+        inputs[place].1.partitions == inputs[0].1.partitions
+            && spread_by(place).as_ref() == Some(&first)
+    };
+    !first.is_empty() && (1..inputs.len()).all(alike)
 }
 
-/// Fields by whose hash the rows that a node writes are spread over its tasks: of a fold, whose results have its key.
-fn spread_by(about: &About, inputs: &[Input], key: &[Field], partitioned: bool) -> Vec<String> {
-    match about.kind {
-        PluginKind::Transform => Vec::new(),
-        PluginKind::Fold if partitioned && follows_key(inputs, key) => inputs[0].1.key.clone(),
-        PluginKind::Fold => key.iter().map(|f| f.name.clone()).collect(),
+/// Fields by whose hash the rows that a node writes are spread over its tasks: of a node whose results have its key.
+fn spread_by(about: &About, inputs: &[Input], keyed: &Keyed, partitioned: bool) -> Vec<String> {
+    match about.kind.keeps_state() {
+        false => Vec::new(),
+        true if partitioned && follows_key(inputs, keyed) => inputs[0].1.key.clone(),
+        true => keyed.fields.iter().map(|f| f.name.clone()).collect(),
     }
 }
 
@@ -441,6 +497,7 @@ fn check_partitions(node: &NodeDeclaration, key: &[Field], findings: &mut Findin
 }
 
 fn output_topic(
+    about: &About,
     output: &Output,
     schema: &Schema,
     inputs: &[Input],
@@ -452,6 +509,7 @@ fn output_topic(
     };
     let time = match window {
         Some(window) => window.time_field(),
+        None if about.kind == PluginKind::Process => process::passed_on_time(schema, inputs),
         None => passed_on_time(schema, inputs),
     };
     Some(TopicSpec {
@@ -509,6 +567,8 @@ struct Configuration<'a> {
     window: Option<&'a Window>,
     #[serde(skip_serializing_if = "Option::is_none")]
     keep_us: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timer_step_us: Option<i64>,
     options: &'a [(String, String)],
     on_trap: OnTrap,
     canonical_nans: bool,
@@ -524,6 +584,10 @@ struct ConfiguredInput<'a> {
     time: Option<&'a str>,
     disorder_us: i64,
     idle_us: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    node_key: &'a [String],
 }
 
 fn configured_input(input: &PlannedInput) -> ConfiguredInput<'_> {
@@ -534,6 +598,8 @@ fn configured_input(input: &PlannedInput) -> ConfiguredInput<'_> {
         time: input.time.as_deref(),
         disorder_us: input.disorder_us,
         idle_us: input.idle_us,
+        role: input.role.as_deref(),
+        node_key: &input.node_key,
     }
 }
 
@@ -556,7 +622,15 @@ impl PlannedNode {
 
     /// Whether event times decide anything.
     pub fn needs_time(&self) -> bool {
-        self.window.is_some() || matches!(self.output, Output::Topic(_))
+        self.window.is_some() || self.about.timed() || matches!(self.output, Output::Topic(_))
+    }
+
+    /// Fields of an input that are the node's key.
+    pub fn key_of<'a>(&'a self, input: &'a PlannedInput) -> &'a [String] {
+        match input.node_key.as_slice() {
+            [] => &self.key,
+            names => names,
+        }
     }
 
     /// Whether it reads this topic.
@@ -572,6 +646,7 @@ impl PlannedNode {
             key: &self.key,
             window: self.window.as_ref(),
             keep_us: self.keep_us,
+            timer_step_us: self.timer_step_us,
             options: &self.options,
             on_trap: self.on_trap,
             canonical_nans: self.canonical_nans,

@@ -320,9 +320,10 @@ fn node(
     reader: &mut Reader,
 ) -> Option<NodeDeclaration> {
     let plugin = section.required("plugin", "plugin = \"NAME\"", reader);
-    let inputs = inputs(section, reader);
+    let (inputs, roles) = inputs(section, reader);
     let partitions = node_partitions(section, reader);
-    let key = section.texts("key", reader);
+    let (key, key_by_role) = super::process::keys(section, reader);
+    let timer_step = super::process::timer_step(section, reader);
     let window = super::window::window(section, reader);
     let rhythm_place = section.get("rhythm").map(Spanned::span);
     let rhythm = rhythm(section, reader);
@@ -340,8 +341,11 @@ fn node(
         name,
         plugin: plugin?,
         inputs: inputs?,
+        roles,
         partitions,
         key,
+        key_by_role,
+        timer_step,
         window,
         keep: keep.map(|(span, us)| Spanned::new(span, us)),
         rhythm,
@@ -358,8 +362,20 @@ fn node(
     })
 }
 
-/// `input = "t"` or `input = ["a", "b"]`.
-fn inputs(section: &mut Section, reader: &mut Reader) -> Option<Spanned<Vec<Spanned<String>>>> {
+type Topics = Spanned<Vec<Spanned<String>>>;
+
+/// `input = "t"`, `input = ["a", "b"]` or `input = { left = "a", right = "b" }`.
+fn inputs(
+    section: &mut Section,
+    reader: &mut Reader,
+) -> (Option<Topics>, Option<Vec<Spanned<String>>>) {
+    match section.get("input").map(Spanned::get_ref) {
+        Some(DeValue::Table(_)) => super::process::inputs_by_role(section, reader).unzip(),
+        _ => (input_list(section, reader), None),
+    }
+}
+
+fn input_list(section: &mut Section, reader: &mut Reader) -> Option<Topics> {
     let list = match section.get("input").map(Spanned::get_ref) {
         Some(DeValue::Array(_)) => section.texts("input", reader)?,
         _ => {

@@ -3,9 +3,11 @@
 //! A task is a cache of committed state plus the rows since. When anything fails it is dropped and opened again at the
 //! last commit; there is no other way back.
 
+mod care;
 pub mod fold;
 pub mod letters;
 pub mod out;
+pub mod process;
 pub mod slots;
 pub mod transform;
 

@@ -209,7 +209,8 @@ impl Job<'_> {
         match kind_of(&source) {
             Some(PluginKind::Fold) => Ok("fold-plugin"),
             Some(PluginKind::Transform) => Ok("transform-plugin"),
-            _ => Err(BuildError::NoKind(path)),
+            Some(PluginKind::Process) => Ok("process-plugin"),
+            None => Err(BuildError::NoKind(path)),
         }
     }
 }
@@ -223,9 +224,11 @@ pub(super) fn kind_of(source: &str) -> Option<PluginKind> {
     };
     let fold = calls(["export_fold", "exportFold"]);
     let transform = calls(["export_transform", "exportTransform"]);
-    match (fold, transform) {
-        (true, false) => Some(PluginKind::Fold),
-        (false, true) => Some(PluginKind::Transform),
+    let process = calls(["export_process", "exportProcess"]);
+    match (fold, transform, process) {
+        (true, false, false) => Some(PluginKind::Fold),
+        (false, true, false) => Some(PluginKind::Transform),
+        (false, false, true) => Some(PluginKind::Process),
         _ => None,
     }
 }

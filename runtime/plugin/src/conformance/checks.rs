@@ -60,6 +60,9 @@ pub(super) fn all(plugin: &Plugin, settings: &Settings) -> Vec<Check> {
     if checks[0].verdict == Verdict::Failed {
         return checks;
     }
+    if plugin.about().kind == PluginKind::Process {
+        return checks;
+    }
     let fold = plugin.about().kind == PluginKind::Fold;
     let empty = if fold {
         empty_fold(&subject)

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use refrain_log::schema::Field;
-use refrain_plugin::{About, Host, HostOptions, Plugin, PluginKind};
+use refrain_plugin::{Host, HostOptions, Plugin};
 
 use super::producers;
 use crate::args::{Global, Output};
@@ -89,7 +89,7 @@ fn print_sheets(plugin: &Plugin, seen: &Seen, output: Output) -> Result<(), Fail
         "{} {} ({}), {}",
         about.name,
         about.version,
-        kind(about),
+        about.kind.name(),
         plugin.digest()
     );
     eprintln!(
@@ -104,7 +104,13 @@ fn print_sheets(plugin: &Plugin, seen: &Seen, output: Output) -> Result<(), Fail
         eprintln!("{}", about.doc);
     }
     let mut fields = Sheet::new(&["direction", "field", "type", "nullable"]);
-    for (direction, list) in [("reads", &about.inputs), ("writes", &about.outputs)] {
+    let inputs = about.declared_inputs().iter();
+    let named = inputs.map(|input| (format!("reads {}", input.name), &input.fields));
+    let lists = [
+        ("reads".to_owned(), &about.inputs),
+        ("writes".to_owned(), &about.outputs),
+    ];
+    for (direction, list) in named.chain(lists) {
         for Field {
             name,
             kind,
@@ -112,7 +118,7 @@ fn print_sheets(plugin: &Plugin, seen: &Seen, output: Output) -> Result<(), Fail
         } in list
         {
             fields.push(vec![
-                Cell::text(direction),
+                Cell::text(&direction),
                 Cell::text(name),
                 Cell::text(kind.name()),
                 Cell::Bool(*nullable),
@@ -133,11 +139,4 @@ fn print_sheets(plugin: &Plugin, seen: &Seen, output: Output) -> Result<(), Fail
         ]);
     }
     options.print(output)
-}
-
-fn kind(about: &About) -> &'static str {
-    match about.kind {
-        PluginKind::Fold => "fold",
-        PluginKind::Transform => "transform",
-    }
 }

@@ -4,10 +4,10 @@
 //! known before the next row of that key. A slot stays with its key for ever; its number goes up.
 
 use super::FoldTask;
-use super::pin::Refused;
 use super::timed::{Assign, At};
 use crate::pipeline::Window;
 use crate::task::Failure;
+use crate::task::care::Refused;
 
 /// Window of a key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -16,52 +16,18 @@ use refrain_plugin::{Entries, Fault, FaultKind, Input, Instance, States};
 use super::FoldTask;
 use crate::error::{Extent, Place};
 use crate::input::{Batch, Lanes};
-use crate::task::{Care, Failure, NodeSetup, Suspicion, Taken, trap_reason};
-
-/// What a careful task keeps.
-pub(super) struct Careful {
-    /// The trap that brought the care, until a culprit is found.
-    suspicion: Option<Suspicion>,
-    /// Rows found to trap since the last commit.
-    culprits: u64,
-    scratch: Option<Instance>,
-}
-
-impl Careful {
-    pub(super) fn new(care: Care) -> Option<Careful> {
-        let suspicion = match care {
-            Care::None => return None,
-            Care::Careful => None,
-            Care::Suspects(suspicion) => Some(suspicion),
-        };
-        Some(Careful {
-            suspicion,
-            culprits: 0,
-            scratch: None,
-        })
-    }
-}
-
-/// Rows with the reason that each is refused for.
-pub(super) type Refused = Vec<(usize, String)>;
+use crate::task::care::{self, Refused};
+use crate::task::{Failure, NodeSetup, Suspicion, Taken, trap_reason};
 
 impl FoldTask {
     /// Before a commit: the trap that brought the care must have come again by now.
     pub(super) fn settle_suspicion(&mut self) -> Result<(), Failure> {
-        match self.careful.as_mut().and_then(|c| c.suspicion.take()) {
-            Some(Suspicion { fault, place }) => {
-                Err(Failure::Stop(self.setup.not_again(fault, place)))
-            }
-            None => Ok(()),
-        }
+        care::settle(&mut self.careful, &self.setup)
     }
 
     /// After a commit: care ends when there was no trap since the last one.
     pub(super) fn relax(&mut self) {
-        self.careful = self.careful.take().filter(|c| c.culprits > 0);
-        if let Some(careful) = &mut self.careful {
-            careful.culprits = 0;
-        }
+        care::relax(&mut self.careful);
     }
 
     /// What a failed call of the task's own instance means.

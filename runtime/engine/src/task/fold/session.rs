@@ -16,11 +16,11 @@ use std::collections::BinaryHeap;
 use refrain_plugin::States;
 
 use super::FoldTask;
-use super::pin::Refused;
 use super::timed::{Assign, At};
 use crate::input::Batch;
 use crate::pipeline::Window;
 use crate::task::Failure;
+use crate::task::care::Refused;
 use crate::task::slots::{Found, Slots, Table};
 use crate::watermark::NEVER;
 
