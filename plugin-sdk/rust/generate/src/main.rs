@@ -12,7 +12,7 @@ use wit_bindgen_rust::WithOption;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
-/// Where the types that both worlds share live in the SDK.
+/// Where the types that all worlds share live in the SDK.
 const TYPES: &str = "crate::bindings::fold_plugin::refrain::plugin::types";
 
 fn main() -> ExitCode {
@@ -56,6 +56,12 @@ fn generate() -> Outcome<Vec<(PathBuf, Vec<u8>)>> {
         session,
         "__export_refrain_plugin_",
         "__export_session_",
+    ));
+    let process = rust(&resolve, package, "process-plugin", true, sdk)?;
+    files.extend(renamed(
+        process,
+        "__export_refrain_plugin_",
+        "__export_process_",
     ));
     files.extend(c(&resolve, package, Path::new("tests/guests/c/bindings"))?);
     Ok(files)

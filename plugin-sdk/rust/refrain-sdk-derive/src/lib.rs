@@ -1,9 +1,10 @@
-//! The derives of refrain-sdk: `Row`, `Plugin` and the attribute `state`. Each reads a struct and says, at the field, in
+//! The derives of refrain-sdk: `Row`, `Inputs`, `Plugin` and the attribute `state`. Each reads a struct and says, at the field, in
 //! one sentence, what to write instead when it cannot be.
 
 use proc_macro::TokenStream;
 use syn::{DeriveInput, parse_macro_input};
 
+mod inputs;
 mod plugin;
 mod row;
 mod state;
@@ -14,13 +15,19 @@ pub fn derive_row(input: TokenStream) -> TokenStream {
     finish(row::expand(&parse_macro_input!(input as DeriveInput)))
 }
 
+/// Makes an enum the inputs of a process: one variant an input.
+#[proc_macro_derive(Inputs, attributes(input))]
+pub fn derive_inputs(input: TokenStream) -> TokenStream {
+    finish(inputs::expand(&parse_macro_input!(input as DeriveInput)))
+}
+
 /// Makes a struct a plugin: its fields are options of the pipeline file.
 #[proc_macro_derive(Plugin, attributes(plugin, setting))]
 pub fn derive_plugin(input: TokenStream) -> TokenStream {
     finish(plugin::expand(&parse_macro_input!(input as DeriveInput)))
 }
 
-/// Makes a struct or enum the state of a fold. It also needs a `Default`: the state before the first row.
+/// Makes a struct or enum the state of a fold or process. It also needs a `Default`: the state before the first row.
 #[proc_macro_attribute]
 pub fn state(_: TokenStream, item: TokenStream) -> TokenStream {
     finish(state::expand(&parse_macro_input!(item as DeriveInput)))

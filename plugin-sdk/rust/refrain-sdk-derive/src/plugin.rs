@@ -105,7 +105,7 @@ fn state_version(attributes: &[Attribute]) -> Result<u32> {
 }
 
 /// The doc comment, its lines joined.
-fn doc(attributes: &[Attribute]) -> String {
+pub(crate) fn doc(attributes: &[Attribute]) -> String {
     let lines: Vec<String> = attributes.iter().filter_map(doc_line).collect();
     lines.join("\n").trim().to_string()
 }

@@ -3,7 +3,7 @@
 use proc_macro2::TokenStream;
 use syn::{DeriveInput, Result};
 
-use crate::{plugin, row, state};
+use crate::{inputs, plugin, row, state};
 
 fn complaint(expand: fn(&DeriveInput) -> Result<TokenStream>, source: &str) -> String {
     let input = syn::parse_str(source).expect("the test's source is Rust");
@@ -83,4 +83,37 @@ fn a_plugin_has_named_options() {
         said.starts_with("a plugin is a struct without fields"),
         "{said}"
     );
+}
+
+#[test]
+fn inputs_that_cannot_be() {
+    let check = |source: &str, says: &str| {
+        let said = complaint(inputs::expand, source);
+        assert!(said.starts_with(says), "{source}\nsaid: {said}");
+    };
+    let shape = "the inputs of a process are an enum with one variant an input";
+    check("struct Views { x: i64 }", shape);
+    check("enum Nothing {}", shape);
+    check("enum I { Views }", "an input is written `Views(Row)`");
+    check(
+        "enum I { Views { row: View } }",
+        "an input is written `Views(Row)`",
+    );
+    check(
+        "enum I<T> { Views(T) }",
+        "the inputs of a process have no type parameters",
+    );
+    check(
+        "enum I<'a, 'b> { A(View<'a>), B(View<'b>) }",
+        "the inputs of a process have one lifetime",
+    );
+    check(
+        "enum I { Views(View), #[input(name = \"views\")] Other(View) }",
+        "two inputs are called `views`",
+    );
+    check(
+        "enum I { #[input(topic = \"views\")] Views(View) }",
+        "the only thing to say here is #[input(name",
+    );
+    check("enum I<'a> { PageViews(View<'a>), Clicks(Click) }", "none");
 }

@@ -10,6 +10,69 @@ use crate::bindings::{Column, Spans, Values};
 )]
 pub struct Timestamp(pub i64);
 
+impl Timestamp {
+    /// So much later, or earlier; at the end of time, the end.
+    pub fn plus(self, span: Span) -> Self {
+        Self(self.0.saturating_add(span.0))
+    }
+}
+
+/// A length of time in microseconds, may be negative. As an option of the pipeline file: a number and one of `us`, `ms`,
+/// `s`, `m`, `h`, `d`, as in `"90s"`.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct Span(pub i64);
+
+/// What a span is counted in, with microseconds each.
+const UNITS: [(&str, i64); 6] = [
+    ("d", 86_400_000_000),
+    ("h", 3_600_000_000),
+    ("m", 60_000_000),
+    ("s", 1_000_000),
+    ("ms", 1_000),
+    ("us", 1),
+];
+
+impl Span {
+    /// From text; none when it is no span.
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits = text.find(|letter: char| letter.is_ascii_alphabetic())?;
+        let (count, name) = text.split_at(digits);
+        let (_, unit) = UNITS.iter().find(|(unit, _)| *unit == name)?;
+        let count: i64 = count.trim().parse().ok()?;
+        count.checked_mul(*unit).map(Self)
+    }
+
+    /// As text, in the largest unit that fits.
+    pub fn show(self) -> String {
+        let fits = |(_, unit): &&(&str, i64)| self.0 % unit == 0;
+        let (name, unit) = match self.0 {
+            0 => ("s", 1),
+            _ => *UNITS
+                .iter()
+                .find(fits)
+                .expect("every span is whole microseconds"),
+        };
+        format!("{}{name}", self.0 / unit)
+    }
+}
+
+impl std::ops::Neg for Span {
+    type Output = Self;
+    fn neg(self) -> Self {
+        Self(self.0.saturating_neg())
+    }
+}
+
+impl From<&str> for Span {
+    /// # Panics
+    /// When it is no span: for constants.
+    fn from(text: &str) -> Self {
+        Self::parse(text).expect("a span is a number and one of us, ms, s, m, h, d")
+    }
+}
+
 /// Logical type of a field, as the contract names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
@@ -24,7 +87,7 @@ pub enum Kind {
 
 impl Kind {
     /// Its name in wit/types.wit.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Kind::Bool => "bool",
             Kind::I64 => "i64",
@@ -32,6 +95,23 @@ impl Kind {
             Kind::Text => "text",
             Kind::Bytes => "bytes",
             Kind::Timestamp => "timestamp",
+        }
+    }
+
+    /// A column of this type without values.
+    pub(crate) fn no_values(self) -> Column {
+        let values = match self {
+            Kind::Bool => Values::Bools(Vec::new()),
+            Kind::I64 | Kind::Timestamp => Values::Ints(Vec::new()),
+            Kind::F64 => Values::Floats(Vec::new()),
+            Kind::Text | Kind::Bytes => Values::Spans(Spans {
+                ends: Vec::new(),
+                bytes: Vec::new(),
+            }),
+        };
+        Column {
+            values,
+            valid: Vec::new(),
         }
     }
 }

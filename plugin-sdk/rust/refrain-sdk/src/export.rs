@@ -2,7 +2,11 @@
 //! [`export_transform!`](crate::export_transform) put it into a component; nothing here is called by hand.
 
 #[doc(hidden)]
+pub use crate::inputs::part;
+#[doc(hidden)]
 pub use crate::row::{CellBuilder, bind_cell};
+#[doc(hidden)]
+pub use crate::test_fold::batch_of_one;
 
 use crate::bindings::{Failure, Reject, Rows, Spans};
 use crate::fold::{Fold, Merge, Slots};
@@ -135,6 +139,7 @@ macro_rules! describe {
 }
 
 describe!(describe_fold, fold_plugin);
+describe!(describe_process, process_plugin);
 describe!(describe_session, session_plugin);
 describe!(describe_transform, transform_plugin);
 

@@ -1,28 +1,10 @@
 //! Keyed state: what an author writes, and the slots that the host sees.
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
 use crate::bindings::{self, Rows, Spans};
 use crate::cell::bitmap;
-use crate::codec;
 use crate::plugin::{Plugin, Reject};
 use crate::row::{Row, Writer};
-
-/// The state of one key and window. `#[state]` makes a struct or enum one; its `Default` is the state before the first
-/// row. States that are equal must save as equal bytes: use `BTreeMap` and `BTreeSet`, never `HashMap` and `HashSet`.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be the state of a fold",
-    label = "needs `#[state]` and a `Default`",
-    note = "put #[state] and #[derive(Default)] on it"
-)]
-pub trait State: Default + Serialize + DeserializeOwned + 'static {}
-
-impl State for bool {}
-impl State for i64 {}
-impl State for f64 {}
-impl State for String {}
-impl<T: Serialize + DeserializeOwned + 'static> State for Vec<T> {}
+use crate::states::{State, States};
 
 /// A plugin that keeps a state for each key and window.
 #[diagnostic::on_unimplemented(
@@ -93,29 +75,21 @@ pub trait Merge: Fold {
 /// Rejects of one call, as the contract wants them.
 type Rejects = Vec<bindings::Reject>;
 
-/// The states of one instance, by slot. A slot that was never written holds the default.
+/// A fold's states, and what is done with them.
 pub(crate) struct Slots<F: Fold> {
-    states: Vec<F::State>,
+    states: States<F::State>,
 }
 
 impl<F: Fold> Slots<F> {
     pub(crate) fn new() -> Self {
-        Self { states: Vec::new() }
+        Self {
+            states: States::new(),
+        }
     }
 
     #[inline(always)]
     fn state(&mut self, slot: u32) -> &mut F::State {
-        let slot = slot as usize;
-        if slot >= self.states.len() {
-            self.grow(slot);
-        }
-        &mut self.states[slot]
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn grow(&mut self, slot: usize) {
-        self.states.resize_with(slot + 1, F::State::default);
+        self.states.state(slot)
     }
 
     pub(crate) fn update(
@@ -208,29 +182,11 @@ impl<F: Fold> Slots<F> {
     }
 
     pub(crate) fn save(&mut self, slots: &[u32]) -> Result<Spans, String> {
-        let mut spans = Spans {
-            ends: Vec::with_capacity(slots.len()),
-            bytes: Vec::new(),
-        };
-        for slot in slots {
-            codec::encode(self.state(*slot), &mut spans.bytes)?;
-            let end = u32::try_from(spans.bytes.len()).expect("a Wasm memory has at most 4 GiB");
-            spans.ends.push(end);
-        }
-        Ok(spans)
+        self.states.save(slots)
     }
 
     pub(crate) fn restore(&mut self, slots: &[u32], states: &Spans) -> Result<(), String> {
-        if slots.len() != states.ends.len() {
-            return Err("the host sent another number of states than slots".to_string());
-        }
-        let mut start = 0;
-        for (slot, end) in slots.iter().zip(&states.ends) {
-            let end = *end as usize;
-            *self.state(*slot) = codec::decode(&states.bytes[start..end])?;
-            start = end;
-        }
-        Ok(())
+        self.states.restore(slots, states)
     }
 
     pub(crate) fn merge(&mut self, fold: &F, into: &[u32], other: &[u32]) -> Result<(), String>
@@ -249,15 +205,11 @@ impl<F: Fold> Slots<F> {
 
     /// The state of slot 0.
     pub(crate) fn into_first(self) -> F::State {
-        self.states.into_iter().next().unwrap_or_default()
+        self.states.into_first()
     }
 
     pub(crate) fn release(&mut self, slots: &[u32]) {
-        for slot in slots {
-            if let Some(state) = self.states.get_mut(*slot as usize) {
-                *state = F::State::default();
-            }
-        }
+        self.states.release(slots);
     }
 }
 

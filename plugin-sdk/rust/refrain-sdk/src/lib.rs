@@ -43,6 +43,13 @@
 //!
 //! The host groups rows by key and window and gives each group a slot; a plugin sees a state and a row, and knows
 //! neither key nor window. What it keeps outside its states is lost.
+//!
+//! | a plugin that | is a |
+//! | --- | --- |
+//! | makes rows of rows, without state | [`Transform`] |
+//! | keeps a state for each key and window, shown as a view | [`Fold`] |
+//! | reads several inputs, sets timers, writes rows when it likes | [`Process`] |
+//! | joins two inputs, drops duplicates, ranks | a process already written: [`join`], [`dedup`], [`top`] |
 
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
@@ -55,21 +62,38 @@ pub mod bindings;
 pub mod codec;
 #[doc(hidden)]
 pub mod export;
+#[doc(hidden)]
+pub mod export_process;
+
+pub mod dedup;
+pub mod join;
+pub mod top;
 
 mod cell;
 mod fold;
+mod inputs;
+mod late;
+
 mod plugin;
+mod process;
 mod row;
+mod states;
 mod test_fold;
+mod test_process;
 mod test_transform;
 mod transform;
+mod wrapped;
 
-pub use cell::{Cell, Kind, Timestamp};
-pub use fold::{Fold, Merge, State};
+pub use cell::{Cell, Kind, Span, Timestamp};
+pub use fold::{Fold, Merge};
+pub use inputs::{Input, Inputs};
 pub use plugin::{Options, Plugin, Reject, Setting, SettingValue};
-pub use refrain_sdk_derive::{Plugin, Row, state};
+pub use process::{Context, Moment, Process};
+pub use refrain_sdk_derive::{Inputs, Plugin, Row, state};
 pub use row::{Field, Row};
+pub use states::State;
 pub use test_fold::TestFold;
+pub use test_process::TestProcess;
 pub use test_transform::TestTransform;
 pub use transform::{Out, Transform};
 
@@ -79,9 +103,10 @@ pub use serde;
 /// All that a plugin needs.
 pub mod prelude {
     pub use crate::{
-        Fold, Merge, Out, Plugin, Reject, Row, TestFold, TestTransform, Timestamp, Transform,
+        Context, Fold, Inputs, Merge, Moment, Out, Plugin, Process, Reject, Row, Span, TestFold,
+        TestProcess, TestTransform, Timestamp, Transform,
     };
-    pub use crate::{export_fold, export_transform, state};
+    pub use crate::{export_fold, export_process, export_transform, state};
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What a plugin is: its name, its options, and what it says when it refuses a row.
 
-use crate::cell::{Kind, Timestamp};
+use crate::cell::{Kind, Span, Timestamp};
 
 /// The plugin itself, a struct whose fields are its options. Comes from `#[derive(Plugin)]`: name and version are those
 /// of the package, the doc is the struct's doc comment, and each field is an option with its doc comment:
@@ -49,15 +49,17 @@ pub struct Setting {
     pub doc: &'static str,
 }
 
-/// The type of an option: `bool`, `i64`, `f64`, `String` or [`Timestamp`].
+/// The type of an option: `bool`, `i64`, `f64`, `String`, [`Timestamp`] or [`Span`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an option of a plugin",
     label = "no option has this type",
-    note = "an option is one of: bool, i64, f64, String, Timestamp"
+    note = "an option is one of: bool, i64, f64, String, Timestamp, Span"
 )]
 pub trait SettingValue: Sized {
     /// Logical type.
     const KIND: Kind;
+    /// What a value is, for the complaint about one that is not.
+    const WHAT: &'static str = Self::KIND.name();
     /// From the text in the pipeline file.
     fn parse(text: &str) -> Option<Self>;
     /// As text.
@@ -93,6 +95,17 @@ impl SettingValue for Timestamp {
     }
 }
 
+impl SettingValue for Span {
+    const KIND: Kind = Kind::Text;
+    const WHAT: &'static str = "a length of time, as in \"90s\"";
+    fn parse(text: &str) -> Option<Self> {
+        Span::parse(text)
+    }
+    fn show(&self) -> String {
+        (*self).show()
+    }
+}
+
 /// The options of the pipeline file by name, each as text.
 pub struct Options(Vec<(String, String)>);
 
@@ -109,7 +122,7 @@ impl Options {
             .iter()
             .find(|(given, _)| given == name)
             .ok_or_else(|| format!("option `{name}` is missing"))?;
-        V::parse(text).ok_or_else(|| format!("option `{name}`: `{text}` is not {}", V::KIND.name()))
+        V::parse(text).ok_or_else(|| format!("option `{name}`: `{text}` is not {}", V::WHAT))
     }
 }
 

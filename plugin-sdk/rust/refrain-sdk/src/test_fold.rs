@@ -108,3 +108,10 @@ pub(crate) fn one_row<'a, R: Row<'a>>(row: R) -> (u32, Vec<crate::bindings::Colu
     let rows = writer.finish();
     (rows.count, rows.columns)
 }
+
+/// A batch of one row; called by what `derive(Inputs)` writes.
+#[doc(hidden)]
+pub fn batch_of_one<'a, R: Row<'a>>(row: R) -> Rows {
+    let (count, columns) = one_row(row);
+    Rows { count, columns }
+}

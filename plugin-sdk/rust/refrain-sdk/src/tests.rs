@@ -6,6 +6,8 @@ use crate::prelude::*;
 use crate::row::Writer;
 use crate::{codec, transform};
 
+pub(crate) mod lives;
+
 #[derive(Row, Debug, PartialEq, Clone)]
 struct All<'a> {
     flag: bool,

@@ -12,27 +12,17 @@ pub enum TemplateKind {
     Fold,
     /// Rows to rows.
     Transform,
+    /// Keyed state over several inputs, with timers.
+    Process,
 }
 
-/// The files of a new plugin, by their path in its folder.
-pub fn template(name: &str, language: Language, kind: TemplateKind) -> Vec<(PathBuf, String)> {
-    let fold = kind == TemplateKind::Fold;
-    let source = match (language, fold) {
-        (Language::Rust, true) => include_str!("template/fold.rs"),
-        (Language::Rust, false) => include_str!("template/transform.rs"),
-        (Language::C, true) => include_str!("template/fold.c"),
-        (Language::C, false) => include_str!("template/transform.c"),
-        (Language::Zig, true) => include_str!("template/fold.zig"),
-        (Language::Zig, false) => include_str!("template/transform.zig"),
-        (Language::Python, true) => include_str!("template/fold.py"),
-        (Language::Python, false) => include_str!("template/transform.py"),
-        (Language::JavaScript, true) => include_str!("template/fold.js"),
-        (Language::JavaScript, false) => include_str!("template/transform.js"),
-        (Language::TypeScript, true) => include_str!("template/fold.ts"),
-        (Language::TypeScript, false) => include_str!("template/transform.ts"),
-        (Language::Go, true) => include_str!("template/fold.go"),
-        (Language::Go, false) => include_str!("template/transform.go"),
-    };
+/// The files of a new plugin, by their path in its folder. None when there is no such plugin to start from yet.
+pub fn template(
+    name: &str,
+    language: Language,
+    kind: TemplateKind,
+) -> Option<Vec<(PathBuf, String)>> {
+    let source = source(language, kind)?;
     let fill = |text: &str| {
         text.replace("\"NAME\"", &format!("\"{name}\""))
             .replace("SDK/", &format!("../{SDK_FOLDER}/"))
@@ -46,7 +36,30 @@ pub fn template(name: &str, language: Language, kind: TemplateKind) -> Vec<(Path
         Language::Go => files.push(("go.mod".into(), fill(include_str!("template/go.mod")))),
         _ => {}
     }
-    files
+    Some(files)
+}
+
+/// What a plugin of this kind looks like.
+fn source(language: Language, kind: TemplateKind) -> Option<&'static str> {
+    use TemplateKind::{Fold, Process, Transform};
+    Some(match (language, kind) {
+        (Language::Rust, Fold) => include_str!("template/fold.rs"),
+        (Language::Rust, Transform) => include_str!("template/transform.rs"),
+        (Language::Rust, Process) => include_str!("template/process.rs"),
+        (Language::C, Fold) => include_str!("template/fold.c"),
+        (Language::C, Transform) => include_str!("template/transform.c"),
+        (Language::Zig, Fold) => include_str!("template/fold.zig"),
+        (Language::Zig, Transform) => include_str!("template/transform.zig"),
+        (Language::Python, Fold) => include_str!("template/fold.py"),
+        (Language::Python, Transform) => include_str!("template/transform.py"),
+        (Language::JavaScript, Fold) => include_str!("template/fold.js"),
+        (Language::JavaScript, Transform) => include_str!("template/transform.js"),
+        (Language::TypeScript, Fold) => include_str!("template/fold.ts"),
+        (Language::TypeScript, Transform) => include_str!("template/transform.ts"),
+        (Language::Go, Fold) => include_str!("template/fold.go"),
+        (Language::Go, Transform) => include_str!("template/transform.go"),
+        (_, Process) => return None,
+    })
 }
 
 /// Makes plugin `name` in folder `plugins`, and the SDK of its language beside it. Returns the plugin's folder.
@@ -63,10 +76,11 @@ pub fn create_plugin(
     if folder.exists() {
         return Err(BuildError::Exists(folder));
     }
+    let files = template(name, language, kind).ok_or(BuildError::NoTemplate(language.name()))?;
     for sdk in sdk_of(language) {
         unpack(*sdk, plugins)?;
     }
-    for (path, text) in template(name, language, kind) {
+    for (path, text) in files {
         write(&folder.join(path), &text)?;
     }
     Ok(folder)

@@ -40,7 +40,7 @@ fn the_embedded_sdk_is_the_whole_sdk() {
         there.push(format!("{package}/Cargo.toml"));
         list(&sdk, &format!("{package}/src"), &mut there);
     }
-    there.retain(|path| !path.ends_with("/tests.rs"));
+    there.retain(|path| !path.ends_with("/tests.rs") && !path.contains("/tests/"));
     there.sort();
     let mut embedded: Vec<String> = sdk::Sdk::Rust
         .files()
@@ -74,6 +74,14 @@ fn a_new_plugin_is_named_and_finds_its_sdk() {
     assert!(plugin.join("../.sdk/refrain-sdk/Cargo.toml").is_file());
     let again = create_plugin(folder.path(), "clicks", Language::Rust, TemplateKind::Fold);
     assert!(matches!(again, Err(BuildError::Exists(_))));
+}
+
+#[test]
+fn a_kind_without_template_makes_no_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = create_plugin(folder.path(), "x", Language::Go, TemplateKind::Process);
+    assert!(matches!(made, Err(BuildError::NoTemplate("go"))));
+    assert!(!folder.path().join("x").exists());
 }
 
 #[test]
@@ -126,6 +134,7 @@ fn new_plugins_build_anywhere() {
     for (name, kind) in [
         ("fold-1", TemplateKind::Fold),
         ("transform_1", TemplateKind::Transform),
+        ("process-1", TemplateKind::Process),
     ] {
         let package = create_plugin(folder.path(), name, Language::Rust, kind).unwrap();
         let out = package.join(format!("{name}.wasm"));

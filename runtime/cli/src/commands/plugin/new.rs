@@ -12,14 +12,15 @@ use crate::project;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   refrain plugin new totals && refrain plugin build totals
-  refrain plugin new clean --language python --kind transform")]
+  refrain plugin new clean --language python --kind transform
+  refrain plugin new unpaid --kind process")]
 pub(crate) struct NewArgs {
     /// Name of the plugin
     name: String,
     /// rust, c, python, javascript, typescript, zig or go; `refrain doctor` shows what works here
     #[arg(long, default_value = "rust")]
     language: Language,
-    /// What it does: keep state for each key, or turn rows into rows
+    /// What it does: keep state for each key, turn rows into rows, or read several inputs and set timers
     #[arg(long, value_enum, default_value = "fold")]
     kind: Kind,
 }
@@ -29,6 +30,7 @@ enum Kind {
     Fold,
     #[value(alias = "map")]
     Transform,
+    Process,
 }
 
 pub(crate) fn run(global: &Global, args: &NewArgs) -> Result<(), Failure> {
@@ -36,6 +38,7 @@ pub(crate) fn run(global: &Global, args: &NewArgs) -> Result<(), Failure> {
     let kind = match args.kind {
         Kind::Fold => TemplateKind::Fold,
         Kind::Transform => TemplateKind::Transform,
+        Kind::Process => TemplateKind::Process,
     };
     let made = create_plugin(&folder(&project), &args.name, args.language, kind)?;
     eprintln!("made {}", made.display());
