@@ -622,6 +622,8 @@ pub mod exports {
             ///
             /// Rows come in log order, whatever input they are of. What a plugin answers must follow from the rows, the times and the
             /// states alone: the host makes calls as large as it likes, as long as no call spans two steps of the watermark.
+            ///
+            /// A row that traps is set aside, as in `fold`. A trap in `fire` is no row's: it stops the node.
             #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
             pub mod process {
                 #[used]
@@ -659,7 +661,8 @@ pub mod exports {
                 #[derive(Clone)]
                 pub struct Declaration {
                     pub inputs: _rt::Vec<Input>,
-                    /// Output fields that make, behind the node's key, the key of a row of a view. With none, a key has one row.
+                    /// Output fields that make, behind the node's key, the key of a row of a view. With none, a key has one row. In a
+                    /// view they stand before the other outputs.
                     pub view_key: _rt::Vec<_rt::String>,
                     /// Whether times, the watermark and timers matter. If not, `times` are empty, `watermark` is always the least
                     /// timestamp, calls are as large as can be, and a timer is a fault.
@@ -699,7 +702,8 @@ pub mod exports {
                     }
                 }
                 /// Timers set or cleared, in this order. A slot has at most one timer for each time; setting it again, or clearing
-                /// one that is not there, changes nothing.
+                /// one that is not there, changes nothing. Slots are those of rows that were taken in the same call, or of timers fired
+                /// by it.
                 #[derive(Clone)]
                 pub struct Timers {
                     pub slots: _rt::Vec<u32>,
@@ -728,7 +732,7 @@ pub mod exports {
                     /// Bitmap over the rows: bit set means that the view's row of this key goes away; the fields that are not of the
                     /// key do not matter. Empty: none. A node that writes to a topic cannot take rows back, and must leave it empty.
                     pub deleted: _rt::Vec<u8>,
-                    /// By place in `order`, rising. A rejected row leaves its slot as it was, and has no rows and timers.
+                    /// By place in `order`, rising. A rejected row leaves its slot as it was, and has no rows and timers. None from `fire`.
                     pub rejects: _rt::Vec<Reject>,
                     pub timers: Timers,
                 }
@@ -2348,7 +2352,8 @@ pub mod exports {
                         watermark: Timestamp,
                     ) -> ::core::result::Result<Processed, Failure>;
                     /// The watermark has crossed a step, and these timers were set for then or earlier: in order of time, then of key.
-                    /// They are gone; a timer set here fires with a later step, if only the next one.
+                    /// All that are due at the step are gone before the first of them is fired, if that takes several calls: clearing one
+                    /// changes nothing. A timer set here fires with a later step, if only the next one.
                     #[allow(async_fn_in_trait)]
                     fn fire(
                         slots: _rt::Vec<u32>,
@@ -2361,7 +2366,7 @@ pub mod exports {
                     fn save(
                         slots: _rt::Vec<u32>,
                     ) -> ::core::result::Result<Spans, Failure>;
-                    /// Puts saved states into these slots.
+                    /// Puts saved states into these slots. None of them is without bytes: an initial state is not restored.
                     #[allow(async_fn_in_trait)]
                     fn restore(
                         slots: _rt::Vec<u32>,
