@@ -31,6 +31,7 @@ impl Link {
             match Host::open(project.clone()) {
                 Ok(host) => {
                     tell_findings(&host);
+                    host.keep_compiled_in(Some(crate::project::cache()));
                     return Ok(Link::Own(Box::new(host)));
                 }
                 // It is starting, or going: its socket comes, or its lock goes.

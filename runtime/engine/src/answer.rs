@@ -146,6 +146,7 @@ fn of_versions(host: &Host, request: versions::Request) -> Result<versions::Answ
         Request::Estimate(order) => Answer::Estimate(host.estimate(&order)?),
         Request::Replay(order) => Answer::Replaying(host.replay(&order)?),
         Request::Validate(order) => Answer::Validated(host.validate(&order)?),
+        Request::Diverge(order) => Answer::Diverged(Box::new(host.diverge(&order)?)),
         Request::Changes => Answer::Changes(host.changes()?),
         Request::Cutover(order) => Answer::Moved(host.cutover(&order)?),
         Request::Rollback { name, consumer } => {

@@ -213,7 +213,7 @@ impl Host {
         topics.iter().map(upstream).collect()
     }
 
-    fn setup(&self, node: &PlannedNode, plugin: Plugin) -> Result<Arc<NodeSetup>> {
+    pub(crate) fn setup(&self, node: &PlannedNode, plugin: Plugin) -> Result<Arc<NodeSetup>> {
         let topic = |name: &String| {
             self.log.topic(name).ok_or_else(|| {
                 Error::Refused(format!(

@@ -37,6 +37,8 @@ pub struct Node {
     pub terms: Terms,
     /// Calls that trapped since the last commit, by task.
     pub suspicions: BTreeMap<u32, Suspicion>,
+    /// Takes of this source frame only the rows before this one, and nothing behind it: to look at a row of it.
+    pub clip: Option<(Sequence, u32)>,
     counts: BTreeMap<String, u64>,
     /// How far each partition of each input was read.
     ends: BTreeMap<(String, u32), Offset>,
@@ -87,6 +89,7 @@ impl Node {
             tasks: Vec::new(),
             terms: Terms::default(),
             suspicions: BTreeMap::new(),
+            clip: None,
             counts,
             ends: ends_of(sources),
             watermark,
@@ -140,6 +143,7 @@ impl Node {
             .enumerate()
             .map(|(place, (input, topic))| Source::new(topic.clone(), wanted(plan, place, input)));
         let reader = Reader::open(setup.lanes(task), sources.collect(), self.committed)?;
+        let reader = reader.clipped(self.clip);
         Ok(match plan.about.declared_inputs().len() {
             0 | 1 => reader,
             _ => reader.apart(),

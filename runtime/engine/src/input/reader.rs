@@ -123,6 +123,24 @@ impl Head {
         self.runs.get(self.next).map(|run| run.sequence)
     }
 
+    /// Leaves of a source frame only what was made from rows before this one, as if the frame ended there.
+    fn clip(&mut self, (sequence, rows): (Sequence, u32)) {
+        let mut start = 0;
+        for place in 0..self.runs.len() {
+            let run = self.runs[place];
+            let end = run.rows_end as usize;
+            if run.sequence == sequence {
+                let kept = (start..end).take_while(|row| self.origin(*row) < rows);
+                let end_then = start + kept.count();
+                self.runs[place].rows_end = end_then as u32;
+                if let Some(watermark) = self.watermarks.get(end_then).filter(|_| end_then < end) {
+                    self.runs[place].watermark = Timestamp(*watermark);
+                }
+            }
+            start = end;
+        }
+    }
+
     /// Where the run at the head ends.
     fn run_end(&self) -> usize {
         self.runs[self.next].rows_end as usize
@@ -150,6 +168,7 @@ impl LaneCursor {
         derived: bool,
         after: Sequence,
         cut: Sequence,
+        clip: Option<(Sequence, u32)>,
     ) -> Result<Option<Sequence>> {
         loop {
             if let Some(sequence) = self.head.as_ref().and_then(Head::sequence) {
@@ -163,6 +182,9 @@ impl LaneCursor {
                 return Ok(None);
             };
             let mut head = Head::read(&frame, fields)?;
+            if let Some(clip) = clip {
+                head.clip(clip);
+            }
             while head.sequence().is_some_and(|s| s <= after) {
                 head.row = head.run_end();
                 head.next += 1;
@@ -206,6 +228,8 @@ pub struct Reader {
     apart: bool,
     /// Runs up to this were taken before the reader was opened.
     after: Sequence,
+    /// Of this source frame only the rows before this one are there.
+    clip: Option<(Sequence, u32)>,
 }
 
 impl Reader {
@@ -226,6 +250,7 @@ impl Reader {
             lanes,
             sources,
             after,
+            clip: None,
         })
     }
 
@@ -236,6 +261,17 @@ impl Reader {
             apart: true,
             ..self
         }
+    }
+
+    /// As if a source frame had only the rows before this one. Nothing behind that frame is to be read.
+    #[must_use]
+    pub fn clipped(self, clip: Option<(Sequence, u32)>) -> Reader {
+        Reader { clip, ..self }
+    }
+
+    /// What it reads.
+    pub fn lanes(&self) -> &Lanes {
+        &self.lanes
     }
 
     /// The next rows up to the cut, about `rows_target` of them; none when all up to the cut is taken.
@@ -272,7 +308,8 @@ impl Reader {
         for (i, cursor) in self.cursors.iter_mut().enumerate() {
             let lane = &self.lanes[i];
             let fields = &self.sources[lane.input].fields;
-            let Some(sequence) = cursor.load(fields, lane.derived, self.after, cut)? else {
+            let Some(sequence) = cursor.load(fields, lane.derived, self.after, cut, self.clip)?
+            else {
                 continue;
             };
             if first.is_none_or(|f| sequence < f) {

@@ -72,6 +72,43 @@ pub(super) fn compare(
     drift
 }
 
+/// Keys of the rows that differ beyond tolerance, or that only the left one has, each with the place of the right row.
+pub(super) fn differing(
+    left: &Table,
+    right: &Table,
+    key: &[String],
+    tolerances: &BTreeMap<String, Tolerance>,
+    counts: &dyn Fn(&Table, usize) -> bool,
+) -> BTreeMap<Vec<Value>, Option<usize>> {
+    let (left_rows, _) = by_key(left, key, counts);
+    let (right_rows, _) = by_key(right, key, counts);
+    let fields = left.schema.fields().iter().map(|f| f.name.clone());
+    let shared = |name: &String| right.schema.field(name).is_some() && !key.contains(name);
+    let fields: Vec<String> = fields.filter(shared).collect();
+    let mut drift = Drift {
+        fields: fields.iter().map(|f| FieldDrift::new(f)).collect(),
+        ..Drift::default()
+    };
+    let mut found = BTreeMap::new();
+    let mut keys: Vec<&Vec<Value>> = left_rows.keys().chain(right_rows.keys()).collect();
+    keys.sort();
+    keys.dedup();
+    for key in keys {
+        let (a, b) = (left_rows.get(key), right_rows.get(key).copied());
+        let differs = match (a, b) {
+            (Some(a), Some(b)) => {
+                let sides = ((left, *a), (right, b));
+                row_drift(&mut drift, &fields, tolerances, key, sides.0, sides.1).is_some()
+            }
+            _ => true,
+        };
+        if differs {
+            found.insert(key.clone(), b);
+        }
+    }
+    found
+}
+
 /// Places of rows by key, and how many do not count.
 fn by_key(
     table: &Table,

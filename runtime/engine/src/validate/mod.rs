@@ -2,7 +2,11 @@
 //! row.
 
 mod compare;
+mod diverge;
+pub mod divergence;
+mod outside;
 pub mod report;
+mod rerun;
 pub(crate) mod value;
 
 use arrow_array::cast::AsArray;

@@ -1,10 +1,14 @@
 //! Single values of rows, to be compared and shown.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type, TimestampMicrosecondType};
-use arrow_array::{Array, ArrayRef};
+use arrow_array::{
+    Array, ArrayRef, BinaryArray, BooleanArray, Float64Array, Int64Array, StringArray,
+    TimestampMicrosecondArray, new_null_array,
+};
 use arrow_schema::DataType;
 
 use crate::ingest::time;
@@ -34,6 +38,21 @@ impl Value {
             DataType::Utf8 => Value::Text(column.as_string::<i32>().value(row).to_owned()),
             DataType::Binary => Value::Bytes(column.as_binary::<i32>().value(row).to_vec()),
             _ => Value::Time(column.as_primitive::<TimestampMicrosecondType>().value(row)),
+        }
+    }
+
+    /// A column of this one value; `kind` says of what type a null is.
+    pub(super) fn column(&self, kind: &DataType) -> ArrayRef {
+        match self {
+            Value::Null => new_null_array(kind, 1),
+            Value::Bool(b) => Arc::new(BooleanArray::from(vec![*b])),
+            Value::Int(n) => Arc::new(Int64Array::from_value(*n, 1)),
+            Value::Float(x) => Arc::new(Float64Array::from_value(*x, 1)),
+            Value::Text(text) => Arc::new(StringArray::from_iter_values([text])),
+            Value::Bytes(bytes) => Arc::new(BinaryArray::from_iter_values([bytes])),
+            Value::Time(us) => {
+                Arc::new(TimestampMicrosecondArray::from_value(*us, 1).with_timezone("UTC"))
+            }
         }
     }
 

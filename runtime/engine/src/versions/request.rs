@@ -8,6 +8,7 @@ use crate::changes::NodeChange;
 use crate::receipt::Receipt;
 use crate::request::{From, Table};
 use crate::status::Phase;
+use crate::validate::divergence::{DivergeOrder, Divergence};
 use crate::validate::report::{Report, ValidateOrder};
 
 /// A request about versions.
@@ -21,6 +22,8 @@ pub enum Request {
     Replay(ReplayOrder),
     /// Compare versions of a view, or a view and an outside table.
     Validate(ValidateOrder),
+    /// Find the first row of the log after which what is compared differs.
+    Diverge(Box<DivergeOrder>),
     /// What the pipeline file and its components would change.
     Changes,
     /// Let consumers read another version.
@@ -55,6 +58,10 @@ impl Request {
     pub fn tables(&mut self) -> Vec<&mut Table> {
         match self {
             Request::Validate(order) => order.against.iter_mut().map(|(_, table)| table).collect(),
+            Request::Diverge(order) => {
+                let against = order.validate.against.iter_mut();
+                against.map(|(_, table)| table).collect()
+            }
             _ => Vec::new(),
         }
     }
@@ -120,6 +127,8 @@ pub enum Answer {
     Replaying(Replaying),
     /// To [`Request::Validate`].
     Validated(Report),
+    /// To [`Request::Diverge`].
+    Diverged(Box<Divergence>),
     /// To [`Request::Changes`].
     Changes(Vec<NodeChange>),
     /// To [`Request::Cutover`] and [`Request::Rollback`].

@@ -1,6 +1,7 @@
 //! Versions of views: replay into a candidate, let readers move to it, go back, take old ones away.
 
 pub(crate) mod cutover;
+mod divergence;
 pub(crate) mod list;
 pub(crate) mod plan;
 pub(crate) mod replay;

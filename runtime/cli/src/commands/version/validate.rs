@@ -8,11 +8,12 @@ use std::sync::Arc;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use refrain_engine::ingest::{DecodeOptions, Format, decode_file};
 use refrain_engine::request::{Request, Table};
+use refrain_engine::validate::divergence::Divergence;
 use refrain_engine::validate::report::{Drift, Report, Tolerance, ValidateOrder};
 use refrain_engine::versions::request::{self as versions, Answer};
 use refrain_log::schema::Schema;
 
-use super::{ask, print_json};
+use super::{ask, divergence, print_json};
 use crate::args::{Global, Output};
 use crate::cells::Cell;
 use crate::commands::view;
@@ -32,6 +33,7 @@ const DRIFT: u8 = 3;
   refrain validate delays                                     the newest candidate with the live version
   refrain validate delays --tolerance delay_mean=0.1%         accepting small differences
   refrain validate delays --against nightly.csv               the live version with another system's table
+  refrain validate delays --first-divergence                  and where in the log they part
 
 Exit code 0 when they are equal, or within tolerance; 3 when they differ.")]
 pub(crate) struct ValidateArgs {
@@ -46,6 +48,13 @@ pub(crate) struct ValidateArgs {
     /// Compare with this table instead: .csv or .parquet, with the key fields of the view and any of its other fields
     #[arg(long, value_name = "FILE")]
     against: Option<PathBuf>,
+    /// When they differ, find the first row of the log after which they do: versions are computed again beside the live
+    /// one, in memory. With --against: the first row that came late and explains it
+    #[arg(long)]
+    first_divergence: bool,
+    /// Give up the search when a version has taken so many rows again
+    #[arg(long, value_name = "ROWS", requires = "first_divergence", value_parser = clap::value_parser!(u64).range(1..))]
+    limit: Option<u64>,
 }
 
 fn parse_tolerance(text: &str) -> Result<(String, Tolerance), String> {
@@ -85,12 +94,26 @@ pub(crate) fn run(global: &Global, args: &ValidateArgs) -> Result<(), Failure> {
         tolerances: args.tolerances.iter().cloned().collect::<BTreeMap<_, _>>(),
         against,
     };
-    let Answer::Validated(report) = ask(&mut link, versions::Request::Validate(order))? else {
+    let request = versions::Request::Validate(order.clone());
+    let Answer::Validated(report) = ask(&mut link, request)? else {
         return Err(unexpected());
     };
-    match global.output {
-        Output::Json => print_json(&report)?,
-        _ => show(global, &report)?,
+    let json = global.output == Output::Json;
+    if !json {
+        show(global, &report, args.first_divergence)?;
+    }
+    let found = match args.first_divergence && !report.equal {
+        true => Some(divergence::find(&mut link, order, args.limit)?),
+        false => None,
+    };
+    match (&found, json) {
+        (Some(found), true) => print_json(&Both {
+            report: &report,
+            first_divergence: found,
+        })?,
+        (None, true) => print_json(&report)?,
+        (Some(found), false) => divergence::show(global, found)?,
+        (None, false) => {}
     }
     match report.equal {
         true => Ok(()),
@@ -104,7 +127,16 @@ pub(crate) fn run(global: &Global, args: &ValidateArgs) -> Result<(), Failure> {
     }
 }
 
-fn show(global: &Global, report: &Report) -> Result<(), Failure> {
+/// A comparison and where it parts, as one document.
+#[derive(serde::Serialize)]
+struct Both<'a> {
+    #[serde(flatten)]
+    report: &'a Report,
+    first_divergence: &'a Divergence,
+}
+
+/// `briefly`: more data follows, so that what is no table for people goes without the fields.
+fn show(global: &Global, report: &Report, briefly: bool) -> Result<(), Failure> {
     let Report {
         left, right, cut, ..
     } = report;
@@ -137,7 +169,9 @@ fn show(global: &Global, report: &Report) -> Result<(), Failure> {
             Cell::text(b),
         ]);
     }
-    fields.print(global.output)?;
+    if global.output == Output::Table || !briefly {
+        fields.print(global.output)?;
+    }
     if global.output == Output::Table && !drift.shown.is_empty() {
         eprintln!("rows with the largest differences:");
         for row in &drift.shown {
