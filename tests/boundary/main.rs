@@ -10,6 +10,7 @@ mod conformance;
 mod crash;
 mod damage;
 mod demo;
+mod dev;
 mod divergence;
 mod fuzz;
 mod guests;

@@ -86,6 +86,7 @@ pub(crate) enum Command {
     Receipt(commands::receipt::make::ReceiptArgs),
     Prove(commands::receipt::prove::ProveArgs),
     Demo(commands::demo::DemoArgs),
+    Dev(commands::dev::DevArgs),
     Doctor(commands::doctor::DoctorArgs),
 }
 

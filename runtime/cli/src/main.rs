@@ -68,6 +68,7 @@ fn run(args: &Args) -> Result<(), Failure> {
         Command::Receipt(args) => commands::receipt::make::run(global, args),
         Command::Prove(args) => commands::receipt::prove::run(global, args),
         Command::Demo(args) => commands::demo::run(global, args),
+        Command::Dev(args) => commands::dev::run(global, args),
         Command::Doctor(args) => commands::doctor::run(global, args),
         Command::Plugin(PluginCommand::New(args)) => commands::plugin::new::run(global, args),
         Command::Plugin(PluginCommand::Build(args)) => commands::plugin::build::run(global, args),

@@ -276,6 +276,7 @@ fn read(topic: &Arc<Topic>, partition: u32, from: From, limit: u64) -> Result<To
     let fields: Vec<usize> = (0..topic.schema().fields().len()).collect();
     let mut parts = Vec::new();
     let (mut offsets, mut sequences) = (Vec::new(), Vec::new());
+    let mut appended_us = Vec::new();
     let mut next = from;
     let mut left = limit.min(READ_ROWS_MAX);
     let mut cursor = topic.cursor(partition, from)?;
@@ -299,6 +300,7 @@ fn read(topic: &Arc<Topic>, partition: u32, from: From, limit: u64) -> Result<To
         let first = header.base_offset.0 + skip;
         offsets.extend(first..first + take);
         sequences.extend(std::iter::repeat_n(header.sequence.0, take as usize));
+        appended_us.extend(std::iter::repeat_n(header.append_time.0, take as usize));
         next = Offset(first + take);
         left -= take;
         if next.0 < end {
@@ -314,6 +316,7 @@ fn read(topic: &Arc<Topic>, partition: u32, from: From, limit: u64) -> Result<To
         },
         offsets,
         sequences,
+        appended_us,
         next,
     })
 }

@@ -1,5 +1,6 @@
 //! The host: one process that owns a project's data folder, with its log, its state and its nodes.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -38,12 +39,26 @@ pub const DATA_FOLDER: &str = "data";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Project {
     root: PathBuf,
+    /// Components that stand in for the files of these plugins.
+    given: Arc<BTreeMap<String, Vec<u8>>>,
 }
 
 impl Project {
     /// The project in this folder.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        Self {
+            root: root.into(),
+            given: Arc::default(),
+        }
+    }
+
+    /// The same project with these components in place of the files of plugins, whatever `refrain.lock` pins.
+    #[must_use]
+    pub fn with_components(self, given: BTreeMap<String, Vec<u8>>) -> Self {
+        Self {
+            given: Arc::new(given),
+            ..self
+        }
     }
 
     /// The folder.
@@ -93,6 +108,9 @@ impl Project {
 
     /// Reads a component: the one that `refrain.lock` pins, where it pins one.
     pub fn read_component(&self, plugin: &str) -> Result<Vec<u8>> {
+        if let Some(bytes) = self.given.get(plugin) {
+            return Ok(bytes.clone());
+        }
         let path = self.component(plugin);
         #[expect(clippy::disallowed_methods, reason = "the user's own file")]
         let bytes = std::fs::read(&path).map_err(|source| match source.kind() {
@@ -202,6 +220,16 @@ impl Host {
         clock: Arc<dyn Clock>,
     ) -> Result<Host> {
         let declaration = project.declaration()?;
+        Host::open_declared(project, declaration, storage, clock)
+    }
+
+    /// The same with the pipeline file as it was read.
+    pub(crate) fn open_declared(
+        project: Project,
+        declaration: Declaration,
+        storage: Arc<dyn Storage>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Host> {
         let sources = pipeline::source_topics(&declaration).map_err(Error::Pipeline)?;
         let data = project.data();
         let io = |source| Error::Io {

@@ -26,6 +26,7 @@ pub mod scans;
 pub mod status;
 pub mod task;
 pub mod tiers;
+pub mod trial;
 pub mod validate;
 pub mod versions;
 pub mod watermark;

@@ -178,6 +178,9 @@ pub struct TopicRows {
     pub offsets: Vec<u64>,
     /// Sequence of the frame of each.
     pub sequences: Vec<u64>,
+    /// Append time of the frame of each, in microseconds since the Unix epoch.
+    #[serde(default)]
+    pub appended_us: Vec<i64>,
     /// Offset to go on with.
     pub next: Offset,
 }

@@ -28,5 +28,7 @@ mod tail;
 pub mod topic;
 mod writer;
 
+pub use limits::KEYLESS_BLOCK_ROWS;
+
 pub use error::{Error, Result};
 pub use prepare::key_hash;

@@ -25,7 +25,7 @@ pub(crate) const QUEUE_BYTES_MAX: u64 = 64 << 20;
 /// One entry of the sparse index covers at least this many bytes of frames.
 pub(crate) const INDEX_BLOCK_BYTES: u64 = 64 << 10;
 /// Rows without a key go to partitions in blocks of this many.
-pub(crate) const KEYLESS_BLOCK_ROWS: u64 = 4096;
+pub const KEYLESS_BLOCK_ROWS: u64 = 4096;
 /// The writer writes marks when it has been idle for this long.
 pub(crate) const MARK_AFTER_MS: u64 = 100;
 /// How often the writer looks at the clock for ticks, at most.

@@ -132,6 +132,22 @@ pub fn build_plugin(
     cache: &Path,
     say: &mut dyn FnMut(&str),
 ) -> Result<PathBuf, BuildError> {
+    let component = build_component(package, cache, say)?;
+    place(out, &component)?;
+    say(&format!(
+        "{} ({} KiB)",
+        out.display(),
+        component.len().div_ceil(1024)
+    ));
+    Ok(out.to_path_buf())
+}
+
+/// Builds the plugin in folder `package`, and hands over the component without writing it anywhere.
+pub fn build_component(
+    package: &Path,
+    cache: &Path,
+    say: &mut dyn FnMut(&str),
+) -> Result<Vec<u8>, BuildError> {
     let package = &canonical(package)?;
     let language = Language::of(package)?;
     let job = compile::Job {
@@ -140,14 +156,7 @@ pub fn build_plugin(
         language,
     };
     let module = job.compile(say)?;
-    let component = component::encode(package, &module, language)?;
-    place(out, &component)?;
-    say(&format!(
-        "{} ({} KiB)",
-        out.display(),
-        component.len().div_ceil(1024)
-    ));
-    Ok(out.to_path_buf())
+    component::encode(package, &module, language)
 }
 
 /// One target folder for each place that plugins are built in, so that two of the same name never meet.

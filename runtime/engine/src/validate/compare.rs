@@ -11,7 +11,7 @@ const SHOWN_MAX: usize = 10;
 
 /// Compares tables by their first `key_fields` fields, in the fields that both have. `counts` says which rows of a key
 /// count at all. Fields of the key must be there under the same names.
-pub(super) fn compare(
+pub(crate) fn compare(
     left: &Table,
     right: &Table,
     key: &[String],
@@ -107,6 +107,19 @@ pub(super) fn differing(
         }
     }
     found
+}
+
+/// How often each row was there already, itself included.
+pub(crate) fn occurrences(table: &Table) -> Vec<i64> {
+    let mut seen: BTreeMap<Vec<Value>, i64> = BTreeMap::new();
+    let columns = table.rows.columns();
+    let nth = |row| {
+        let values = columns.iter().map(|column| Value::of(column, row));
+        let count = seen.entry(values.collect()).or_default();
+        *count += 1;
+        *count
+    };
+    (0..table.rows.num_rows()).map(nth).collect()
 }
 
 /// Places of rows by key, and how many do not count.

@@ -1,7 +1,7 @@
 //! Validation: two versions of a view at one cut, or a view and a table from outside, compared by digest and then row by
 //! row.
 
-mod compare;
+pub(crate) mod compare;
 mod diverge;
 pub mod divergence;
 mod outside;

@@ -116,6 +116,7 @@ pub(crate) fn at(
         let rows = TopicRows {
             offsets: rows.offsets,
             sequences: Vec::new(),
+            appended_us: Vec::new(),
             next: Offset(0),
             table: rows.table,
         };

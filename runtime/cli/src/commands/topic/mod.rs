@@ -19,7 +19,8 @@ pub(crate) fn partitions(link: &mut Link, name: &str) -> Result<u32, Failure> {
         .map_or(0, |topic| topic.partitions.len() as u32))
 }
 
-fn topics(link: &mut Link, request: Request) -> Result<Vec<TopicStatus>, Failure> {
+/// What topics are at.
+pub(crate) fn topics(link: &mut Link, request: Request) -> Result<Vec<TopicStatus>, Failure> {
     match link.ask(request)? {
         Response::Topics(topics) => Ok(topics),
         _ => Err(unexpected()),

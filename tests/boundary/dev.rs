@@ -1,0 +1,258 @@
+//! An author's loop: an edit, a build, what it changes. Edits are files, answers are lines; nothing sleeps.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+
+use refrain_tests::{EVENTS, Home, events_csv, patience, pipeline, repository};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+/// `refrain dev` with its answers, one a look.
+struct Loop {
+    child: Child,
+    lines: Receiver<String>,
+    talk: std::path::PathBuf,
+}
+
+impl Loop {
+    fn start(home: &Home, arguments: &[&str]) -> Loop {
+        let mut command = home.command(&[&["dev", "--output", "json"], arguments].concat());
+        let talk = home.path("dev.err");
+        let err = fs::File::create(&talk).unwrap();
+        let mut child = command.stdout(Stdio::piped()).stderr(err).spawn().unwrap();
+        let (sender, lines) = channel();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        std::thread::spawn(move || {
+            for line in out.lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Loop { child, lines, talk }
+    }
+
+    fn said(&self) -> String {
+        fs::read_to_string(&self.talk).unwrap()
+    }
+
+    #[track_caller]
+    fn next(&self, result: &str) -> Value {
+        // A build may come with the first look.
+        let line = self.lines.recv_timeout(patience() * 5);
+        let line = line.unwrap_or_else(|_| panic!("no answer:\n{}", self.said()));
+        let answer: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(answer["result"], result, "{line}\n{}", self.said());
+        answer
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        // It may be gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Changes a file as an editor does: a whole one takes its place.
+fn edit(home: &Home, name: &str, content: impl AsRef<[u8]>) {
+    let beside = home.write(".edit", content);
+    fs::rename(beside, home.path(name)).unwrap();
+}
+
+fn output<'a>(answer: &'a Value, node: &str) -> &'a Value {
+    let outputs = answer["outputs"].as_array().unwrap();
+    outputs.iter().find(|o| o["node"] == node).unwrap()
+}
+
+#[test]
+fn a_trial_over_all_rows_comes_to_what_a_run_comes_to() {
+    // Rows without a key go to partitions by their number.
+    let keyless = pipeline()
+        .replace("key = [\"content_id\"]\ndisorder", "disorder")
+        .replace("partitions = 2", "partitions = 3");
+    for text in [pipeline(), keyless] {
+        let home = Home::new(&text).with_plugins(&["engagement", "engagement_total", "views_only"]);
+        home.write("events.csv", events_csv(1, 20_000));
+        home.append("events", "events.csv", "p").ok();
+        home.run().ok();
+        let beside = Loop::start(&home, &["--rows", "1000000"]);
+        let first = beside.next("tried");
+        for view in ["engagement", "total"] {
+            assert_eq!(output(&first, view)["digest"], home.digest(view));
+        }
+        let views = output(&first, "views_only");
+        assert_eq!(views["rows"], home.rows("views"));
+        let topics = home.topic_text("views");
+        let file = repository().join("tests/guests/languages/c.wasm");
+        edit(&home, "plugins/engagement.wasm", fs::read(file).unwrap());
+        let same = beside.next("tried");
+        for node in ["engagement", "total", "views_only"] {
+            assert_eq!(output(&same, node)["difference"], Value::Null);
+        }
+        assert_eq!(home.topic_text("views"), topics);
+    }
+}
+
+/// The rows of a day, and of a range of offsets, are those that a trial gets; a pipeline file that is wrong is told.
+#[test]
+fn a_part_of_the_log_is_played_and_the_pipeline_file_is_watched() {
+    let home = Home::engagement();
+    home.write("events.csv", events_csv(2, 3_000));
+    home.append("events", "events.csv", "p").ok();
+    let rows = home.topic("events");
+    let part = |from: u64, to: u64| {
+        let within = |row: &&Value| (from..to).contains(&row["@offset"].as_u64().unwrap());
+        rows.iter().filter(within).count()
+    };
+    let beside = Loop::start(&home, &["--node", "total", "--from", "100", "--to", "700"]);
+    let first = beside.next("tried");
+    assert_eq!(first["outputs"].as_array().unwrap().len(), 1);
+    assert_eq!(output(&first, "total")["counts"]["rows"], part(100, 700));
+    let file = fs::read_to_string(home.path("refrain.toml")).unwrap();
+    edit(
+        &home,
+        "refrain.toml",
+        file.replace("engagement_total", "engagement_totals"),
+    );
+    let failed = beside.next("failed");
+    assert!(
+        failed["why"]
+            .as_str()
+            .unwrap()
+            .contains("engagement_totals")
+    );
+    assert!(
+        beside.said().contains("the last good one stays"),
+        "{}",
+        beside.said()
+    );
+    // Windows make another view of it, with another key.
+    let windowed = "plugin = \"engagement_total\"\nwindow = { tumbling = \"1m\" }";
+    edit(
+        &home,
+        "refrain.toml",
+        file.replace("plugin = \"engagement_total\"", windowed),
+    );
+    let other = beside.next("tried");
+    let difference = &output(&other, "total")["difference"];
+    assert_eq!(difference["key_before"].as_array().unwrap().len(), 1);
+    assert_eq!(difference["key"].as_array().unwrap().len(), 2);
+    home.refrain(&["dev", "--node", "totl"])
+        .code(2)
+        .says(&["did you mean total?"]);
+    home.refrain(&["dev", "--from", "yesterday"])
+        .code(2)
+        .says(&["write an offset"]);
+}
+
+const COUNTS: &str = r#"use refrain_sdk::prelude::*;
+
+#[derive(Row)]
+struct Event {
+    watch_ms: i64,
+}
+
+#[derive(Row)]
+struct Shown {
+    rows: i64,
+}
+
+#[state]
+#[derive(Default)]
+struct Counted {
+    rows: i64,
+}
+
+/// Counts rows.
+#[derive(Plugin)]
+struct Counts;
+
+impl Fold for Counts {
+    type Input<'a> = Event;
+    type Output = Shown;
+    type State = Counted;
+
+    fn update(&self, counted: &mut Counted, event: Event) {
+        if event.watch_ms >= 0 {
+            counted.rows += 1;
+        }
+    }
+
+    fn evaluate(&self, counted: &Counted) -> Option<Shown> {
+        Some(Shown { rows: counted.rows })
+    }
+}
+
+export_fold!(Counts);
+"#;
+
+/// In a folder of its own that stays, so that the compiler finds what it has built before.
+#[test]
+fn an_author_edits_and_sees_what_it_changes() {
+    let folder = refrain_tests::program().with_file_name("test-dev");
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).unwrap();
+    let home = Home::at(&folder);
+    let node = "[node.counts]\nplugin = \"counts\"\ninput = \"events\"\nkey = [\"content_id\"]\nview = \"counts\"\n";
+    home.write("refrain.toml", format!("{EVENTS}2\n\n{node}"));
+    home.refrain(&["plugin", "new", "counts"]).ok();
+    let source = "plugins/counts/src/lib.rs";
+    home.write(source, COUNTS);
+    home.refrain(&["plugin", "build", "counts"]).ok();
+    home.write("events.csv", events_csv(3, 5_000));
+    home.append("events", "events.csv", "p").ok();
+    let mut host = home.start();
+    home.wait_until_taken();
+    let live = home.digest("counts");
+
+    let mut beside = Loop::start(&home, &["--rows", "10000"]);
+    let first = beside.next("tried");
+    assert_eq!(output(&first, "counts")["digest"], live);
+    assert_eq!(output(&first, "counts")["counts"]["rows"], 5_000);
+
+    edit(&home, source, COUNTS.replace("rows += 1", "rows += 2"));
+    let twice = beside.next("tried");
+    let drift = &output(&twice, "counts")["difference"];
+    assert_eq!(drift["changed"], output(&first, "counts")["rows"]);
+    assert_eq!((&drift["added"], &drift["removed"]), (&0.into(), &0.into()));
+    assert_eq!(drift["fields"][0]["field"], "rows");
+
+    edit(
+        &home,
+        source,
+        COUNTS.replace("counted.rows += 1", "counted.rowz += 1"),
+    );
+    beside.next("failed");
+    let said = beside.said();
+    assert!(
+        said.contains("no field `rowz`") && said.contains("src/lib.rs"),
+        "{said}"
+    );
+
+    // A row that traps stops nothing here but is counted: the difference is to the last good one.
+    let traps = COUNTS.replace(
+        "counted.rows += 1",
+        "assert!(event.watch_ms < 900); counted.rows += 2",
+    );
+    edit(&home, source, traps);
+    let rejects = beside.next("tried");
+    let counts = &output(&rejects, "counts")["counts"];
+    assert!(counts["rejected"].as_u64().unwrap() > 0, "{counts}");
+
+    edit(&home, source, COUNTS);
+    let back = beside.next("tried");
+    assert_eq!(output(&back, "counts")["digest"], live);
+    edit(&home, source, format!("{COUNTS}// It is done.\n"));
+    beside.next("same");
+
+    assert_eq!(home.digest("counts"), live);
+    assert!(host.lives());
+    let pid = Pid::from_raw(beside.child.id() as i32).unwrap();
+    kill_process(pid, Signal::INT).unwrap();
+    assert!(!beside.child.wait().unwrap().success());
+    assert_eq!(host.stop(), Some(0));
+}
