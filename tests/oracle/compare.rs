@@ -6,7 +6,7 @@ use refrain_engine::host::Host;
 use refrain_engine::request::{From, Request, Response, TopicRows, ViewAnswer};
 use refrain_log::ids::Sequence;
 
-use crate::graph::{Kinds, Node, Window};
+use crate::graph::{Kinds, Node, Window, Work};
 use crate::home::{Home, status};
 use crate::model::{self, Letter, NEVER, Outcome};
 use crate::value::{Row, Value, digest, to_rows};
@@ -25,6 +25,7 @@ pub struct Seen {
     pub merged: u64,
     pub counted: u64,
     pub gone: u64,
+    pub fired: u64,
 }
 
 /// Compares every node at its own last cut.
@@ -54,7 +55,8 @@ pub fn compare(home: &Home, host: &Host, seen: &mut Seen) {
             expected.insert("missed".into(), outcome.missed);
         }
         assert_eq!(told.counts, expected, "counts of {}", node.name);
-        if node.to_topic || node.window().is_some() {
+        let process = matches!(node.work, Work::Process { .. });
+        if node.to_topic || node.window().is_some() || process {
             let watermark = Some(outcome.watermark).filter(|w| *w != NEVER);
             assert_eq!(
                 told.watermark.map(|w| w.0),
@@ -76,6 +78,7 @@ pub fn compare(home: &Home, host: &Host, seen: &mut Seen) {
         seen.missed += outcome.missed;
         seen.merged += outcome.merged;
         seen.gone += outcome.gone;
+        seen.fired += outcome.fired;
         seen.rows += outcome.view.len() as u64;
         seen.finals += outcome.view.values().filter(|v| v.1).count() as u64;
         seen.derived += outcome

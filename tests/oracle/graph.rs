@@ -4,6 +4,7 @@
 use refrain_log::schema::{Field, Kind, Schema};
 
 use crate::guests::FoldOptions;
+use crate::process::{AT, CAUSE, ProcessOptions};
 
 /// The source topic `events`; its fields are those of the transform guest.
 #[derive(Clone, Debug)]
@@ -39,6 +40,11 @@ pub enum Work {
         /// Of a view: how long rows of closed windows stay.
         keep_us: Option<i64>,
         options: FoldOptions,
+    },
+    /// Two inputs, left and right.
+    Process {
+        key: Vec<String>,
+        options: ProcessOptions,
     },
 }
 
@@ -112,6 +118,14 @@ impl Node {
     pub fn window(&self) -> Option<&Window> {
         match &self.work {
             Work::Fold { window, .. } => window.as_ref(),
+            Work::Transform { .. } | Work::Process { .. } => None,
+        }
+    }
+
+    /// The key of a node that keeps states.
+    pub fn key(&self) -> Option<&[String]> {
+        match &self.work {
+            Work::Fold { key, .. } | Work::Process { key, .. } => Some(key),
             Work::Transform { .. } => None,
         }
     }
@@ -150,7 +164,12 @@ impl Graph {
 impl Node {
     fn text(&self) -> String {
         let mut text = format!("\n[node.{}]\n", self.name);
+        let process = matches!(self.work, Work::Process { .. });
         text += &match self.inputs.as_slice() {
+            [left, right] if process => {
+                // The order of the plugin counts, not that of the file.
+                format!("input = {{ right = {right:?}, left = {left:?} }}\n")
+            }
             [one] => format!("input = {one:?}\n"),
             several => format!("input = {several:?}\n"),
         };
@@ -183,6 +202,15 @@ impl Node {
                     text += &format!("keep = \"{keep}us\"\n");
                 }
             }
+            Work::Process { .. } => {}
+        }
+        if let Work::Process { key, options } = &self.work {
+            text += "plugin = \"oracle_process\"\n";
+            text += &format!("key = {key:?}\ntimer_step = \"{}us\"\n", options.step_us);
+            text += &format!(
+                "options = {{ gap = {}, view = {} }}\n",
+                options.gap_us, !self.to_topic
+            );
         }
         let kind = if self.to_topic { "topic" } else { "view" };
         text += &format!(
@@ -228,4 +256,13 @@ pub fn payload_fields() -> Vec<Field> {
     names
         .map(|(name, kind)| Field::new(*name, kind).nullable())
         .collect()
+}
+
+/// Fields that the process guest writes, behind the key.
+pub fn processed_fields() -> Vec<Field> {
+    let head = [
+        Field::new(AT, Kind::Timestamp),
+        Field::new(CAUSE, Kind::Text),
+    ];
+    head.into_iter().chain(payload_fields()).collect()
 }

@@ -40,7 +40,11 @@ impl Home {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let plugins = folder.path().join("plugins");
         std::fs::create_dir_all(&plugins).expect("a folder");
-        for name in ["oracle.wasm", "oracle_transform.wasm"] {
+        for name in [
+            "oracle.wasm",
+            "oracle_transform.wasm",
+            "oracle_process.wasm",
+        ] {
             std::fs::copy(guests().join(name), plugins.join(name)).expect("a guest");
         }
         let storage: Arc<dyn Storage> = match on_disk {

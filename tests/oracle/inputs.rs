@@ -1,6 +1,6 @@
 //! The model's inputs: which partitions a task reads, and in which order their rows come.
 
-use crate::graph::{Node, Work};
+use crate::graph::Node;
 use crate::model::{Feed, Frame, InRow};
 use crate::value::Row;
 
@@ -30,7 +30,7 @@ pub type Step<'a> = Vec<(usize, &'a Frame)>;
 pub fn placement(node: &Node, inputs: &[&Feed]) -> Placement {
     let widest = inputs.iter().map(|f| f.partitions).max();
     let widest = widest.expect("there is an input");
-    let Work::Fold { key, .. } = &node.work else {
+    let Some(key) = node.key() else {
         return Placement {
             tasks: widest,
             spread: false,
@@ -45,7 +45,7 @@ pub fn placement(node: &Node, inputs: &[&Feed]) -> Placement {
         let key = if by_key && inputs.iter().all(alike) {
             first.key.clone()
         } else {
-            key.clone()
+            key.to_vec()
         };
         return Placement {
             tasks: widest,
@@ -60,7 +60,7 @@ pub fn placement(node: &Node, inputs: &[&Feed]) -> Placement {
     Placement {
         tasks,
         spread: true,
-        key: key.clone(),
+        key: key.to_vec(),
     }
 }
 

@@ -12,6 +12,8 @@ mod guests;
 mod home;
 mod inputs;
 mod model;
+mod process;
+mod processes;
 mod producers;
 mod random;
 mod rhythm;
@@ -66,6 +68,7 @@ fn every_way_to_run_says_what_the_model_says() {
             seen.merged,
             seen.counted,
             seen.gone,
+            seen.fired,
         ];
         assert!(
             each.iter().all(|n| *n > 20),
@@ -87,6 +90,7 @@ impl Seen {
         self.merged += other.merged;
         self.counted += other.counted;
         self.gone += other.gone;
+        self.fired += other.fired;
     }
 }
 
@@ -189,7 +193,7 @@ fn build_the_guests() {
         Some(_) => home::guests(),
         None => folder.path().to_owned(),
     };
-    for name in ["oracle", "oracle_transform"] {
+    for name in ["oracle", "oracle_transform", "oracle_process"] {
         let package = home::guests().join("..").join(name);
         let out = place.join(format!("{name}.wasm"));
         refrain_plugin::build::build_plugin(&package, &out, &cache, &mut |line| println!("{line}"))

@@ -10,6 +10,7 @@ use crate::guests::{self, FoldOptions, Taken};
 use crate::inputs::{
     Place, Placement, Step, idle_of, lanes, pick, place, placement, rows_of, steps, time,
 };
+use crate::process::{self, Came, Gave, Kept, ProcessOptions, told};
 use crate::value::{Row, Value};
 use crate::windows::{Open, Placed, Windows};
 
@@ -83,6 +84,8 @@ pub struct Outcome {
     pub merged: u64,
     /// Rows that left the view when they were old.
     pub gone: u64,
+    /// Timers fired.
+    pub fired: u64,
     pub tasks: u32,
     pub watermark: i64,
 }
@@ -158,17 +161,24 @@ impl Outcome {
                     ),
                 }
             }
+            Work::Process { key, .. } => {
+                let mut fields = merged_key(key, inputs);
+                let keys = fields.len();
+                let mut own = crate::graph::processed_fields();
+                // The key of a view's row comes first.
+                own[..2].rotate_left(usize::from(!node.to_topic));
+                fields.extend(own);
+                let is_time = |f: &Field| f.kind == Kind::Timestamp && !f.nullable;
+                let passed_on = |feed: &&Feed| {
+                    let name = &feed.fields[feed.time?].name;
+                    let place = fields.iter().position(|f| f.name == *name)?;
+                    is_time(&fields[place]).then_some(place)
+                };
+                let time = inputs.iter().find_map(passed_on);
+                (fields, keys + 1, time)
+            }
             Work::Fold { key, window, .. } => {
-                let key = key.iter().map(|k| {
-                    let of = |feed: &&Feed| feed.fields.iter().find(|f| f.name == *k).cloned();
-                    let mut found = inputs.iter().map(|feed| of(feed).expect("keys are fields"));
-                    let first = found.next().expect("there is an input");
-                    found.fold(first, |merged, field| Field {
-                        nullable: merged.nullable || field.nullable,
-                        ..merged
-                    })
-                });
-                let mut fields: Vec<Field> = key.collect();
+                let mut fields = merged_key(key, inputs);
                 let keys = fields.len();
                 let time = window.as_ref().and_then(|w| match w.kind {
                     Kinds::Count { .. } => None,
@@ -205,10 +215,25 @@ impl Outcome {
             missed: 0,
             merged: 0,
             gone: 0,
+            fired: 0,
             tasks,
             watermark: i64::MAX,
         }
     }
+}
+
+/// Fields of a key that all inputs have.
+fn merged_key(key: &[String], inputs: &[&Feed]) -> Vec<Field> {
+    let merged = |k: &String| {
+        let of = |feed: &&Feed| feed.fields.iter().find(|f| f.name == *k).cloned();
+        let mut found = inputs.iter().map(|feed| of(feed).expect("keys are fields"));
+        let first = found.next().expect("there is an input");
+        found.fold(first, |merged, field| Field {
+            nullable: merged.nullable || field.nullable,
+            ..merged
+        })
+    };
+    key.iter().map(merged).collect()
 }
 
 /// The watermark of a task.
@@ -274,6 +299,8 @@ struct Task<'a> {
     windows: Windows,
     /// No window ends before.
     first_end: i128,
+    /// Of a process node.
+    kept: BTreeMap<Row, Kept>,
     /// Ends of closed windows that the view shows, by key of the view.
     ends: BTreeMap<Row, i128>,
     /// Rows for the derived topic, of this frame, by partition.
@@ -294,6 +321,7 @@ impl<'a> Task<'a> {
             lanes,
             windows: Windows::default(),
             first_end: i128::MAX,
+            kept: BTreeMap::new(),
             ends: BTreeMap::new(),
             emitted: vec![Vec::new(); plan.tasks as usize],
             offsets: vec![0; plan.tasks as usize],
@@ -362,6 +390,9 @@ impl<'a> Task<'a> {
     fn moved(&mut self, origin: u32, outcome: &mut Outcome, act: impl FnOnce(&mut Mark)) {
         let before = self.mark.current;
         act(&mut self.mark);
+        if let Work::Process { options, .. } = self.node.work {
+            self.fire(options, origin, before, outcome);
+        }
         let Some(window) = self.node.window() else {
             return;
         };
@@ -374,6 +405,46 @@ impl<'a> Task<'a> {
             self.close(&key, &open, (origin, before), outcome);
         }
         self.first_end = self.windows.first_end();
+    }
+
+    /// Fires the timers that are due when the watermark has passed a step: by time, then by key.
+    fn fire(&mut self, options: ProcessOptions, origin: u32, before: i64, outcome: &mut Outcome) {
+        let now = told(self.mark.current, options.step_us);
+        if now <= told(before, options.step_us) {
+            return;
+        }
+        let mut due: Vec<(i64, Row)> = Vec::new();
+        for (key, kept) in &mut self.kept {
+            let later = kept.timers.split_off(&now.saturating_add(1));
+            let of_key = std::mem::replace(&mut kept.timers, later);
+            due.extend(of_key.into_iter().map(|time| (time, key.clone())));
+        }
+        due.sort();
+        outcome.fired += due.len() as u64;
+        for (time, key) in due {
+            let kept = self.kept.get_mut(&key).expect("it had a timer");
+            let gave = kept.fire(options, time, now);
+            self.give(&key, gave, (origin, before), outcome);
+        }
+    }
+
+    /// A row of a process node; `at` as for windows.
+    fn give(&mut self, key: &Row, gave: Gave, at: (u32, i64), outcome: &mut Outcome) {
+        outcome.out += 1;
+        let task = self.task_of(key);
+        let mut row = gave.row;
+        if self.node.to_topic {
+            let row = key.iter().cloned().chain(row).collect();
+            return self.emit(task, row, at.0, at.1);
+        }
+        row[..2].rotate_left(1);
+        let key: Row = key.iter().chain(&row[..1]).cloned().collect();
+        if gave.deleted {
+            outcome.view.remove(&key);
+        } else {
+            let row = key.iter().chain(&row[1..]).cloned().collect();
+            outcome.view.insert(key, (row, false));
+        }
     }
 
     /// A window is shown for the last time; `at`: row of the source frame, and the watermark before it.
@@ -413,7 +484,7 @@ impl<'a> Task<'a> {
     fn options(&self) -> FoldOptions {
         match &self.node.work {
             Work::Fold { options, .. } => *options,
-            Work::Transform { .. } => unreachable!("asked for folds"),
+            _ => unreachable!("asked for folds"),
         }
     }
 
@@ -433,6 +504,30 @@ impl<'a> Task<'a> {
                     Taken::Yes(rows) => self.transformed(input, frame, row, rows, outcome),
                     Taken::Refused(why) => rejected.push(letter(why)),
                     Taken::Trapped => rejected.push(letter(TRAPPED.into())),
+                }
+            }
+            Work::Process { key, options } => {
+                let key = key.iter().map(|k| row.values[place(input, k)].clone());
+                let key: Row = key.collect();
+                let came = Came {
+                    input: self.lanes[lane].input,
+                    fields: &pick(input, row, &process::WANTED),
+                    time: time(input, row),
+                    watermark: told(self.mark.current, options.step_us),
+                };
+                let none = Kept::default();
+                let kept = self.kept.get(&key).unwrap_or(&none);
+                let task = self.task_of(&key) as usize;
+                match kept.take(*options, !self.node.to_topic, &came) {
+                    Taken::Refused(why) => outcome.rejected[task].push(letter(why)),
+                    Taken::Trapped => outcome.rejected[task].push(letter(TRAPPED.into())),
+                    Taken::Yes((kept, gave)) => {
+                        self.kept.insert(key.clone(), kept);
+                        let at = (row.origin, self.mark.current);
+                        for gave in gave {
+                            self.give(&key, gave, at, outcome);
+                        }
+                    }
                 }
             }
             Work::Fold { key, window, .. } => {

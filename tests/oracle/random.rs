@@ -4,6 +4,7 @@ use refrain_log::schema::{Field, Kind};
 
 use crate::graph::{Graph, Kinds, Node, Source, Window, Work, transformed_fields};
 use crate::guests::{FoldOptions, TRAP};
+use crate::process::ProcessOptions;
 use crate::value::{Row, Value};
 
 /// Append time of the first frame.
@@ -133,14 +134,15 @@ fn source(dice: &mut Dice) -> Source {
 struct Readable {
     name: String,
     fields: Vec<Field>,
-    timed: bool,
+    /// Its event time.
+    time: Option<String>,
 }
 
 fn nodes(dice: &mut Dice, source: &Source) -> Vec<Node> {
     let mut readable = vec![Readable {
         name: "events".into(),
         fields: source.fields.clone(),
-        timed: true,
+        time: Some("at".into()),
     }];
     let count = 1 + dice.below(4);
     (0..count)
@@ -170,6 +172,8 @@ fn nodes(dice: &mut Dice, source: &Source) -> Vec<Node> {
 struct Inputs {
     names: Vec<String>,
     fields: Vec<Field>,
+    /// Their event times, as far as they have some.
+    times: Vec<String>,
     timed: bool,
 }
 
@@ -190,8 +194,16 @@ impl Inputs {
         Inputs {
             names: topics.iter().map(|t| t.name.clone()).collect(),
             fields: common.collect(),
-            timed: topics.iter().all(|t| t.timed),
+            times: topics.iter().filter_map(|t| t.time.clone()).collect(),
+            timed: topics.iter().all(|t| t.time.is_some()),
         }
+    }
+
+    /// The first event time of the two inputs of a process node that its results have.
+    fn passed_on_time(&self, fields: &[Field]) -> Option<String> {
+        let is_time = |f: &Field| f.kind == Kind::Timestamp && !f.nullable;
+        let has = |name: &&String| fields.iter().any(|f| f.name == **name && is_time(f));
+        self.times.iter().take(2).find(has).cloned()
     }
 }
 
@@ -207,10 +219,19 @@ fn node(
         true => Work::Transform {
             shift: *dice.pick(&[0, SECOND, -7 * SECOND, 3600 * SECOND]),
         },
+        false if input.timed && dice.one_in(4) => process(dice, input, source),
         false => fold(dice, input, source),
     };
+    let mut names = input.names.clone();
+    if matches!(work, Work::Process { .. }) {
+        // Two inputs; a topic may be both.
+        names.truncate(2);
+        if names.len() == 1 {
+            names.push(names[0].clone());
+        }
+    }
     let partitions = match &work {
-        Work::Fold { key, .. } if !key.is_empty() && dice.one_in(3) => {
+        Work::Fold { key, .. } | Work::Process { key, .. } if !key.is_empty() && dice.one_in(3) => {
             Some(*dice.pick(&[1, 2, 3, 5]))
         }
         _ => None,
@@ -218,6 +239,12 @@ fn node(
     let (to_topic, fields) = match &work {
         Work::Transform { .. } => (!dice.one_in(3), transformed_fields()),
         Work::Fold { window: None, .. } => (false, Vec::new()),
+        Work::Process { key, .. } => {
+            let field = |k: &String| input.fields.iter().find(|f| f.name == *k).cloned();
+            let mut fields: Vec<Field> = key.iter().filter_map(field).collect();
+            fields.extend(crate::graph::processed_fields());
+            (dice.one_in(2), fields)
+        }
         Work::Fold {
             key,
             window: Some(w),
@@ -234,16 +261,18 @@ fn node(
             (dice.one_in(2), fields)
         }
     };
-    let timed = match &work {
-        Work::Fold {
-            window: Some(window),
-            ..
-        } => window.timed(),
-        _ => true,
+    let time = match &work {
+        Work::Transform { .. } => Some("at".to_owned()),
+        Work::Process { .. } => input.passed_on_time(&fields),
+        Work::Fold { window, .. } => window.as_ref().and_then(|w| match w.kind {
+            Kinds::Count { .. } => None,
+            Kinds::Session { .. } => Some(crate::graph::END.to_owned()),
+            _ => Some(w.name.clone()),
+        }),
     };
     let node = Node {
         name,
-        inputs: input.names.clone(),
+        inputs: names,
         partitions,
         work: keep(dice, work, to_topic),
         to_topic,
@@ -253,7 +282,7 @@ fn node(
     let output = to_topic.then(|| Readable {
         name: node.output(),
         fields,
-        timed,
+        time,
     });
     (node, output)
 }
@@ -353,6 +382,35 @@ fn fold(dice: &mut Dice, input: &Inputs, source: &Source) -> Work {
         options: FoldOptions {
             hide: *dice.pick(&[0, 0, 2, 5]),
             refuse: !dice.one_in(4),
+        },
+    }
+}
+
+fn process(dice: &mut Dice, input: &Inputs, source: &Source) -> Work {
+    let outputs = [crate::process::AT, crate::process::CAUSE].into_iter();
+    let outputs = outputs.chain(crate::guests::PAYLOAD);
+    let taken: Vec<&str> = outputs.collect();
+    let free = input.fields.iter();
+    let free: Vec<String> = free
+        .filter(|f| f.kind != Kind::F64 && !taken.contains(&f.name.as_str()))
+        .map(|f| f.name.clone())
+        .collect();
+    let mut key: Vec<String> = Vec::new();
+    if input.names == ["events"] && dice.one_in(2) {
+        key.extend(source.key.clone());
+    }
+    let wanted = *dice.pick(&[0, 1, 1, 2]);
+    while key.len() < wanted.min(free.len()) {
+        let name = dice.pick(&free).clone();
+        if !key.contains(&name) {
+            key.push(name);
+        }
+    }
+    Work::Process {
+        key,
+        options: ProcessOptions {
+            gap_us: *dice.pick(&[0, SECOND, 5 * SECOND, 40 * SECOND]),
+            step_us: *dice.pick(&[1_000, SECOND, SECOND, 7 * SECOND, 60 * SECOND]),
         },
     }
 }
