@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![expect(clippy::disallowed_methods, reason = "tests handle files of users")]
 
+mod accounts;
 mod answers;
 mod appenders;
 mod cli;

@@ -67,7 +67,7 @@ fn a_run_once_says_what_it_took() {
     let csv = home.refrain(&["run", "--once", "--output", "csv"]).ok();
     assert!(
         csv.out
-            .starts_with("rows,commits,cut,duration_s,rows_per_s,cpu_s\n0,"),
+            .starts_with("rows,commits,cut,duration_s,rows_per_s,cpu_s,cost\n0,"),
         "{}",
         csv.out
     );

@@ -17,6 +17,7 @@ Exit codes:
   5    acknowledged data is damaged
   6    the data folder is in use by another process
   7    no space left
+  8    a consumer did not get the freshness that it needs, or a run that was due did not happen
   130  interrupted
 
 Example:
@@ -74,6 +75,8 @@ pub(crate) enum Command {
     Run(commands::run::RunArgs),
     Tiers(commands::tiers::TiersArgs),
     Rhythm(commands::rhythm::RhythmArgs),
+    Freshness(commands::freshness::FreshnessArgs),
+    Cost(commands::cost::CostArgs),
     /// Read views
     #[command(subcommand)]
     View(ViewCommand),

@@ -58,6 +58,8 @@ fn run(args: &Args) -> Result<(), Failure> {
         Command::Status(args) => commands::status::run(global, args),
         Command::Run(args) => commands::run::run(global, args),
         Command::Tiers(args) => commands::tiers::run(global, args),
+        Command::Freshness(args) => commands::freshness::run(global, args),
+        Command::Cost(args) => commands::cost::run(global, args),
         Command::Rhythm(args) => commands::rhythm::run(global, args),
         Command::Plan(_) => commands::version::plan::run(global),
         Command::Validate(args) => commands::version::validate::run(global, args),

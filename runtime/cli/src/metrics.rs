@@ -1,5 +1,7 @@
 //! Figures for Prometheus over HTTP: `/metrics` in the text format of OpenMetrics, `/healthz` judged by whether nodes get on.
 
+mod accounts;
+
 use std::convert::Infallible;
 use std::fmt::Error;
 use std::net::{SocketAddr, TcpListener as StdListener};
@@ -23,6 +25,7 @@ use refrain_engine::status::{NodeStatus, Phase};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
+use self::accounts::Accounts;
 use crate::failure::Failure;
 
 /// Connections served at once.
@@ -161,6 +164,7 @@ fn metrics(host: &Host) -> HttpResponse<Full<Bytes>> {
     let snapshot = Snapshot {
         status,
         topics,
+        accounts: Accounts::of(host),
         cpu_seconds: crate::cpu::seconds(),
     };
     let mut registry = Registry::with_prefix("refrain");
@@ -180,6 +184,7 @@ fn metrics(host: &Host) -> HttpResponse<Full<Bytes>> {
 struct Snapshot {
     status: HostStatus,
     topics: Vec<TopicStatus>,
+    accounts: Accounts,
     cpu_seconds: f64,
 }
 
@@ -189,7 +194,8 @@ impl Collector for Snapshot {
         self.positions(&mut encoder)?;
         self.work(&mut encoder)?;
         self.phases(&mut encoder)?;
-        self.log(&mut encoder)
+        self.log(&mut encoder)?;
+        self.accounts.encode(&mut encoder)
     }
 }
 

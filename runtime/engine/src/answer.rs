@@ -15,6 +15,7 @@ use refrain_log::topic::Topic;
 use refrain_state::commit::NodeState;
 use refrain_state::view::{Pages, View};
 
+use crate::accounts::Freshness;
 use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::pipeline::Rhythm;
@@ -132,6 +133,8 @@ fn attempt(host: &Host, request: Request) -> Result<Response> {
         Request::Rhythm { node, rhythm } => {
             Response::Rhythm(crate::graduation::graduate(host, &node, &rhythm)?)
         }
+        Request::Freshness => Response::Freshness(crate::objective::report(host)?),
+        Request::Cost(question) => Response::Cost(Box::new(crate::cost::asked(host, &question)?)),
         Request::Stop => {
             host.stopper().stop();
             Response::Stopping
@@ -148,9 +151,17 @@ fn of_versions(host: &Host, request: versions::Request) -> Result<versions::Answ
         Request::Validate(order) => Answer::Validated(host.validate(&order)?),
         Request::Diverge(order) => Answer::Diverged(Box::new(host.diverge(&order)?)),
         Request::Changes => Answer::Changes(host.changes()?),
-        Request::Cutover(order) => Answer::Moved(host.cutover(&order)?),
+        Request::Cutover(order) => {
+            host.look();
+            let moved = host.cutover(&order)?;
+            host.look();
+            Answer::Moved(moved)
+        }
         Request::Rollback { name, consumer } => {
-            Answer::Moved(host.rollback(&name, consumer.as_deref())?)
+            host.look();
+            let moved = host.rollback(&name, consumer.as_deref())?;
+            host.look();
+            Answer::Moved(moved)
         }
         Request::Receipt { name, version } => {
             Answer::Receipt(Box::new(host.receipt(&name, version)?))
@@ -213,15 +224,24 @@ fn topic_status(topic: &Arc<Topic>) -> TopicStatus {
     }
 }
 
-fn view_status(view: &Arc<View>) -> ViewStatus {
+fn view_status(host: &Host, view: &Arc<View>) -> Result<ViewStatus> {
     let spec = view.spec();
-    ViewStatus {
+    let state = view.state();
+    Ok(ViewStatus {
         name: spec.name.clone(),
         node: spec.node.clone(),
         schema: spec.schema.clone(),
         key_fields: spec.key_fields,
-        state: view.state(),
-    }
+        freshness: freshness(host, &spec.node, state.cut)?,
+        state,
+    })
+}
+
+/// How fresh the results of a node at a cut are now.
+fn freshness(host: &Host, node: &str, cut: Sequence) -> Result<Freshness> {
+    let pending = crate::accounts::freshness::pending(host.log(), host.chain(node).sources, cut)?;
+    let tiers = &host.declaration().tiers;
+    Ok(Freshness::of(pending, host.log().now(), tiers))
 }
 
 /// Each view in the version that everybody reads.
@@ -233,7 +253,7 @@ fn views(host: &Host) -> Result<Vec<ViewStatus>> {
         if live.is_some_and(|live| Arc::ptr_eq(&live, &view)) {
             found.push(ViewStatus {
                 name,
-                ..view_status(&view)
+                ..view_status(host, &view)?
             });
         }
     }
@@ -243,12 +263,13 @@ fn views(host: &Host) -> Result<Vec<ViewStatus>> {
 /// The next page; what is left is kept until it is asked for.
 fn page(host: &Host, view: Arc<View>, mut pages: Pages) -> Result<ViewAnswer> {
     let rows = pages.next(VIEW_ROWS_MAX, ANSWER_BYTES_MAX)?;
-    let status = view_status(&view);
+    let status = ViewStatus {
+        freshness: freshness(host, &view.spec().node, rows.state.cut)?,
+        state: rows.state,
+        ..view_status(host, &view)?
+    };
     Ok(ViewAnswer {
-        status: ViewStatus {
-            state: rows.state,
-            ..status
-        },
+        status,
         finals: rows.finals.iter().collect(),
         table: Table {
             schema: view.spec().schema.clone(),
@@ -328,7 +349,10 @@ fn status(host: &Host) -> HostStatus {
         .into_iter()
         .map(|name| node_status(host, name, durable))
         .collect();
+    // What is damaged is told by the findings.
+    let freshness = crate::objective::report(host).unwrap_or_default();
     HostStatus {
+        alerts: freshness.alerts(),
         nodes,
         durable,
         findings: host.findings().to_vec(),

@@ -15,6 +15,7 @@ use refrain_plugin::Plugin;
 use refrain_state::commit::{State, StateOptions};
 use refrain_state::store::StoreOptions;
 
+use crate::accounts::{Gauge, Ledger};
 use crate::answer;
 use crate::error::{Error, Result};
 use crate::graduation;
@@ -254,6 +255,7 @@ impl Host {
             store: store_options(&declaration, &data),
             ..StateOptions::default()
         };
+        let gauge = Gauge::new(Ledger::open(Arc::clone(&storage), &data, clock.now()));
         let (state, more) = State::open_with(storage, clock, data.join("commits"), options)?;
         findings.extend(more);
         for source in sources {
@@ -272,7 +274,7 @@ impl Host {
             log: Arc::new(log),
             state,
             findings,
-            board: StatusBoard::default(),
+            board: StatusBoard::counting(gauge),
             notes,
             scans: Scans::default(),
             running: AtomicBool::new(false),
@@ -388,13 +390,14 @@ impl Host {
     /// The same with compiled plugins where they were before.
     pub fn run_again(&self, options: &RunOptions) -> Result<RunReport> {
         let mut loaded = load_with(&self.project, &self.declaration, &mut self.loader())?;
-        tiers::settle(&mut loaded.plan, &tiers::unmeasured());
+        tiers::settle(&mut loaded.plan, &self.measures());
         self.show_rhythms(&loaded.plan);
         let Lineup {
             nodes,
             refused,
             kept,
         } = self.line_up(&loaded, options)?;
+        self.begin_counting();
         self.running.store(true, Ordering::SeqCst);
         let interval = Duration::from_micros(loaded.plan.commit_interval_us.max(0) as u64);
         let report = Run::run(
@@ -407,6 +410,7 @@ impl Host {
             self.events.clone(),
         );
         self.running.store(false, Ordering::SeqCst);
+        self.end_counting();
         report.map(|mut report| {
             report.stopped.splice(0..0, refused);
             report.kept = kept;
@@ -436,7 +440,7 @@ impl Host {
         let Some(plan) = plan.as_mut().filter(|_| self.is_running()) else {
             return Vec::new();
         };
-        let list = graduation::replan(plan, node, rhythm, &tiers::unmeasured());
+        let list = graduation::replan(plan, node, rhythm, &self.measures());
         for change in &list {
             self.board.rhythm(&change.node, &change.rhythm, change.auto);
         }

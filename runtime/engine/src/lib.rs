@@ -1,5 +1,6 @@
 //! The engine: pipeline file, plan, tasks, windows, rhythms, and the host that runs them.
 
+pub mod accounts;
 pub mod answer;
 pub mod changes;
 pub mod cost;
@@ -16,6 +17,7 @@ pub mod lock;
 pub mod meter;
 pub mod names;
 pub mod node;
+pub mod objective;
 pub mod pipeline;
 pub mod receipt;
 pub mod rejected;

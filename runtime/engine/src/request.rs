@@ -11,7 +11,10 @@ use refrain_state::view::ViewState;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::accounts::Freshness;
+use crate::cost::{Bill, Question};
 use crate::graduation::Graduated;
+use crate::objective::{Alert, ObjectiveReport};
 use crate::rejected::{RejectedStatus, Resubmission, Resubmitted, RowsAt};
 use crate::status::NodeStatus;
 use crate::versions::request as versions;
@@ -129,6 +132,10 @@ pub enum Request {
         /// As a pipeline file writes it; `auto` too.
         rhythm: String,
     },
+    /// How fresh consumers are served, measured.
+    Freshness,
+    /// What work costs.
+    Cost(Question),
     /// Stop the run: finish rounds under way, commit, leave.
     Stop,
 }
@@ -167,6 +174,8 @@ pub struct ViewStatus {
     pub key_fields: usize,
     /// As of its last commit.
     pub state: ViewState,
+    /// How fresh that is.
+    pub freshness: Freshness,
 }
 
 /// Rows of a topic with where they stand.
@@ -211,6 +220,8 @@ pub struct HostStatus {
     pub running: bool,
     /// Bytes of state and views.
     pub state_bytes: u64,
+    /// What is wrong with freshness and runs.
+    pub alerts: Vec<Alert>,
 }
 
 /// An answer.
@@ -240,6 +251,10 @@ pub enum Response {
     Status(HostStatus),
     /// To [`Request::Rhythm`].
     Rhythm(Graduated),
+    /// To [`Request::Freshness`].
+    Freshness(ObjectiveReport),
+    /// To [`Request::Cost`].
+    Cost(Box<Bill>),
     /// To [`Request::Stop`].
     Stopping,
     /// The request was refused, with the exit code that the command should give.

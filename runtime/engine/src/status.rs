@@ -9,6 +9,7 @@ use refrain_log::clock::{Clock, SystemClock};
 use refrain_log::ids::{Sequence, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::accounts::Gauge;
 use crate::error::Error;
 use crate::histogram::Latency;
 use crate::ingest::time;
@@ -94,6 +95,7 @@ pub struct NodeStatus {
 #[derive(Debug, Default)]
 pub struct StatusBoard {
     nodes: Mutex<BTreeMap<String, Entry>>,
+    gauge: Option<Gauge>,
     rhythms: Mutex<BTreeMap<String, (Rhythm, bool)>>,
     arrivals: Arc<Mutex<Arrivals>>,
     rows: AtomicU64,
@@ -138,6 +140,19 @@ impl StatusBoard {
         let meter = Some(Meter::new(now(), frontier, interval));
         let phase = Phase::Running;
         self.lock().insert(node.to_owned(), Entry { phase, meter });
+    }
+
+    /// A board that counts.
+    pub fn counting(gauge: Gauge) -> StatusBoard {
+        StatusBoard {
+            gauge: Some(gauge),
+            ..StatusBoard::default()
+        }
+    }
+
+    /// What is counted, where somebody counts.
+    pub fn gauge(&self) -> Option<&Gauge> {
+        self.gauge.as_ref()
     }
 
     /// Sets when a node runs, and whether the planner chose that.

@@ -5,9 +5,10 @@ use std::thread::JoinHandle;
 
 use crossbeam::channel::{Receiver, Sender};
 use refrain_log::ids::Sequence;
+use refrain_log::meter::so_far;
 
 use crate::error::Error;
-use crate::run::Event;
+use crate::run::{Event, Spent};
 use crate::task::{Failure, Prepared, Progress, Task};
 
 /// One task to be brought to a cut.
@@ -20,6 +21,8 @@ pub struct Work {
     pub body: Box<dyn Task>,
     /// How far.
     pub cut: Sequence,
+    /// What that has taken so far.
+    pub spent: Spent,
 }
 
 /// A task that came back.
@@ -32,6 +35,8 @@ pub struct Done {
     pub body: Box<dyn Task>,
     /// What it prepared.
     pub result: Result<Prepared, Failure>,
+    /// What that took.
+    pub spent: Spent,
 }
 
 /// Starts `count` workers. They end when the sender of `work` is dropped.
@@ -57,8 +62,13 @@ pub fn start(count: usize, work: &Receiver<Work>, done: &Sender<Event>) -> Vec<J
 /// Goes on with one task until it is done, must wait, or, batch by batch, others wait for a worker: a task with much to
 /// do does not keep other nodes from their commits.
 fn perform(mut work: Work, others: &Receiver<Work>) -> Event {
+    let mut began = so_far();
     loop {
-        let result = match caught(|| work.body.step(work.cut)) {
+        let step = caught(|| work.body.step(work.cut));
+        let stepped = so_far();
+        work.spent.taking.add(stepped.since(began));
+        began = stepped;
+        let result = match step {
             Ok(Progress::More) if others.is_empty() => continue,
             Ok(Progress::More | Progress::Wait) => {
                 return Event::Again(work);
@@ -69,11 +79,13 @@ fn perform(mut work: Work, others: &Receiver<Work>) -> Event {
         if result.is_err() {
             work.body.abandon();
         }
+        work.spent.preparing.add(so_far().since(began));
         return Event::Done(Done {
             node: work.node,
             task: work.task,
             body: work.body,
             result,
+            spent: work.spent,
         });
     }
 }
@@ -156,6 +168,7 @@ mod tests {
                 task: 0,
                 body,
                 cut: Sequence(1),
+                spent: Spent::default(),
             };
             work.send(item).expect("the worker lives");
         }

@@ -140,6 +140,7 @@ impl Frame {
             Error::Invalid(format!("a frame of {} has no field {field}", self.0.run))
         })?;
         let (region, entry) = self.region(field)?;
+        crate::meter::read(region.len());
         columns::decode_column(region, &entry, declared, self.rows())
             .map_err(|what| self.damaged(&format!("field {}: {what}", declared.name)))
     }

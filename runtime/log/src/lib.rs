@@ -16,6 +16,7 @@ mod index;
 mod limits;
 pub mod log;
 mod map;
+pub mod meter;
 mod open;
 mod prepare;
 mod recovery;

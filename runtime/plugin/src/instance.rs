@@ -399,8 +399,7 @@ where
     R: ComponentNamedList + Lift,
 {
     store.set_epoch_deadline(limits.call_ticks());
-    function
-        .call(store, params)
+    refrain_log::meter::in_guest(|| function.call(store, params))
         .map_err(|error| Cause::of(&error, limits))
 }
 

@@ -1,9 +1,9 @@
 //! `refrain check`
 
-use refrain_engine::host;
 use refrain_engine::pipeline::{Diagnostics, Output as Target, PlannedNode};
 use refrain_engine::tiers;
-use refrain_engine::tiers::lint::{PassCosts, lint};
+use refrain_engine::tiers::lint::lint;
+use refrain_engine::{accounts, host};
 
 use crate::args::{Global, Output};
 use crate::cells::Cell;
@@ -31,9 +31,14 @@ pub(crate) fn run(global: &Global) -> Result<(), Failure> {
     let mut plan = host::load(&project, &declaration, Some(project::cache()))
         .inspect_err(|_| tell_diagnostics(&file, &file.list))?
         .plan;
-    let measures = tiers::unmeasured();
+    let measures = accounts::measures(&project);
     tiers::settle(&mut plan, &measures);
-    let lints = lint(&declaration, &plan, &measures, &PassCosts::default());
+    let lints = lint(
+        &declaration,
+        &plan,
+        &measures,
+        &accounts::pass_costs(&project),
+    );
     file.list.extend(lints.list);
     tell_diagnostics(&file, &file.list);
     let errors = file.len();

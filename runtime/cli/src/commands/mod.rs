@@ -1,9 +1,11 @@
 //! One file a verb.
 
 pub(crate) mod check;
+pub(crate) mod cost;
 pub(crate) mod demo;
 pub(crate) mod dev;
 pub(crate) mod doctor;
+pub(crate) mod freshness;
 pub(crate) mod init;
 pub(crate) mod plugin;
 pub(crate) mod receipt;

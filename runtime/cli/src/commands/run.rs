@@ -6,6 +6,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use refrain_engine::accounts::Gauge;
+use refrain_engine::cost::Money;
 use refrain_engine::host::Host;
 use refrain_engine::request::{Request, Response};
 use refrain_engine::run::{RunOptions, RunReport};
@@ -101,11 +103,16 @@ fn tell_result(
     let seconds = took.as_secs_f64();
     let rows_per_second = (rows as f64 / seconds.max(1e-6)) as u64;
     let cpu_seconds = cpu::seconds();
+    let prices = &host.declaration().prices;
+    let syncs = host.board().gauge().map_or(0, Gauge::syncs);
+    let cost = Money::of_cpu((cpu_seconds * 1e9) as u128, prices.core_hour);
+    let cost = cost + Money::of(syncs.into(), 1, prices.request);
     eprintln!(
-        "{} rows taken in {} commits; {seconds:.2} s, {} rows/s, {cpu_seconds:.2} CPU s",
+        "{} rows taken in {} commits; {seconds:.2} s, {} rows/s, {cpu_seconds:.2} CPU s, {}",
         grouped(rows),
         grouped(commits),
         grouped(rows_per_second),
+        cost.text(&prices.currency),
     );
     match global.output {
         Output::Table => Ok(()),
@@ -121,6 +128,8 @@ fn tell_result(
                 "duration_s": seconds,
                 "rows_per_s": rows_per_second,
                 "cpu_s": cpu_seconds,
+                "cost": cost.to_string(),
+                "currency": prices.currency,
                 "stopped": stopped.collect::<Vec<_>>(),
             }))
         }
@@ -132,6 +141,7 @@ fn tell_result(
                 "duration_s",
                 "rows_per_s",
                 "cpu_s",
+                "cost",
             ];
             let mut sheet = Sheet::new(&names);
             sheet.push(vec![
@@ -141,6 +151,7 @@ fn tell_result(
                 Cell::Float(seconds),
                 Cell::count(rows_per_second),
                 Cell::Float(cpu_seconds),
+                Cell::text(cost.to_string()),
             ]);
             sheet.print(global.output)
         }

@@ -48,6 +48,10 @@ pub(crate) fn run(global: &Global, args: &StatusArgs) -> Result<(), Failure> {
     }
     let verbose = global.verbose > 0 || global.output == Output::Csv;
     sheet(&status, verbose).print(global.output)?;
+    status
+        .alerts
+        .iter()
+        .for_each(|a| eprintln!("{}: {}", a.kind, a.what));
     eprintln!("{}", footer(&status));
     Ok(())
 }
@@ -199,8 +203,12 @@ fn footer(status: &HostStatus) -> String {
         0 => String::new(),
         n => format!("; {n} finding(s) of damage"),
     };
+    let alerts = match status.alerts.len() {
+        0 => String::new(),
+        n => format!("; {n} alert(s): see refrain freshness"),
+    };
     format!(
-        "{running}; the log is durable up to sequence {}{bad}{damaged}",
+        "{running}; the log is durable up to sequence {}{bad}{damaged}{alerts}",
         status.durable
     )
 }

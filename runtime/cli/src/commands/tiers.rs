@@ -3,9 +3,9 @@
 use std::io::Write;
 
 use clap::ValueEnum;
-use refrain_engine::host;
 use refrain_engine::tiers::words::{span, span_or_dash};
 use refrain_engine::tiers::{self, Tiers};
+use refrain_engine::{accounts, host};
 
 use crate::args::{Global, Output};
 use crate::cells::Cell;
@@ -44,7 +44,7 @@ pub(crate) fn run(global: &Global, args: &TiersArgs) -> Result<(), Failure> {
     let project = project::find(global)?;
     let declaration = project.declaration()?;
     let mut plan = host::load(&project, &declaration, Some(project::cache()))?.plan;
-    let measures = tiers::unmeasured();
+    let measures = accounts::measures(&project);
     tiers::settle(&mut plan, &measures);
     let tiers = tiers::of(&plan, &measures);
     let sources: Vec<String> = plan.topics.iter().map(|t| t.spec.name.clone()).collect();

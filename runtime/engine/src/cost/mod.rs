@@ -1,5 +1,150 @@
-//! What work costs: a price sheet turns what was metered into money.
+//! What work costs: a price sheet turns what was metered into money, a rule shares it out to consumers, a model says what
+//! other needs would cost.
 
+pub mod arrivals;
+pub mod bill;
+pub mod model;
 pub mod money;
+pub mod share;
 
+use refrain_log::ids::Timestamp;
+use serde::{Deserialize, Serialize};
+
+pub use bill::{Bill, Change, Item, Part};
 pub use money::Money;
+
+use crate::accounts::Books;
+use crate::error::{Error, Result};
+use crate::host::Host;
+use crate::pipeline::Declaration;
+use crate::pipeline::declaration::OutputDeclaration;
+use crate::tiers::Graph;
+use crate::versions::VersionName;
+
+/// What is asked about cost.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    /// Whether for a month at the same rates; else for the metered time.
+    pub month: bool,
+    /// Consumers and the freshness that they would need, as a pipeline file writes it.
+    pub what_if: Vec<(String, String)>,
+    /// The text of a pipeline file that would be in the place of this one.
+    pub file: Option<String>,
+}
+
+/// The bill of a host; with other needs, when some are asked about.
+pub(crate) fn asked(host: &Host, question: &Question) -> Result<Bill> {
+    let file = host.declaration();
+    let measures = host.measures();
+    let graph = Graph::of_file(file, &measures);
+    let metered = metered(host, &graph);
+    let mut bill = bill::bill(&graph, &metered, &file.prices, question.month);
+    if !question.what_if.is_empty() || question.file.is_some() {
+        let changed = with_needs(other(file, question)?, &question.what_if)?;
+        let changed = Graph::of_file(&changed, &measures);
+        bill::what_if(&mut bill, &graph, &changed, &metered);
+    }
+    Ok(bill)
+}
+
+fn metered(host: &Host, graph: &Graph) -> bill::Metered {
+    let now = host.log().now();
+    let gauge = host.board().gauge();
+    let books: Books = gauge.map(|g| g.ledger.books()).unwrap_or_default();
+    let from = Timestamp(now.0 - money::MONTH_US);
+    let since = match books.since {
+        0 => now.0,
+        since => since.max(from.0),
+    };
+    let topic_bytes = |name: &str| host.log().topic(name).map_or(0, |t| t.bytes());
+    let builds = host.version_names();
+    let work = builds.iter();
+    let work = work.map(|build| (build.clone(), books.worked(build, from)));
+    let held = builds.iter();
+    let held = held.map(|build| (build.clone(), held_bytes(host, build)));
+    let sources = || graph.sources.iter().map(|s| s.name.clone());
+    let nodes = graph.nodes.iter().map(|n| n.name.clone());
+    bill::Metered {
+        work: work.collect(),
+        held_bytes: held.collect(),
+        topic_bytes: sources().map(|s| (s.clone(), topic_bytes(&s))).collect(),
+        commit_bytes: host.state().log_bytes(),
+        chains: host.chains(),
+        span_us: (now.0 - since).max(1),
+        rhythms: nodes
+            .filter_map(|n| Some((n.clone(), host.board().rhythm_of(&n)?.0)))
+            .collect(),
+        arrivals: sources()
+            .map(|s| (s.clone(), arrivals::arrivals(host.log(), &s)))
+            .collect(),
+        out: builds
+            .iter()
+            .map(|build| (build.clone(), rows_out(host, build)))
+            .collect(),
+    }
+}
+
+/// Bytes of the state, the view and the topics of a build.
+fn held_bytes(host: &Host, build: &str) -> u64 {
+    let name = VersionName::parse(build);
+    let mut nodes = host.declaration().nodes.iter();
+    let node = nodes.find(|n| *n.name.get_ref() == name.name);
+    let written = node.and_then(|n| match &n.output {
+        OutputDeclaration::Topic(topic) => {
+            Some(VersionName::new(topic.get_ref(), name.number).to_string())
+        }
+        OutputDeclaration::View(_) => None,
+    });
+    let letters = ["rejected", "late"].map(|suffix| format!("{build}.{suffix}"));
+    let topics = written.into_iter().chain(letters);
+    let topics = topics.filter_map(|topic| host.log().topic(&topic));
+    let views = host.state().views();
+    let views = views.iter().filter(|view| view.spec().node == build);
+    host.state().node_bytes(build)
+        + topics.map(|topic| topic.bytes()).sum::<u64>()
+        + views.map(|view| view.state().bytes).sum::<u64>()
+}
+
+/// Rows that a build writes for one that it takes.
+fn rows_out(host: &Host, build: &str) -> f64 {
+    let counts = host.state().node(build).map(|last| last.counts);
+    let counts = counts.unwrap_or_default();
+    let count = |name: &str| counts.get(name).copied().unwrap_or(0) as f64;
+    match count("rows") {
+        0.0 => 1.0,
+        rows => count("out") / rows,
+    }
+}
+
+/// The file asked about.
+fn other(file: &Declaration, question: &Question) -> Result<Declaration> {
+    let Some(text) = &question.file else {
+        return Ok(file.clone());
+    };
+    let env = |name: &str| std::env::var(name).ok();
+    crate::pipeline::parse("the changed file", text, &env).map_err(Error::Pipeline)
+}
+
+/// The file with other needs.
+fn with_needs(mut file: Declaration, needs: &[(String, String)]) -> Result<Declaration> {
+    for (consumer, need) in needs {
+        let us = file.tiers.need_us(need).ok_or_else(|| {
+            Error::Refused(format!(
+                "{need} is neither a duration nor a tier; write such as {consumer}=10s"
+            ))
+        })?;
+        let names: Vec<String> = file
+            .consumers
+            .iter()
+            .map(|c| c.name.get_ref().clone())
+            .collect();
+        let mut consumers = file.consumers.iter_mut();
+        let found = consumers.find(|c| c.name.get_ref() == consumer);
+        let found = found.ok_or_else(|| {
+            let all = names.join(", ");
+            Error::Refused(format!("there is no consumer {consumer}; there are: {all}"))
+        })?;
+        found.freshness_us = Some(serde_spanned::Spanned::new(0..0, us));
+    }
+    Ok(file)
+}

@@ -62,6 +62,13 @@ impl TierNames {
         place.map(|t| t.name.as_str())
     }
 
+    /// A need as a file writes it: a tier or a duration.
+    pub fn need_us(&self, text: &str) -> Option<i64> {
+        let tier = self.freshness_us(text);
+        tier.or_else(|| units::duration_us(text))
+            .filter(|us| *us > 0)
+    }
+
     /// A need given as a tier: its name, its number, or `tier` and its number.
     fn freshness_us(&self, text: &str) -> Option<i64> {
         let text = text.trim();
@@ -132,18 +139,9 @@ pub(super) fn consumer(
     let window = section.get("window").map(Spanned::span);
     let window_us = section.duration_us("window", reader).unwrap_or(WINDOW_US);
     if !(HOUR_US..=WINDOW_US_MAX).contains(&window_us) {
-        let span = window.clone().unwrap_or(section.span());
+        let span = window.unwrap_or(section.span());
         let message = "the `window` of an objective is from 1h to 366d";
         reader.findings.error("out-of-range", span, message, "");
-    }
-    let objective = section.get("objective").map(Spanned::span);
-    if let Some(span) = objective.or(window) {
-        reader.findings.warning(
-            "objective-kept-only",
-            span,
-            "`objective` and `window` have no effect in this version: freshness is planned, not measured",
-            "leave them for later versions, or remove them",
-        );
     }
     Some(ConsumerDeclaration {
         name,
@@ -168,10 +166,7 @@ fn freshness(
             (text.into_inner(), span)
         }
     };
-    let tier = tiers.freshness_us(&text);
-    let us = tier
-        .or_else(|| units::duration_us(&text))
-        .filter(|us| *us > 0);
+    let us = tiers.need_us(&text);
     if us.is_none() {
         let names = tiers.0.iter().map(|t| t.name.as_str());
         let message = format!("`freshness`: `{text}` is neither a duration nor a tier");

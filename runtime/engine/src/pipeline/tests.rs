@@ -142,11 +142,10 @@ freshness = "1m"
 }
 
 #[test]
-fn an_objective_is_taken_with_a_warning() {
+fn an_objective_is_taken() {
     let text = with_flights("") + "\n[consumer.board]\nview = \"delays\"\nobjective = \"99%\"\n";
     let declaration = parse("refrain.toml", &text, &env).unwrap();
-    let codes: Vec<&str> = declaration.warnings.iter().map(|w| &*w.code).collect();
-    assert_eq!(codes, ["objective-kept-only"]);
+    assert!(declaration.warnings.is_empty());
     assert_eq!(declaration.consumers[0].objective_ppm, 990_000);
 }
 

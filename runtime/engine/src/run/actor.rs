@@ -5,6 +5,7 @@ use std::time::Instant;
 use crossbeam::channel::Sender;
 use refrain_log::ids::{Sequence, Timestamp};
 
+use super::metering::Meter;
 use crate::node::Node;
 use crate::pipeline::Rhythm;
 use crate::task::{Failure, Prepared};
@@ -60,6 +61,7 @@ pub(super) struct Actor {
     pub(super) tick: Option<Timestamp>,
     /// A rhythm that was asked for while a round is under way: takes effect with its commit.
     pub(super) wanted: Option<Rhythm>,
+    pub(super) meter: Meter,
     /// Sequences for one round.
     pub(super) span: u64,
     pub(super) at: At,

@@ -22,6 +22,7 @@ impl Run<'_> {
     ) {
         let actor = &mut self.actors[place];
         let name = actor.node.setup.plan.name.clone();
+        actor.meter.idle();
         if let Err(error) = actor.node.roll_back(self.state) {
             self.stop_node(place, error, report);
             return;
@@ -44,9 +45,8 @@ impl Run<'_> {
     }
 
     pub(super) fn reopen(&mut self, place: usize, report: &mut RunReport) {
-        let actor = &mut self.actors[place];
-        actor.at = At::Rest;
-        if let Err(error) = actor.node.open_tasks(self.log, self.state) {
+        self.actors[place].at = At::Rest;
+        if let Err(error) = self.open_tasks(place) {
             self.stop_node(place, error, report);
         }
     }

@@ -53,6 +53,10 @@ impl Run<'_> {
             Rhythm::Every(_) => {}
             Rhythm::Cron(cron) => actor.tick = cron.next_after(wall),
         }
+        let begins = rhythm == Rhythm::Once;
         actor.rhythm = rhythm;
+        if begins {
+            self.meter_run(place, 0);
+        }
     }
 }

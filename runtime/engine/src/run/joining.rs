@@ -6,6 +6,7 @@ use refrain_log::topic::Origin;
 
 use super::Run;
 use super::actor::{Actor, At, Upstream};
+use super::metering::Meter;
 use super::options::{RunReport, Terms};
 use super::rhythm::now;
 use super::{Event, SPAN_FIRST};
@@ -117,6 +118,7 @@ impl Actor {
             due: now(),
             tick: None,
             wanted: None,
+            meter: Meter::default(),
             rests_until: now(),
             span: if limited { 1 } else { SPAN_FIRST },
             at: At::Rest,

@@ -8,6 +8,7 @@ mod faults;
 mod graduate;
 mod joining;
 mod meeting;
+mod metering;
 mod options;
 mod rhythm;
 mod rounds;
@@ -33,6 +34,7 @@ use crate::workers::{self, Work};
 pub use self::actor::Upstream;
 pub use self::joining::Ask;
 pub use self::meeting::Meet;
+pub use self::metering::Spent;
 pub use self::options::{Event, Graduation, RunOptions, RunReport, Stopper, Terms};
 
 /// Sequences in the first round of a node; later ones fit the time that rounds take.
@@ -94,6 +96,7 @@ impl<'a> Run<'a> {
             meetings: Vec::new(),
         };
         let report = run.go(durable);
+        run.meter_end();
         drop(run);
         watch.end(log);
         for thread in threads {
@@ -108,13 +111,12 @@ impl<'a> Run<'a> {
             ..Default::default()
         };
         self.begin_calendars();
-        for actor in &mut self.actors {
-            if let Err(error) = actor.node.open_tasks(self.log, self.state) {
+        for place in 0..self.actors.len() {
+            if let Err(error) = self.open_tasks(place) {
+                let actor = &mut self.actors[place];
                 actor.at = At::Stopped;
-                self.board.stopped(&actor.node.setup.plan.name, &error);
-                report
-                    .stopped
-                    .push((actor.node.setup.plan.name.clone(), error));
+                self.board.stopped(actor.name(), &error);
+                report.stopped.push((actor.name().clone(), error));
             }
         }
         loop {

@@ -7,6 +7,7 @@ use refrain_log::ids::{Sequence, Timestamp};
 use super::Run;
 use super::actor::{Actor, At, Upstream};
 use super::options::RunReport;
+use crate::accounts::runs;
 use crate::error::Error;
 use crate::pipeline::Rhythm;
 use crate::status::Phase;
@@ -15,8 +16,6 @@ use crate::status::Phase;
 const CHECKPOINT: Duration = Duration::from_secs(4);
 /// Wait for a time of the calendar before the clock is looked at again.
 const CALENDAR_PATIENCE: Duration = Duration::from_secs(30);
-/// Missed times that are counted.
-const MISSED_MAX: usize = 10_000;
 /// Work between two commits of a node that nobody waits for: its commits hold up the others for a moment only.
 const BACKGROUND: Duration = Duration::from_millis(100);
 /// Wait for an event when nothing else is due.
@@ -122,6 +121,14 @@ impl Run<'_> {
 
     /// Begins what time has brought: a pass of a rhythm, another try after a pause.
     fn wake(&mut self, place: usize, now: Instant, report: &mut RunReport) {
+        let rested = self.actors[place].goal.is_none();
+        self.wake_actor(place, now, report);
+        if rested && self.actors[place].goal.is_some() {
+            self.meter_run(place, 0);
+        }
+    }
+
+    fn wake_actor(&mut self, place: usize, now: Instant, report: &mut RunReport) {
         let durable = self.log.durable();
         let actor = &mut self.actors[place];
         if let At::Pause(until) = actor.at {
@@ -150,25 +157,38 @@ impl Run<'_> {
     pub(super) fn begin_calendars(&mut self) {
         let wall = self.log.now();
         let durable = self.log.durable();
-        for actor in &mut self.actors {
+        for place in 0..self.actors.len() {
+            let (last, missed) = self.missed(place, wall);
+            let actor = &mut self.actors[place];
+            if actor.rhythm == Rhythm::Once {
+                self.meter_run(place, missed);
+                continue;
+            }
             let Rhythm::Cron(cron) = &actor.rhythm else {
                 continue;
             };
             actor.tick = cron.next_after(wall);
-            let node = &actor.node.setup.plan.name;
-            let Some(last) = self.state.node(node) else {
+            if last.is_none_or(|last| cron.ticks_between(last, wall, 1) == 0) {
                 continue;
-            };
-            let missed = cron.ticks_between(last.time, wall, MISSED_MAX);
-            if missed > 0 && actor.node.frontier < durable {
-                tracing::warn!(
-                    node,
-                    missed,
-                    "times of its rhythm passed while no host ran; it runs now, once"
-                );
-                actor.goal = Some(durable);
             }
+            actor.goal = Some(durable);
+            tracing::warn!(
+                node = actor.name(),
+                missed,
+                "times of its rhythm passed while no host ran; it runs now, once"
+            );
+            self.meter_run(place, missed);
         }
+    }
+
+    /// When a node last ran, and how many of its runs should have happened since.
+    fn missed(&self, place: usize, now: Timestamp) -> (Option<Timestamp>, u64) {
+        let planned = &self.actors[place].node.setup.plan;
+        let committed = self.state.node(&planned.name).map(|last| last.time);
+        let began = self.board.gauge().and_then(|g| g.last_run(&planned.name));
+        let last = began.max(committed);
+        let missed = |last| runs::missed(&planned.rhythm, planned.due_us, last, now);
+        (last, last.map_or(0, missed))
     }
 
     /// How long it is until a time of the calendar; looked at again and again, since clocks are set.

@@ -4,9 +4,11 @@
 use std::time::Instant;
 
 use refrain_log::ids::Sequence;
+use refrain_log::meter::so_far;
 
 use super::Run;
 use super::actor::At;
+use super::metering::{Sizes, Spent};
 use super::options::{Event, RunReport};
 use super::rhythm::now;
 use crate::error::Result;
@@ -30,6 +32,7 @@ impl Run<'_> {
                     task,
                     body,
                     cut,
+                    spent: Spent::default(),
                 })
                 .expect("workers live as long as the run");
         }
@@ -73,6 +76,7 @@ impl Run<'_> {
     fn bring_home(&mut self, done: Done) {
         let actor = &mut self.actors[done.node];
         actor.node.tasks[done.task] = Some(done.body);
+        actor.meter.add(done.spent);
         let At::Round {
             out,
             prepared,
@@ -118,8 +122,9 @@ impl Run<'_> {
         let ends_pass = meets || actor.goal.is_some_and(|goal| cut >= goal);
         if !ends_pass && prepared.iter().all(|p| p.counts.frames == 0) {
             actor.node.frontier = cut;
+            actor.meter.idle();
             self.board.advanced(&actor.node.setup.plan.name, cut);
-        } else if let Err(error) = self.commit(place, cut, prepared) {
+        } else if let Err(error) = self.commit(place, cut, prepared, began) {
             self.fail(place, 0, Failure::Stop(error), report);
             return Ok(());
         }
@@ -129,16 +134,25 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn commit(&mut self, place: usize, cut: Sequence, prepared: Vec<Prepared>) -> Result<()> {
+    fn commit(
+        &mut self,
+        place: usize,
+        cut: Sequence,
+        prepared: Vec<Prepared>,
+        began: Instant,
+    ) -> Result<()> {
+        let (before, sizes) = (so_far(), Sizes::of(&prepared));
+        self.meter_move(&self.actors[place]);
         let actor = &mut self.actors[place];
         let rows: u64 = prepared.iter().map(|p| p.counts.rows).sum();
         let commit = actor.node.commit(cut, prepared);
-        let began = now();
+        let commit_began = now();
         self.state.commit(vec![commit])?;
         actor.node.committed_at(cut);
-        let took = now().saturating_duration_since(began);
+        let took = now().saturating_duration_since(commit_began);
         let name = &actor.node.setup.plan.name;
         self.board.committed(name, cut, rows, took);
+        self.meter_commit(place, sizes, before, began);
         Ok(())
     }
 }

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::pipeline::declaration::{
+    Declaration, NodeDeclaration, OutputDeclaration, TopicDeclaration,
+};
 use crate::pipeline::{Output, Plan, PlannedNode, Rhythm, TierNames};
 
 /// Taken for the time of a round of a continuous node that was not measured, in microseconds.
@@ -121,6 +124,38 @@ impl Graph {
         }
     }
 
+    /// The graph of a pipeline file, without its plugins; of a file that is in order the same as that of its plan, but
+    /// for the order of nodes.
+    pub fn of_file(file: &Declaration, measures: &Measures) -> Graph {
+        let sources: Vec<Source> = file.topics.iter().map(source_of).collect();
+        let mut nodes: Vec<Vertex> = Vec::new();
+        let mut waiting: Vec<&NodeDeclaration> = file.nodes.iter().collect();
+        let mut writers: BTreeMap<String, usize> = BTreeMap::new();
+        // Each after what it reads; those in a circle are left out, as `check` refuses them.
+        while let Some((place, inputs)) = next(file, &waiting, &sources, &writers) {
+            let node = waiting.remove(place);
+            if let OutputDeclaration::Topic(topic) = &node.output {
+                writers.insert(topic.get_ref().clone(), nodes.len());
+            }
+            nodes.push(vertex_of(node, inputs, measures));
+        }
+        let readers = file.consumers.iter().filter_map(|consumer| {
+            let view = Some(consumer.view.get_ref());
+            Some(Reader {
+                name: consumer.name.get_ref().clone(),
+                node: nodes.iter().position(|n| n.view.as_ref() == view)?,
+                need_us: consumer.freshness_us.as_ref().map(|us| *us.get_ref()),
+            })
+        });
+        Graph {
+            readers: readers.collect(),
+            sources,
+            nodes,
+            commit_interval_us: file.commit_interval_us,
+            tiers: file.tiers.clone(),
+        }
+    }
+
     /// The longest that a row waits for a pass of a node in this rhythm to begin.
     pub fn wait_us(&self, node: usize, rhythm: &Rhythm) -> i64 {
         let wait = rhythm.wait_us(self.commit_interval_us);
@@ -148,6 +183,47 @@ impl Graph {
             From::Node(place) => &self.nodes[place].name,
         }
     }
+}
+
+fn source_of(topic: &TopicDeclaration) -> Source {
+    Source {
+        name: topic.name.get_ref().clone(),
+        every_us: topic.every.as_ref().map_or(0, |us| *us.get_ref()),
+    }
+}
+
+fn vertex_of(node: &NodeDeclaration, inputs: Vec<From>, measures: &Measures) -> Vertex {
+    Vertex {
+        name: node.name.get_ref().clone(),
+        inputs,
+        rhythm: node.rhythm.as_ref().map(|r| r.get_ref().clone()),
+        due_us: node.due_us,
+        measure: measures.get(node.name.get_ref()).copied(),
+        view: match &node.output {
+            OutputDeclaration::View(view) => Some(view.get_ref().clone()),
+            OutputDeclaration::Topic(_) => None,
+        },
+    }
+}
+
+/// The first node all of whose inputs are there.
+fn next(
+    file: &Declaration,
+    waiting: &[&NodeDeclaration],
+    sources: &[Source],
+    writers: &BTreeMap<String, usize>,
+) -> Option<(usize, Vec<From>)> {
+    let origin = |topic: &String| {
+        let source = sources.iter().position(|s| s.name == *topic);
+        let writer = || writers.get(topic).copied();
+        source.map(From::Topic).or_else(|| writer().map(From::Node))
+    };
+    let mut nodes = waiting.iter().enumerate();
+    nodes.find_map(|(place, node)| {
+        let inputs = file.node_inputs(node.name.get_ref());
+        let origins: Option<Vec<From>> = inputs.iter().map(origin).collect();
+        Some((place, origins?))
+    })
 }
 
 /// The topics that a node reads.

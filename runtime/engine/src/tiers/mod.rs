@@ -16,11 +16,6 @@ pub use svg::svg;
 
 use crate::pipeline::Plan;
 
-/// No measures: passes take what is assumed of them. What keeps measures will stand here; nothing does yet.
-pub fn unmeasured() -> Measures {
-    Measures::new()
-}
-
 /// Gives each `auto` node of a plan the rhythm that the planner chooses for it.
 pub fn settle(plan: &mut Plan, measures: &Measures) {
     let chosen = planner::plan(&Graph::of(plan, measures));

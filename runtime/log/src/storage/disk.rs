@@ -206,6 +206,7 @@ impl File for DiskFile {
                     return Err(io::ErrorKind::WriteZero.into());
                 }
                 position += written as u64;
+                crate::meter::written(written as u64);
                 IoSlice::advance_slices(&mut rest, written);
             }
         }
@@ -213,6 +214,7 @@ impl File for DiskFile {
     }
 
     fn sync(&self) -> io::Result<()> {
+        crate::meter::synced();
         self.file.sync_data()
     }
 

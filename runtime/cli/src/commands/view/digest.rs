@@ -3,7 +3,7 @@
 use refrain_engine::names;
 use refrain_engine::request::{Request, ViewStatus};
 
-use super::{hex, rows, views};
+use super::{FRESHNESS, freshness_cells, hex, rows, views};
 use crate::args::Global;
 use crate::cells::Cell;
 use crate::commands::version::Which;
@@ -40,13 +40,16 @@ pub(crate) fn run(global: &Global, args: &DigestArgs) -> Result<(), Failure> {
 }
 
 fn sheet(view: &ViewStatus) -> Sheet {
-    let mut sheet = Sheet::new(&["view", "digest", "rows", "final", "cut"]);
-    sheet.push(vec![
+    let names = ["view", "digest", "rows", "final", "cut"];
+    let mut sheet = Sheet::new(&[&names[..], &FRESHNESS[..]].concat());
+    let mut cells = vec![
         Cell::text(&view.name),
         Cell::text(hex(view.state.digest)),
         Cell::count(view.state.rows),
         Cell::count(view.state.finals),
         Cell::count(view.state.cut.0),
-    ]);
+    ];
+    cells.extend(freshness_cells(view));
+    sheet.push(cells);
     sheet
 }

@@ -49,7 +49,7 @@ pub(crate) fn run(global: &Global, args: &ExportArgs) -> Result<(), Failure> {
     let written = write_whole(&args.file, |file| {
         let mut file = Some(file);
         let mut out: Option<Out> = None;
-        each_page(&mut link, request, &mut |page| {
+        each_page(global.output, &mut link, request, &mut |page| {
             count += page.table.rows.num_rows() as u64;
             cut = page.status.state.cut;
             if let Some(file) = file.take() {

@@ -35,7 +35,7 @@ pub(crate) fn run(global: &Global, args: &GetArgs) -> Result<(), Failure> {
     };
     let mut stream = Stream::new(global.output);
     let mut count = 0;
-    each_page(&mut link, request, &mut |page| {
+    each_page(global.output, &mut link, request, &mut |page| {
         count += page.table.rows.num_rows();
         stream.push(sheet(&page))
     })?;

@@ -1,6 +1,6 @@
 //! `refrain view list`
 
-use super::{hex, views};
+use super::{FRESHNESS, freshness_cells, hex, views};
 use crate::args::Global;
 use crate::cells::Cell;
 use crate::failure::Failure;
@@ -24,6 +24,10 @@ pub(crate) fn run(global: &Global) -> Result<(), Failure> {
         "cut",
         "committed_at",
         "digest",
+        FRESHNESS[0],
+        FRESHNESS[1],
+        FRESHNESS[2],
+        FRESHNESS[3],
     ]);
     for view in views(&mut link)? {
         let key: Vec<&str> = view.schema.fields()[..view.key_fields]
@@ -31,7 +35,7 @@ pub(crate) fn run(global: &Global) -> Result<(), Failure> {
             .map(|f| f.name.as_str())
             .collect();
         let committed = (view.state.commit > 0).then_some(view.state.time.0);
-        sheet.push(vec![
+        let mut cells = vec![
             Cell::text(&view.name),
             Cell::text(&view.node),
             Cell::text(key.join(", ")),
@@ -40,7 +44,9 @@ pub(crate) fn run(global: &Global) -> Result<(), Failure> {
             Cell::count(view.state.cut.0),
             Cell::time(committed),
             Cell::text(hex(view.state.digest)),
-        ]);
+        ];
+        cells.extend(freshness_cells(&view));
+        sheet.push(cells);
     }
     sheet.print(global.output)
 }

@@ -33,6 +33,8 @@ pub(crate) fn run(global: &Global, args: &ScanArgs) -> Result<(), Failure> {
         limit: args.limit,
     };
     let mut stream = Stream::new(global.output);
-    each_page(&mut link, request, &mut |page| stream.push(sheet(&page)))?;
+    each_page(global.output, &mut link, request, &mut |page| {
+        stream.push(sheet(&page))
+    })?;
     stream.finish()
 }

@@ -1,0 +1,220 @@
+//! `refrain cost`
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use refrain_engine::cost::{Bill, Money, Question};
+use refrain_engine::request::{Request, Response};
+use refrain_engine::tiers::words::span;
+
+use crate::args::{Global, Output};
+use crate::cells::Cell;
+use crate::failure::Failure;
+use crate::link::{Link, unexpected};
+use crate::project;
+use crate::show::{Sheet, seen_enough};
+
+/// Show what work costs by the price sheet, and who pays for it
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  refrain cost                             each node, for the time that was metered
+  refrain cost --by consumer --per month
+  refrain cost --what-if ops-board=1s      what it would cost if that consumer needed that
+  refrain cost --file other.toml           what it would cost with that pipeline file
+
+A node that several consumers depend on is shared: what it would cost for the one who needs the least is paid by all in
+equal parts, each step to a stricter need by those who need at least that. Parts sum exactly to the total. Prices are
+in [prices] of the pipeline file. See docs/tiers.md.")]
+pub(crate) struct CostArgs {
+    /// What lines are about
+    #[arg(long, value_enum, default_value = "node")]
+    by: By,
+    /// For a month of 30 days at the metered rates, instead of the metered time
+    #[arg(long, value_enum)]
+    per: Option<Per>,
+    /// CONSUMER=FRESHNESS: price that need before it is one; may be given several times
+    #[arg(long, value_name = "C=F")]
+    what_if: Vec<String>,
+    /// Price this pipeline file before it is in the place of the project's
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum By {
+    /// Who reads
+    Consumer,
+    /// What works
+    Node,
+    /// How fresh it is needed
+    Tier,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Per {
+    /// 30 days
+    Month,
+}
+
+pub(crate) fn run(global: &Global, args: &CostArgs) -> Result<(), Failure> {
+    let pair = |text: &String| {
+        let pair = text
+            .split_once('=')
+            .map(|(c, f)| (c.trim().to_owned(), f.trim().to_owned()));
+        pair.ok_or_else(|| {
+            Failure::refused(format!(
+                "--what-if {text}: write CONSUMER=FRESHNESS, such as ops-board=1s"
+            ))
+        })
+    };
+    let what_if: Vec<(String, String)> = args.what_if.iter().map(pair).collect::<Result<_, _>>()?;
+    let file = args.file.as_ref().map(read).transpose()?;
+    let month = args.per.is_some();
+    let question = Question {
+        month,
+        what_if,
+        file,
+    };
+    let mut link = Link::open(&project::find(global)?)?;
+    let Response::Cost(bill) = link.ask(Request::Cost(question))? else {
+        return Err(unexpected());
+    };
+    if global.output == Output::Json {
+        use std::io::Write;
+        let json = serde_json::to_string_pretty(&bill).map_err(anyhow::Error::from)?;
+        return seen_enough(writeln!(std::io::stdout(), "{json}"));
+    }
+    if bill.what_if.is_some() {
+        changes(&bill).print(global.output)?;
+    } else {
+        match args.by {
+            By::Node => items(&bill),
+            By::Consumer => sums(&bill, "consumer", |part| {
+                part.consumer.clone().unwrap_or("(none)".into())
+            }),
+            By::Tier => by_tier(&bill),
+        }
+        .print(global.output)?;
+    }
+    let told = bill.what_if.map_or(String::new(), |then| {
+        format!(", then {}", then.text(&bill.currency))
+    });
+    let time = if month {
+        "a month"
+    } else {
+        &span(bill.span_us)
+    };
+    eprintln!(
+        "{} for {time}{told}; metered over {}",
+        bill.total.text(&bill.currency),
+        span(bill.metered_us)
+    );
+    Ok(())
+}
+
+fn read(path: &PathBuf) -> Result<String, Failure> {
+    let text = std::fs::read_to_string(path);
+    text.map_err(|error| Failure::refused(format!("--file {}: {error}", path.display())))
+}
+
+fn items(bill: &Bill) -> Sheet {
+    let mut sheet = Sheet::new(&[
+        "item",
+        "rhythm",
+        "rows",
+        "commits",
+        "cpu in plugin",
+        "cpu in host",
+        "held bytes",
+        "cpu",
+        "read",
+        "syncs",
+        "storage",
+        "total",
+    ]);
+    for item in &bill.items {
+        let work = item.work.clone().unwrap_or_default();
+        let seconds = |ns: u64| {
+            Cell::text(format!(
+                "{}.{:03}s",
+                ns / 1_000_000_000,
+                ns / 1_000_000 % 1000
+            ))
+        };
+        sheet.push(vec![
+            Cell::text(format!("{} {}", item.kind, item.name)),
+            Cell::text(
+                item.rhythm
+                    .as_ref()
+                    .map_or(String::new(), ToString::to_string),
+            ),
+            Cell::count(work.rows),
+            Cell::count(work.commits),
+            seconds(work.guest_ns),
+            seconds(work.host_ns),
+            Cell::count(item.held_bytes),
+            Cell::text(item.cpu.to_string()),
+            Cell::text(item.read.to_string()),
+            Cell::text(item.requests.to_string()),
+            Cell::text(item.storage.to_string()),
+            Cell::text(item.total.to_string()),
+        ]);
+    }
+    sheet
+}
+
+fn sums(bill: &Bill, name: &str, key: impl Fn(&refrain_engine::cost::Part) -> String) -> Sheet {
+    let mut amounts: BTreeMap<String, (Money, Vec<String>)> = BTreeMap::new();
+    for part in &bill.parts {
+        let (sum, of) = amounts.entry(key(part)).or_default();
+        *sum = *sum + part.amount;
+        of.push(format!("{} {}", part.item, part.amount));
+    }
+    let mut sheet = Sheet::new(&[name, "amount", "of"]);
+    for (name, (amount, of)) in amounts {
+        sheet.push(vec![
+            Cell::text(name),
+            Cell::text(amount.to_string()),
+            Cell::text(of.join(", ")),
+        ]);
+    }
+    sheet
+}
+
+fn by_tier(bill: &Bill) -> Sheet {
+    sums(bill, "tier", |part| {
+        let item = bill.items.iter().find(|i| i.name == part.item);
+        match item {
+            Some(item) if item.kind != "node" => "(log)".into(),
+            Some(item) => item.tier.clone().unwrap_or("(none)".into()),
+            None => "(none)".into(),
+        }
+    })
+}
+
+fn changes(bill: &Bill) -> Sheet {
+    let mut sheet = Sheet::new(&[
+        "node",
+        "rhythm",
+        "would be",
+        "commits now",
+        "commits then",
+        "now",
+        "then",
+        "difference",
+    ]);
+    for change in &bill.changes {
+        sheet.push(vec![
+            Cell::text(&change.node),
+            Cell::text(change.rhythm.to_string()),
+            Cell::text(change.would_be.to_string()),
+            Cell::count(change.commits_now),
+            Cell::count(change.commits_then),
+            Cell::text(change.now.to_string()),
+            Cell::text(change.then.to_string()),
+            Cell::text((change.then - change.now).to_string()),
+        ]);
+    }
+    sheet
+}

@@ -1,0 +1,356 @@
+//! The bill: what each node costs by the price sheet, who pays for it, and what it would cost with other needs. Pure.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::arrivals::{Arrival, simulate};
+use super::model::Model;
+use super::money::{MONTH_US, Money};
+use super::share::shares;
+use crate::accounts::{Chain, Work};
+use crate::pipeline::{Prices, Rhythm};
+use crate::tiers::graph::{Graph, NEVER_US, Reader};
+use crate::tiers::planner;
+use crate::versions::VersionName;
+
+/// What a bill is made from.
+#[derive(Clone, Debug, Default)]
+pub struct Metered {
+    /// Work by build of a node.
+    pub work: BTreeMap<String, Work>,
+    /// Bytes of state, view and topics written, by build of a node.
+    pub held_bytes: BTreeMap<String, u64>,
+    /// Bytes of source topics.
+    pub topic_bytes: BTreeMap<String, u64>,
+    /// Bytes of the commit log.
+    pub commit_bytes: u64,
+    /// What each consumer's view comes from.
+    pub chains: BTreeMap<String, Chain>,
+    /// Time over which it was metered, in microseconds.
+    pub span_us: i64,
+    /// When nodes run now, where that is known, by their names in the pipeline file.
+    pub rhythms: BTreeMap<String, Rhythm>,
+    /// When frames came to source topics.
+    pub arrivals: BTreeMap<String, Vec<Arrival>>,
+    /// Rows that a node writes for one that it takes, by build.
+    pub out: BTreeMap<String, f64>,
+}
+
+/// One node or topic, or the commit log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Item {
+    /// Its name; of a node that of its build.
+    pub name: String,
+    /// `node`, `topic` or `log`.
+    pub kind: String,
+    /// When it runs; of a node.
+    pub rhythm: Option<Rhythm>,
+    /// The tier that its readers need; none: no one needs it.
+    pub tier: Option<String>,
+    /// What was metered; of a node.
+    pub work: Option<Work>,
+    /// Bytes held on local disk or in memory.
+    pub held_bytes: u64,
+    /// Processor time.
+    pub cpu: Money,
+    /// Bytes read.
+    pub read: Money,
+    /// Durable writes.
+    pub requests: Money,
+    /// Bytes held, for the time.
+    pub storage: Money,
+    /// All of it.
+    pub total: Money,
+}
+
+/// A part of an item that a consumer pays.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// The item.
+    pub item: String,
+    /// Who pays; none: no consumer depends on it.
+    pub consumer: Option<String>,
+    /// How much.
+    pub amount: Money,
+}
+
+/// A node under other needs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Change {
+    /// The node.
+    pub node: String,
+    /// When it runs now.
+    pub rhythm: Rhythm,
+    /// When it would run.
+    pub would_be: Rhythm,
+    /// Commits of the frames that were looked at, as it runs now.
+    pub commits_now: u64,
+    /// As it would run.
+    pub commits_then: u64,
+    /// What it costs now in the span of the bill.
+    pub now: Money,
+    /// What it would cost.
+    pub then: Money,
+    /// Commits from which that was estimated.
+    pub measured_commits: u64,
+}
+
+/// The bill.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Bill {
+    /// What amounts are in.
+    pub currency: String,
+    /// Time that it is for, in microseconds.
+    pub span_us: i64,
+    /// Time over which it was metered, in microseconds.
+    pub metered_us: i64,
+    /// Nodes, source topics, the commit log.
+    pub items: Vec<Item>,
+    /// Who pays what; sums to the total.
+    pub parts: Vec<Part>,
+    /// All of it.
+    pub total: Money,
+    /// Nodes that would run otherwise, when other needs were asked about.
+    pub changes: Vec<Change>,
+    /// What all would cost then.
+    pub what_if: Option<Money>,
+}
+
+/// Prices for a span of time.
+struct Till<'a> {
+    prices: &'a Prices,
+    span_us: u128,
+    metered_us: u128,
+}
+
+impl Till<'_> {
+    fn stored(&self, bytes: u64) -> Money {
+        let month = 1_000_000_000 * u128::from(MONTH_US.unsigned_abs());
+        let amount = u128::from(bytes) * self.span_us;
+        Money::of(amount, month, self.prices.gb_month_hot)
+    }
+
+    fn scaled(&self, amount: u64) -> u128 {
+        u128::from(amount) * self.span_us / self.metered_us
+    }
+
+    fn held(&self, kind: &str, name: &str, bytes: u64) -> Item {
+        let storage = self.stored(bytes);
+        Item {
+            name: name.to_owned(),
+            kind: kind.to_owned(),
+            rhythm: None,
+            tier: None,
+            work: None,
+            held_bytes: bytes,
+            cpu: Money(0),
+            read: Money(0),
+            requests: Money(0),
+            storage,
+            total: storage,
+        }
+    }
+
+    fn node(&self, name: &str, work: &Work, bytes: u64) -> Item {
+        let cpu = Money::of_cpu(self.scaled(work.cpu_ns()), self.prices.core_hour);
+        let read = Money::of(
+            self.scaled(work.read_bytes),
+            1_000_000_000,
+            self.prices.gb_read,
+        );
+        let requests = Money::of(self.scaled(work.syncs), 1, self.prices.request);
+        let held = self.held("node", name, bytes);
+        Item {
+            work: Some(work.clone()),
+            cpu,
+            read,
+            requests,
+            total: cpu + read + requests + held.storage,
+            ..held
+        }
+    }
+}
+
+/// Makes the bill for the metered time, or for a month at the same rates.
+pub fn bill(graph: &Graph, metered: &Metered, prices: &Prices, month: bool) -> Bill {
+    let metered_us = metered.span_us.max(1);
+    let span_us = if month { MONTH_US } else { metered_us };
+    let till = Till {
+        prices,
+        span_us: span_us.unsigned_abs().into(),
+        metered_us: metered_us.unsigned_abs().into(),
+    };
+    let topics = metered.topic_bytes.iter();
+    let mut items: Vec<Item> = topics
+        .map(|(name, bytes)| till.held("topic", name, *bytes))
+        .collect();
+    items.push(till.held("log", "commits", metered.commit_bytes));
+    let rhythms = rhythms_now(graph, metered);
+    for (build, work) in &metered.work {
+        let bytes = metered.held_bytes.get(build).copied().unwrap_or(0);
+        let place = place(graph, build);
+        items.push(Item {
+            rhythm: place.map(|place| rhythms[place].clone()),
+            tier: strictest(graph, metered, build).map(str::to_owned),
+            ..till.node(build, work, bytes)
+        });
+    }
+    let parts = items
+        .iter()
+        .flat_map(|item| parts(graph, metered, item))
+        .collect();
+    Bill {
+        currency: prices.currency.clone(),
+        span_us,
+        metered_us,
+        total: items.iter().map(|i| i.total).sum(),
+        items,
+        parts,
+        changes: Vec::new(),
+        what_if: None,
+    }
+}
+
+fn place(graph: &Graph, build: &str) -> Option<usize> {
+    let name = VersionName::parse(build).name;
+    graph.nodes.iter().position(|n| n.name == name)
+}
+
+/// When the nodes of a graph run.
+fn rhythms_now(graph: &Graph, metered: &Metered) -> Vec<Rhythm> {
+    let planned = planner::plan(graph).nodes.into_iter();
+    let now = planned.map(|tier| {
+        metered
+            .rhythms
+            .get(&tier.name)
+            .cloned()
+            .unwrap_or(tier.rhythm)
+    });
+    now.collect()
+}
+
+/// Readers whose view comes from this item.
+fn readers<'a>(graph: &'a Graph, metered: &Metered, kind: &str, name: &str) -> Vec<&'a Reader> {
+    let depends = |reader: &&Reader| {
+        let chain = metered.chains.get(&reader.name);
+        chain.is_some_and(|chain| match kind {
+            "topic" => chain.sources.contains(name),
+            "log" => true,
+            _ => chain.nodes.contains(name),
+        })
+    };
+    graph.readers.iter().filter(depends).collect()
+}
+
+fn strictest<'a>(graph: &'a Graph, metered: &Metered, build: &str) -> Option<&'a str> {
+    let readers = readers(graph, metered, "node", build);
+    let need = readers.iter().filter_map(|r| r.need_us).min()?;
+    graph.tiers.name(need)
+}
+
+/// Who pays how much of an item: nodes by the marginal cost of tiers, topics and the commit log in equal parts.
+fn parts(graph: &Graph, metered: &Metered, item: &Item) -> Vec<Part> {
+    let readers = readers(graph, metered, &item.kind, &item.name);
+    let part = |consumer: Option<String>, amount| Part {
+        item: item.name.clone(),
+        consumer,
+        amount,
+    };
+    if readers.is_empty() {
+        return vec![part(None, item.total)];
+    }
+    let place = place(graph, &item.name).filter(|_| item.kind == "node");
+    let alone: Vec<f64> = match (place, &item.work) {
+        (Some(place), Some(work)) if readers.len() > 1 => {
+            let model = Model::of(work);
+            let alone = readers.iter();
+            let alone = alone.map(|reader| alone_ns(graph, metered, reader, place, &model));
+            alone.collect()
+        }
+        _ => vec![1.0; readers.len()],
+    };
+    let amounts = shares(item.total, &alone);
+    let names = readers.iter().map(|r| Some(r.name.clone()));
+    names
+        .zip(amounts)
+        .map(|(name, amount)| part(name, amount))
+        .collect()
+}
+
+/// What a node would take if this were the only reader and the planner chose, never more often than now.
+fn alone_ns(graph: &Graph, metered: &Metered, reader: &Reader, place: usize, model: &Model) -> f64 {
+    let mut alone = graph.clone();
+    alone.readers = vec![reader.clone()];
+    alone.nodes.iter_mut().for_each(|n| n.rhythm = None);
+    let wait = |place: usize, rhythm: &Rhythm| graph.wait_us(place, rhythm).min(NEVER_US);
+    let chosen = planner::plan(&alone).nodes.into_iter();
+    let now = rhythms_now(graph, metered);
+    let looser = chosen.zip(now).enumerate().map(|(i, (tier, now))| {
+        match reader.need_us {
+            // A reader without a need is content with the loosest.
+            None => Rhythm::Once,
+            Some(_) if wait(i, &tier.rhythm) < wait(i, &now) => now,
+            Some(_) => tier.rhythm,
+        }
+    });
+    let looser: Vec<Rhythm> = looser.collect();
+    let rounds = simulate(graph, &looser, &metered.arrivals, &out(graph, metered));
+    model.cpu_ns(&rounds[place])
+}
+
+fn out(graph: &Graph, metered: &Metered) -> Vec<f64> {
+    let nodes = graph.nodes.iter();
+    nodes
+        .map(|n| metered.out.get(&n.name).copied().unwrap_or(1.0))
+        .collect()
+}
+
+/// Prices other needs: nodes that would run otherwise, and what all would cost then. `changed` has the same nodes.
+pub fn what_if(bill: &mut Bill, graph: &Graph, changed: &Graph, metered: &Metered) {
+    let out = out(graph, metered);
+    let now = rhythms_now(graph, metered);
+    let planned = planner::plan(changed).nodes;
+    let would_be = graph.nodes.iter().zip(&now).map(|(node, now)| {
+        let tier = planned.iter().find(|tier| tier.name == node.name);
+        tier.map_or_else(|| now.clone(), |tier| tier.rhythm.clone())
+    });
+    let would_be: Vec<Rhythm> = would_be.collect();
+    let rounds_now = simulate(graph, &now, &metered.arrivals, &out);
+    let rounds_then = simulate(graph, &would_be, &metered.arrivals, &out);
+    let mut then = bill.total;
+    for item in bill.items.iter().filter(|item| item.kind == "node") {
+        let Some((place, work)) = place(graph, &item.name).zip(item.work.as_ref()) else {
+            continue;
+        };
+        let (before, after) = (&rounds_now[place], &rounds_then[place]);
+        if before == after && now[place] == would_be[place] {
+            continue;
+        }
+        let model = Model::of(work);
+        let cpu = ratio(model.cpu_ns(after), model.cpu_ns(before));
+        let requests = ratio(after.len() as f64, before.len() as f64);
+        let would = times(item.cpu, cpu) + item.read + times(item.requests, requests);
+        let would = would + item.storage;
+        then = then - item.total + would;
+        bill.changes.push(Change {
+            node: item.name.clone(),
+            rhythm: now[place].clone(),
+            would_be: would_be[place].clone(),
+            commits_now: before.len() as u64,
+            commits_then: after.len() as u64,
+            now: item.total,
+            then: would,
+            measured_commits: work.commits,
+        });
+    }
+    bill.what_if = Some(then);
+}
+
+fn ratio(a: f64, b: f64) -> f64 {
+    if b > 0.0 { a / b } else { 1.0 }
+}
+
+fn times(money: Money, factor: f64) -> Money {
+    Money((money.0 as f64 * factor).round() as i64)
+}

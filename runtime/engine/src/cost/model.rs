@@ -1,0 +1,100 @@
+//! What a node's work would take in other rounds, from what was measured: so much a round, a frame, a row, a commit and
+//! each changed key of it. Pure.
+
+use super::arrivals::Arrival;
+use crate::accounts::measures::{COMMITTING_GUESSED, TAKING_GUESSED};
+use crate::accounts::{Growth, Work};
+
+/// A node's work, taken apart; times in nanoseconds of processor time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Model {
+    round_ns: f64,
+    frame_ns: f64,
+    row_ns: f64,
+    change_ns: f64,
+    changing: Growth,
+}
+
+impl Model {
+    /// Takes work apart.
+    pub fn of(work: &Work) -> Model {
+        let taking = work.taking.each(&TAKING_GUESSED);
+        let committing = work.committing.each(&COMMITTING_GUESSED);
+        Model {
+            round_ns: taking[0] + committing[0],
+            frame_ns: taking[1],
+            row_ns: taking[2],
+            change_ns: committing[1],
+            changing: work.changing,
+        }
+    }
+
+    /// Processor time of rounds, in nanoseconds.
+    pub fn cpu_ns(&self, rounds: &[Arrival]) -> f64 {
+        let round = |round: &Arrival| {
+            self.round_ns
+                + self.frame_ns * round.frames
+                + self.row_ns * round.rows
+                + self.change_ns * self.changing.at(round.rows)
+        };
+        rounds.iter().map(round).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::arrivals::rounds;
+    use super::*;
+    use crate::pipeline::Rhythm;
+
+    /// What rounds cost in a world whose prices are known.
+    fn truth(rounds: &[Arrival]) -> f64 {
+        rounds.iter().map(|r| taking(r) + committing(r)).sum()
+    }
+
+    fn taking(round: &Arrival) -> f64 {
+        60_000.0 + 6_000.0 * round.frames + 80.0 * round.rows
+    }
+
+    fn changed(round: &Arrival) -> f64 {
+        5.0 * round.rows.powf(0.7)
+    }
+
+    fn committing(round: &Arrival) -> f64 {
+        300_000.0 + 1_200.0 * changed(round)
+    }
+
+    /// A load that goes up and down within the hour.
+    fn arrivals() -> Vec<Arrival> {
+        let at = |i: i64| Arrival {
+            time_us: i * 100_000,
+            frames: 1.0,
+            rows: 50.0 + f64::from((i % 17_000) as i32) / 30.0,
+        };
+        (0..36_000).map(at).collect()
+    }
+
+    #[test]
+    fn another_rhythm_is_foretold_in_both_directions() {
+        let (arrivals, interval) = (arrivals(), 100_000);
+        let rhythms = ["continuous", "every 1s", "every 10s", "every 1m"];
+        let of = |text: &str| rounds(&arrivals, &Rhythm::parse(text).expect("one"), interval);
+        for was in rhythms {
+            let mut work = Work::default();
+            for round in of(was) {
+                work.taking
+                    .push(&[1.0, round.frames, round.rows], taking(&round));
+                work.committing
+                    .push(&[1.0, changed(&round)], committing(&round));
+                work.changing.push(round.rows, changed(&round));
+            }
+            let model = Model::of(&work);
+            for would_be in rhythms {
+                let rounds = of(would_be);
+                let (foretold, truth) = (model.cpu_ns(&rounds), truth(&rounds));
+                let off = foretold / truth - 1.0;
+                assert!(off.abs() < 0.25, "{was} to {would_be}: {off:+.2}");
+            }
+        }
+    }
+}

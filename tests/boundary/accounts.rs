@@ -1,0 +1,224 @@
+//! What was used and reached, through the real program: freshness against objectives, runs that did not happen, the bill.
+
+use refrain_tests::{Home, events_csv};
+use serde_json::Value;
+
+const TOPIC: &str = r#"[topic.events]
+schema = { event_time = "timestamp(ms)", content_id = "i64", user_id = "i64", kind = "text", watch_ms = "i64" }
+time = "event_time"
+key = ["content_id"]
+partitions = 2
+"#;
+
+fn home(rest: &str) -> Home {
+    Home::new(&format!("{TOPIC}{rest}")).with_plugins(&["engagement_total"])
+}
+
+fn node(name: &str, more: &str) -> String {
+    format!(
+        "[node.{name}]\nplugin = \"engagement_total\"\ninput = \"events\"\nkey = [\"content_id\"]\nview = \"{name}\"\n{more}\n"
+    )
+}
+
+fn consumer(name: &str, view: &str, more: &str) -> String {
+    format!("[consumer.{name}]\nview = \"{view}\"\n{more}\n")
+}
+
+fn append(home: &Home, seed: u64, rows: usize) {
+    let name = format!("events{seed}.csv");
+    home.write(&name, events_csv(seed, rows));
+    home.append("events", &name, &format!("p{seed}")).ok();
+}
+
+fn json(home: &Home, arguments: &[&str]) -> Value {
+    home.refrain(&[arguments, &["--output", "json"]].concat())
+        .ok()
+        .json()
+}
+
+fn names(alerts: &Value) -> Vec<&str> {
+    let alerts = alerts.as_array().unwrap().iter();
+    alerts.filter_map(Value::as_str).collect()
+}
+
+#[test]
+fn freshness_is_measured_and_told() {
+    let home = home(
+        &(node("sums", "")
+            + &consumer("board", "sums", "freshness = \"1ms\"\nobjective = \"50%\"")),
+    );
+    append(&home, 1, 500);
+    // Rows wait, and nobody runs: the reader is served late.
+    let late = &json(&home, &["freshness"])["consumers"][0];
+    assert!(
+        late["now"]["staleness_us"].as_i64().unwrap() > 1_000,
+        "{late}"
+    );
+    assert_eq!(names(&late["alerts"]), ["late"]);
+    home.refrain(&["freshness", "--fail-if-missed"])
+        .code(8)
+        .says(&["consumer board", "needed within 1ms"]);
+    home.refrain(&["status"])
+        .ok()
+        .says(&["late: consumer board", "1 alert(s)"]);
+    home.run().ok();
+    let met = &json(&home, &["freshness"])["consumers"][0];
+    assert_eq!(met["now"]["staleness_us"], 0, "{met}");
+    assert!(!names(&met["alerts"]).contains(&"late"), "{met}");
+    assert!(met["observed_us"].as_i64().unwrap() > 0, "{met}");
+    // Every answer carries it.
+    let view = &json(&home, &["view", "list"])[0];
+    assert_eq!((&view["stale_us"], &view["tier"]), (&0.into(), &"1".into()));
+    let digest = &json(&home, &["view", "digest", "sums"])[0];
+    assert!(
+        digest["as_of"].is_string() && digest["cut"].as_u64().unwrap() > 0,
+        "{digest}"
+    );
+    home.refrain(&["view", "scan", "sums"]).ok().says(&[
+        "view sums as of",
+        "tier 1",
+        "cut",
+        "watermark",
+    ]);
+    home.refrain(&["view", "scan", "sums", "--output", "json"])
+        .ok()
+        .says(&["\"as_of\":", "\"stale_us\":0"]);
+    home.refrain(&["view", "export", "sums", "sums.csv"])
+        .ok()
+        .says(&["view sums as of"]);
+}
+
+/// An objective once was a figure that nothing was measured against.
+#[test]
+fn an_objective_that_is_missed_spends_its_budget() {
+    let needs = "freshness = \"1ms\"\nobjective = \"99.9%\"\nwindow = \"1h\"";
+    let home = home(&(node("sums", "") + &consumer("board", "sums", needs)));
+    append(&home, 1, 500);
+    home.run().ok();
+    append(&home, 2, 500);
+    home.run().ok();
+    let told = json(&home, &["freshness"]);
+    let board = &told["consumers"][0];
+    assert!(names(&board["alerts"]).contains(&"budget-spent"), "{board}");
+    assert!(board["budget_left_us"].as_i64().unwrap() < 0, "{board}");
+    assert!(
+        board["missed_us"].as_i64() <= board["observed_us"].as_i64(),
+        "{board}"
+    );
+}
+
+#[test]
+fn a_run_that_did_not_happen_is_an_alert_of_its_own() {
+    let home = home(&node("sums", "rhythm = \"once\"\ndue = \"1s\""));
+    append(&home, 1, 10);
+    home.run().ok();
+    let runs = |home: &Home| json(home, &["freshness"])["runs"][0].clone();
+    assert_eq!(runs(&home)["missed"], 0);
+    // Found without a host, when its time has passed.
+    let overdue = refrain_tests::poll("a run is due", || {
+        let run = runs(&home);
+        (!names(&run["alerts"]).is_empty()).then_some(run)
+    });
+    assert_eq!(names(&overdue["alerts"]), ["missed-run"]);
+    home.refrain(&["status"])
+        .ok()
+        .says(&["missed-run: node sums"]);
+    home.refrain(&["freshness", "--fail-if-missed"])
+        .code(8)
+        .says(&["node sums: a run (once) did not happen"]);
+    // And told as one that was missed when one has come.
+    home.run().ok();
+    assert!(runs(&home)["missed"].as_u64().unwrap() > 0);
+}
+
+/// A calendar whose node has never run: rows that wait for longer than a day make it overdue, and others do not.
+#[test]
+fn a_calendar_is_not_missed_before_its_time() {
+    let home = home(&node("sums", "rhythm = \"0 2 1 1 *\""));
+    append(&home, 1, 10);
+    let run = &json(&home, &["freshness"])["runs"][0];
+    assert!(
+        run["due"].is_number() && names(&run["alerts"]).is_empty(),
+        "{run}"
+    );
+    home.refrain(&["freshness", "--fail-if-missed"]).ok();
+}
+
+fn amount(value: &Value) -> i64 {
+    value.as_i64().unwrap()
+}
+
+#[test]
+fn the_bill_is_shared_out_to_the_last_millionth() {
+    let file = node("sums", "")
+        + &node("slow", "")
+        + &consumer("board", "sums", "freshness = \"1m\"")
+        + &consumer("exec", "sums", "freshness = \"tier 4\"")
+        + &consumer("ml", "slow", "freshness = \"1h\"")
+        + "[prices]\ncurrency = \"EUR\"\ncore_hour = 1000\ngb_month_hot = 3.5\ngb_read = 7\nrequest = 0.001\n";
+    let home = home(&file);
+    append(&home, 1, 20_000);
+    home.run().ok().says(&[" EUR"]);
+    let bill = json(&home, &["cost", "--per", "month"]);
+    let parts = bill["parts"].as_array().unwrap();
+    let sum: i64 = parts.iter().map(|p| amount(&p["amount"])).sum();
+    assert_eq!(sum, amount(&bill["total"]), "{bill}");
+    assert!(sum > 0 && bill["currency"] == "EUR");
+    let of = |consumer: &str| {
+        let own = parts
+            .iter()
+            .filter(|p| p["consumer"] == consumer && p["item"] == "sums");
+        own.map(|p| amount(&p["amount"])).sum::<i64>()
+    };
+    assert!(of("board") >= of("exec") && of("exec") > 0, "{bill}");
+    let items = bill["items"].as_array().unwrap();
+    let sums = items.iter().find(|i| i["name"] == "sums").unwrap();
+    assert_eq!(sums["work"]["rows"], 20_000);
+    for used in [
+        "guest_ns",
+        "host_ns",
+        "read_bytes",
+        "written_bytes",
+        "syncs",
+    ] {
+        assert!(sums["work"][used].as_u64().unwrap() > 0, "{used}: {sums}");
+    }
+    let strict = json(&home, &["cost", "--what-if", "ml=1s"]);
+    let slow = &strict["changes"][0];
+    assert_eq!(slow["node"], "slow", "{strict}");
+    assert_eq!(slow["would_be"], "continuous", "{strict}");
+    let csv = home
+        .refrain(&["cost", "--by", "consumer", "--output", "csv"])
+        .ok()
+        .out;
+    assert!(csv.starts_with("consumer,amount,of\nboard,"), "{csv}");
+    home.refrain(&["cost", "--what-if", "nobody=1s"])
+        .code(2)
+        .says(&["there is no consumer nobody", "board"]);
+    home.write(
+        "other.toml",
+        format!("{TOPIC}{}", file.replace("\"1h\"", "\"26h\"")),
+    );
+    let other = json(&home, &["cost", "--file", "other.toml"]);
+    assert_eq!(other["changes"][0]["node"], "slow", "{other}");
+}
+
+/// Work of the exchange and of several workers is the node's, whoever does it, and the books outlive the host.
+#[test]
+fn workers_and_restarts_lose_no_figures() {
+    let node = "[node.users]\nplugin = \"engagement_total\"\ninput = \"events\"\nkey = [\"user_id\"]\npartitions = 3\nview = \"users\"\n";
+    let home = home(node);
+    for seed in 1..4 {
+        append(&home, seed, 5_000);
+        home.refrain(&["run", "--once", "--workers", "3"]).ok();
+    }
+    let bill = json(&home, &["cost"]);
+    let items = bill["items"].as_array().unwrap();
+    let work = &items.iter().find(|i| i["name"] == "users").unwrap()["work"];
+    assert_eq!(
+        (&work["rows"], &work["openings"]),
+        (&15_000.into(), &3.into()),
+        "{work}"
+    );
+    assert!(work["guest_ns"].as_u64().unwrap() > 0, "{work}");
+}
