@@ -18,6 +18,7 @@ mod guests;
 mod languages;
 mod observe;
 mod plugins;
+mod process;
 mod receipts;
 mod rejected;
 mod store;

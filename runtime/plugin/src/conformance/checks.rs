@@ -1,6 +1,7 @@
 //! The promises, one after another.
 
 use super::fold::{self, Batch, Way};
+use super::process;
 use super::rows::{self, Dice, Sort};
 use super::shown::{cut, difference};
 use super::transform;
@@ -61,6 +62,7 @@ pub(super) fn all(plugin: &Plugin, settings: &Settings) -> Vec<Check> {
         return checks;
     }
     if plugin.about().kind == PluginKind::Process {
+        checks.extend(process_checks(&subject));
         return checks;
     }
     let fold = plugin.about().kind == PluginKind::Fold;
@@ -107,6 +109,112 @@ fn check(name: &'static str, promise: &str, done: Done) -> Check {
         name,
         verdict,
         text,
+    }
+}
+
+/// What is promised of a process plugin beside its options.
+fn process_checks(subject: &Subject<'_>) -> Vec<Check> {
+    let empty = || -> Done {
+        let batch = process::Batch::new(subject, Sort::Ordinary, 0, &mut Dice::of(0));
+        process::drive(subject, &batch, &Way::oracle())?;
+        let mut instance = subject.start()?;
+        instance.save(&[])?;
+        instance.restore(&[], &States::default())?;
+        instance.release(&[])?;
+        KEPT
+    };
+    let mut checks = vec![check(
+        "empty batch",
+        "no rows in, no rows out, no harm",
+        empty(),
+    )];
+    for (name, sort, promise) in SORTS {
+        checks.push(check(name, promise, process_ways(subject, sort)));
+    }
+    checks.push(check(
+        "memory",
+        "seeing the same rows again takes no more memory",
+        process_memory(subject),
+    ));
+    checks
+}
+
+/// Rows of one sort, in all ways.
+fn process_ways(subject: &Subject<'_>, sort: Sort) -> Done {
+    let mut fields = subject
+        .about()
+        .declared_inputs()
+        .iter()
+        .flat_map(|i| &i.fields);
+    if sort == Sort::Nulls && fields.all(|field| !field.nullable) {
+        return Ok(Some("no field of its inputs may be null".into()));
+    }
+    let mut dice = Dice::of(subject.settings.seed ^ sort as u64);
+    let count = subject.settings.rows.max(2);
+    let batch = process::Batch::new(subject, sort, count, &mut dice);
+    let oracle = Way::oracle();
+    let wanted = process::drive(subject, &batch, &oracle)?;
+    let ways = [
+        Way {
+            name: "calls as large as can be",
+            calls: vec![count],
+            ..oracle.clone()
+        },
+        Way {
+            name: "calls of random sizes",
+            calls: sizes(&mut dice),
+            ..oracle.clone()
+        },
+        Way {
+            name: "states saved, released and restored between calls",
+            calls: sizes(&mut dice),
+            moves: true,
+            ..oracle.clone()
+        },
+        Way {
+            name: "a new instance for each call, with the saved states",
+            calls: vec![count / 3 + 1],
+            drops: true,
+            ..oracle.clone()
+        },
+        Way {
+            name: "other slot numbers",
+            calls: sizes(&mut dice),
+            slots: (97, 1000),
+            ..oracle.clone()
+        },
+    ];
+    for way in ways {
+        let outcome = process::drive(subject, &batch, &way)
+            .map_err(|Problem(what)| Problem(format!("with {}: {what}", way.name)))?;
+        if let Some(what) = process::differs(subject, &wanted, &outcome) {
+            return Err(Problem(format!(
+                "with {}, against one row a call: {what}",
+                way.name
+            )));
+        }
+    }
+    KEPT
+}
+
+/// Memory after some new instances' worth of the same rows. States are let go of between calls.
+fn process_memory(subject: &Subject<'_>) -> Done {
+    let count = subject.settings.rows.max(2);
+    let batch = process::Batch::new(subject, Sort::Ordinary, count, &mut Dice::of(1));
+    let way = |calls: usize| Way {
+        calls: vec![calls],
+        moves: true,
+        ..Way::oracle()
+    };
+    let few = process::drive(subject, &batch, &way(count))?.memory_bytes;
+    let many = process::drive(subject, &batch, &way(1))?.memory_bytes;
+    match many.saturating_sub(few) <= GAIN_BYTES_MAX {
+        true => KEPT,
+        false => Err(Problem(format!(
+            "memory grew from {} to {} MiB over many small calls with the same rows: something is never freed",
+            few >> 20,
+            many >> 20
+        ))),
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod checks;
 mod fold;
+mod process;
 mod rows;
 mod shown;
 mod transform;
@@ -75,7 +76,7 @@ pub struct Report {
     pub plugin: String,
     /// BLAKE3 of its bytes.
     pub digest: String,
-    /// `fold` or `transform`; nothing when it does not load.
+    /// `fold`, `transform` or `process`; nothing when it does not load.
     pub kind: Option<PluginKind>,
     /// Repeats this run.
     pub seed: u64,

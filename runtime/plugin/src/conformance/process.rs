@@ -1,0 +1,272 @@
+//! One process plugin, driven over rows of all its inputs in ways that must come to the same: the watermark goes on with the
+//! times, timers fire at its steps, and between calls the host may do to states what it likes.
+
+use std::collections::BTreeSet;
+
+use arrow_array::ArrayRef;
+
+use super::fold::{SLOTS, Way, saved};
+use super::rows::{self, Dice, Sort};
+use super::shown::{self, Row, cut, difference};
+use super::{Problem, Subject};
+use crate::instance::{Input, Instance, Part, Processed, States};
+
+/// Step of the watermark, in microseconds.
+const STEP_US: i64 = 1_000_000;
+/// Before every time.
+const NEVER: i64 = i64::MIN;
+
+/// Rows of all inputs in one order.
+pub(super) struct Batch {
+    /// Columns of each input.
+    columns: Vec<Vec<ArrayRef>>,
+    /// Input of each row.
+    order: Vec<u32>,
+    slots: Vec<u32>,
+    times: Vec<i64>,
+    timed: bool,
+}
+
+/// What came of it.
+#[derive(Debug, PartialEq)]
+pub(super) struct Outcome {
+    /// Rows given, each with the row that caused it (or that moved the watermark), and whether it goes.
+    rows: Vec<(usize, bool, Row)>,
+    rejects: Vec<(u32, String)>,
+    /// Timers left, by time and slot.
+    timers: BTreeSet<(i64, u32)>,
+    /// The saved bytes of each slot.
+    states: Vec<Vec<u8>>,
+    pub(super) memory_bytes: u64,
+}
+
+impl Batch {
+    /// `count` rows, some late, with pauses between that pass several steps.
+    pub(super) fn new(subject: &Subject<'_>, sort: Sort, count: usize, dice: &mut Dice) -> Batch {
+        let about = subject.about();
+        let inputs = about.declared_inputs();
+        let order: Vec<u32> = (0..count)
+            .map(|_| dice.below(inputs.len()) as u32)
+            .collect();
+        let of_input = |(input, declared): (u32, &crate::about::DeclaredInput)| {
+            let rows = order.iter().filter(|of| **of == input).count();
+            rows::columns(&declared.fields, sort, rows, dice)
+        };
+        let columns = (0..).zip(inputs).map(of_input).collect();
+        let mut now = 1_700_000_000 * STEP_US;
+        let mut time = || {
+            now += [0, 1, 70_000, 400_000, 3_000_000][dice.below(5)];
+            now - [0, 0, 0, 2_500_000][dice.below(4)]
+        };
+        let times = (0..count).map(|_| time()).collect();
+        Batch {
+            columns,
+            slots: (0..count)
+                .map(|_| dice.below(SLOTS as usize) as u32)
+                .collect(),
+            times,
+            timed: about.timed(),
+            order,
+        }
+    }
+
+    /// The watermark before each row, and after the last one.
+    fn watermarks(&self) -> Vec<i64> {
+        let mut newest = NEVER;
+        let mut all = vec![NEVER];
+        for time in &self.times {
+            newest = newest.max(time - time.rem_euclid(STEP_US));
+            all.push(if self.timed { newest } else { NEVER });
+        }
+        all
+    }
+}
+
+struct Drive<'a> {
+    subject: &'a Subject<'a>,
+    batch: &'a Batch,
+    way: &'a Way,
+    instance: Instance,
+    outcome: Outcome,
+}
+
+/// Drives the batch through it in this way.
+pub(super) fn drive(subject: &Subject<'_>, batch: &Batch, way: &Way) -> Result<Outcome, Problem> {
+    let mut drive = Drive {
+        subject,
+        batch,
+        way,
+        instance: subject.start()?,
+        outcome: Outcome {
+            rows: Vec::new(),
+            rejects: Vec::new(),
+            timers: BTreeSet::new(),
+            states: Vec::new(),
+            memory_bytes: 0,
+        },
+    };
+    let watermarks = batch.watermarks();
+    let count = batch.order.len();
+    let mut calls = way.calls.iter().copied().cycle();
+    let mut start = 0;
+    while start < count {
+        let size = calls.next().unwrap_or(1).clamp(1, count - start);
+        let same = watermarks[start..start + size]
+            .iter()
+            .take_while(|w| **w == watermarks[start]);
+        let end = start + same.count();
+        drive.take(start..end, watermarks[start])?;
+        drive.between()?;
+        if watermarks[end] > watermarks[start] {
+            drive.fire(end, watermarks[end])?;
+        }
+        start = end;
+    }
+    let all: Vec<u32> = (0..SLOTS).map(|slot| drive.slot(slot)).collect();
+    drive.outcome.states = saved(&mut drive.instance, &all)?;
+    drive.outcome.memory_bytes = drive.instance.memory_bytes();
+    Ok(drive.outcome)
+}
+
+impl Drive<'_> {
+    fn slot(&self, slot: u32) -> u32 {
+        slot * self.way.slots.0 + self.way.slots.1
+    }
+
+    fn take(&mut self, rows: std::ops::Range<usize>, watermark: i64) -> Result<(), Problem> {
+        let batch = self.batch;
+        let of_input = |input: u32, row: &usize| batch.order[*row] == input;
+        let inputs = 0..batch.columns.len() as u32;
+        let slots: Vec<Vec<u32>> = inputs
+            .clone()
+            .map(|input| {
+                let rows = rows.clone().filter(|row| of_input(input, row));
+                rows.map(|row| self.slot(batch.slots[row])).collect()
+            })
+            .collect();
+        let times: Vec<Vec<i64>> = inputs
+            .clone()
+            .map(|input| {
+                let rows = rows.clone().filter(|row| of_input(input, row));
+                rows.filter(|_| batch.timed)
+                    .map(|row| batch.times[row])
+                    .collect()
+            })
+            .collect();
+        let part = |input: u32| Part {
+            input: Input {
+                columns: &batch.columns[input as usize],
+                start: (0..rows.start).filter(|row| of_input(input, row)).count(),
+                count: slots[input as usize].len(),
+            },
+            slots: &slots[input as usize],
+            times: &times[input as usize],
+        };
+        let parts: Vec<Part<'_>> = inputs.map(part).collect();
+        let order = match parts.len() {
+            1 => &[][..],
+            _ => &batch.order[rows.clone()],
+        };
+        let mut said = self.instance.process(&parts, order, watermark)?;
+        let rejects = std::mem::take(&mut said.rejects).into_iter();
+        let rejects = rejects.map(|r| (r.row + rows.start as u32, r.reason));
+        self.outcome.rejects.extend(rejects);
+        self.keep(&said, |origin| rows.start + origin);
+        Ok(())
+    }
+
+    fn fire(&mut self, row: usize, watermark: i64) -> Result<(), Problem> {
+        let later = self.outcome.timers.split_off(&(watermark + 1, 0));
+        let due: Vec<(i64, u32)> = std::mem::replace(&mut self.outcome.timers, later)
+            .into_iter()
+            .collect();
+        let size = self.way.calls[0].max(1);
+        for block in due.chunks(size) {
+            let (times, slots): (Vec<i64>, Vec<u32>) = block
+                .iter()
+                .map(|(time, slot)| (*time, self.slot(*slot)))
+                .unzip();
+            let said = self.instance.fire(&slots, &times, watermark)?;
+            self.keep(&said, |_| row);
+            self.between()?;
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, said: &Processed, cause: impl Fn(usize) -> usize) {
+        for row in 0..said.count {
+            let gone = said.deleted.as_ref().is_some_and(|d| d.value(row));
+            let origin = cause(said.origins[row] as usize);
+            let shown = shown::row(&said.columns, row);
+            self.outcome.rows.push((origin, gone, shown));
+        }
+        let timers = &said.timers;
+        for (i, (slot, time)) in timers.slots.iter().zip(&timers.times).enumerate() {
+            let timer = (*time, (slot - self.way.slots.1) / self.way.slots.0);
+            match timers.cleared.as_ref().is_some_and(|c| c.value(i)) {
+                true => self.outcome.timers.remove(&timer),
+                false => self.outcome.timers.insert(timer),
+            };
+        }
+    }
+
+    /// What the host may do between two calls. A state without bytes is not restored.
+    fn between(&mut self) -> Result<(), Problem> {
+        if !(self.way.drops || self.way.moves) {
+            return Ok(());
+        }
+        let all: Vec<u32> = (0..SLOTS).map(|slot| self.slot(slot)).collect();
+        let saved = self.instance.save(&all)?;
+        match self.way.drops {
+            true => self.instance = self.subject.start()?,
+            false => self.instance.release(&all)?,
+        }
+        let mut states = States::default();
+        let mut slots = Vec::new();
+        for (i, slot) in all.iter().enumerate() {
+            if !saved.get(i).is_empty() {
+                slots.push(*slot);
+                states.push(saved.get(i));
+            }
+        }
+        Ok(self.instance.restore(&slots, &states)?)
+    }
+}
+
+/// What differs between one row a call and another way.
+pub(super) fn differs(subject: &Subject<'_>, one: &Outcome, other: &Outcome) -> Option<String> {
+    if one.rejects != other.rejects {
+        let pair = one.rejects.iter().zip(&other.rejects).find(|(a, b)| a != b);
+        return Some(match pair {
+            Some((a, b)) => format!(
+                "it refuses row {} ({}) and row {} ({})",
+                a.0,
+                cut(&a.1),
+                b.0,
+                cut(&b.1)
+            ),
+            None => format!(
+                "it refuses {} rows and {}",
+                one.rejects.len(),
+                other.rejects.len()
+            ),
+        });
+    }
+    if let Some((a, b)) = one.rows.iter().zip(&other.rows).find(|(a, b)| a != b) {
+        return Some(match (a.0 == b.0, a.1 == b.1) {
+            (true, true) => difference(&subject.about().outputs, &a.2, &b.2),
+            (true, false) => "a row is put in one and taken back in the other".into(),
+            _ => format!("a row is caused by row {} and by row {}", a.0, b.0),
+        });
+    }
+    if one.rows.len() != other.rows.len() {
+        let (one, other) = (one.rows.len(), other.rows.len());
+        return Some(format!("it gives {one} rows and {other}"));
+    }
+    if one.timers != other.timers {
+        return Some("other timers are left".into());
+    }
+    (one.states != other.states).then(|| {
+        "the rows are the same, the saved bytes are not (the order of a hash map? padding?)".into()
+    })
+}
