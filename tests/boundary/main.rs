@@ -15,6 +15,8 @@ mod dev;
 mod divergence;
 mod fuzz;
 mod guests;
+mod joins;
+mod keyed;
 mod languages;
 mod observe;
 mod plugins;

@@ -9,7 +9,7 @@ pub use crate::row::{CellBuilder, bind_cell};
 pub use crate::test_fold::batch_of_one;
 
 use crate::bindings::{Failure, Reject, Rows, Spans};
-use crate::fold::{Fold, Merge, Slots};
+use crate::fold::{Fold, Keyed, Merge, Slots};
 use crate::plugin::{Options, Plugin};
 use crate::row::Row;
 use crate::transform::{self, Transform};
@@ -46,7 +46,7 @@ impl<F: Fold> FoldInstance<F> {
             .map_err(Failure::Fatal)
     }
 
-    pub fn evaluate(&mut self, slots: &[u32]) -> Answer<(Rows, Vec<u8>)> {
+    pub fn evaluate(&mut self, slots: &[u32], _: &Rows) -> Answer<(Rows, Vec<u8>)> {
         Ok(self.slots.evaluate(configured(&self.plugin)?, slots))
     }
 
@@ -60,6 +60,14 @@ impl<F: Fold> FoldInstance<F> {
 
     pub fn release(&mut self, slots: &[u32]) {
         self.slots.release(slots);
+    }
+}
+
+impl<F: Keyed> FoldInstance<F> {
+    pub fn evaluate_keyed(&mut self, slots: &[u32], keys: &Rows) -> Answer<(Rows, Vec<u8>)> {
+        self.slots
+            .evaluate_keyed(configured(&self.plugin)?, slots, keys)
+            .map_err(Failure::Fatal)
     }
 }
 
@@ -144,17 +152,40 @@ describe!(describe_session, session_plugin);
 describe!(describe_transform, transform_plugin);
 
 /// Makes the package a fold component: `export_fold!(MyPlugin);`, once, at the end of `src/lib.rs`. A fold that is
-/// [`Merge`](crate::Merge) too, and so fit for session windows: `export_fold!(MyPlugin, merge);`.
+/// [`Merge`](crate::Merge) too, and so fit for session windows: `export_fold!(MyPlugin, merge);`. One that is
+/// [`Keyed`](crate::Keyed): `export_fold!(MyPlugin, keys);`. Both: `export_fold!(MyPlugin, merge, keys);`.
 #[macro_export]
 macro_rules! export_fold {
     ($plugin:ty) => {
-        $crate::__export_fold!($plugin, fold_plugin, describe_fold, {
+        $crate::__export_fold!($plugin, evaluate, false);
+    };
+    ($plugin:ty, keys) => {
+        $crate::__export_fold!($plugin, evaluate_keyed, true);
+    };
+    ($plugin:ty, merge) => {
+        $crate::__export_session!($plugin, evaluate, false);
+    };
+    ($plugin:ty, merge, keys) => {
+        $crate::__export_session!($plugin, evaluate_keyed, true);
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __export_fold {
+    ($plugin:ty, $evaluate:ident, $wants_keys:literal) => {
+        $crate::__export_slots!($plugin, $evaluate, $wants_keys, fold_plugin, describe_fold, {
             #[cfg(target_arch = "wasm32")]
             $crate::bindings::fold_plugin::export_fold_plugin!(Component with_types_in $crate::bindings::fold_plugin);
         });
     };
-    ($plugin:ty, merge) => {
-        $crate::__export_fold!($plugin, session_plugin, describe_session, {
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __export_session {
+    ($plugin:ty, $evaluate:ident, $wants_keys:literal) => {
+        $crate::__export_slots!($plugin, $evaluate, $wants_keys, session_plugin, describe_session, {
             impl $crate::bindings::session_plugin::exports::refrain::plugin::merge::Guest for Component {
                 fn merge(
                     into: ::std::vec::Vec<u32>,
@@ -172,8 +203,8 @@ macro_rules! export_fold {
 
 #[doc(hidden)]
 #[macro_export]
-macro_rules! __export_fold {
-    ($plugin:ty, $world:ident, $describe:ident, { $($more:tt)* }) => {
+macro_rules! __export_slots {
+    ($plugin:ty, $evaluate:ident, $wants_keys:literal, $world:ident, $describe:ident, { $($more:tt)* }) => {
         const _: () = {
             use $crate::bindings::$world::exports::refrain::plugin::{about, fold};
             use $crate::bindings::{Failure, Reject, Rows, Spans};
@@ -191,7 +222,10 @@ macro_rules! __export_fold {
 
             impl about::Guest for Component {
                 fn describe() -> about::Description {
-                    $crate::export::$describe::<$plugin, Input<'_>, Output>()
+                    about::Description {
+                        wants_keys: $wants_keys,
+                        ..$crate::export::$describe::<$plugin, Input<'_>, Output>()
+                    }
                 }
                 fn configure(
                     options: ::std::vec::Vec<(::std::string::String, ::std::string::String)>,
@@ -211,10 +245,10 @@ macro_rules! __export_fold {
                 }
                 fn evaluate(
                     slots: ::std::vec::Vec<u32>,
-                    _keys: Rows,
+                    keys: Rows,
                 ) -> ::std::result::Result<fold::Evaluated, Failure> {
                     let (rows, present) =
-                        INSTANCE.with_borrow_mut(|instance| instance.evaluate(&slots))?;
+                        INSTANCE.with_borrow_mut(|instance| instance.$evaluate(&slots, &keys))?;
                     ::std::result::Result::Ok(fold::Evaluated { rows, present })
                 }
                 fn save(

@@ -72,6 +72,52 @@ pub trait Merge: Fold {
     fn merge(&self, earlier: &mut Self::State, later: Self::State);
 }
 
+/// A fold whose rows say something of their key or window. It is exported with `export_fold!(MyPlugin, keys);`, or with
+/// `export_fold!(MyPlugin, merge, keys);`.
+///
+/// ```
+/// # use refrain_sdk::prelude::*;
+/// # #[derive(Row)] struct Event {}
+/// # #[derive(Row, Debug, PartialEq)] struct Titled { events: i64, title: String }
+/// # /// Events with a title.
+/// # #[derive(Plugin)] struct Titles;
+/// # impl Fold for Titles {
+/// #     type Input<'a> = Event; type State = i64; type Output = Titled;
+/// #     fn update(&self, events: &mut i64, _: Event) { *events += 1; }
+/// #     fn evaluate(&self, events: &i64) -> Option<Titled> { Some(Titled { events: *events, title: String::new() }) }
+/// # }
+/// #[derive(Row)]
+/// struct Key<'a> { name: &'a str, window_start: Timestamp }
+///
+/// impl Keyed for Titles {
+///     type Key<'a> = Key<'a>;
+///
+///     fn with_key(&self, key: Key<'_>, row: Titled) -> Option<Titled> {
+///         Some(Titled { title: format!("{} at {}", key.name, key.window_start.0), ..row })
+///     }
+/// }
+///
+/// export_fold!(Titles, keys);
+/// # fn main() {
+/// # let key = Key { name: "x", window_start: Timestamp(60) };
+/// # let shown = TestFold::new(Titles).row(Event {}).output_of(key);
+/// # assert_eq!(shown, Some(Titled { events: 1, title: "x at 60".to_string() }));
+/// # }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say what its key is",
+    label = "needs `impl Keyed for {Self}`",
+    note = "a fold that does not look at its key is exported with export_fold!(Name);"
+)]
+pub trait Keyed: Fold {
+    /// The key fields of the node, then the start of the window (of a count window its number), in this order and of these
+    /// types. Their names do not matter. A node whose key is another one stops.
+    type Key<'a>: Row<'a>;
+
+    /// What the view shows: what [`evaluate`](Fold::evaluate) gave, with what the key adds; `None`: nothing.
+    fn with_key(&self, key: Self::Key<'_>, row: Self::Output) -> Option<Self::Output>;
+}
+
 /// Rejects of one call, as the contract wants them.
 type Rejects = Vec<bindings::Reject>;
 
@@ -163,10 +209,36 @@ impl<F: Fold> Slots<F> {
 
     /// One output row a slot, and the bitmap of those that are there.
     pub(crate) fn evaluate(&mut self, fold: &F, slots: &[u32]) -> (Rows, Vec<u8>) {
+        self.show(slots, |_, state| fold.evaluate(state))
+    }
+
+    /// The same, where each row is shown with its key.
+    pub(crate) fn evaluate_keyed(
+        &mut self,
+        fold: &F,
+        slots: &[u32],
+        keys: &Rows,
+    ) -> Result<(Rows, Vec<u8>), String>
+    where
+        F: Keyed,
+    {
+        let keys = F::Key::bind(keys)
+            .map_err(|why| format!("the node's key is not the plugin's `Key`: {why}"))?;
+        Ok(self.show(slots, |place, state| {
+            fold.with_key(F::Key::read(&keys, place), fold.evaluate(state)?)
+        }))
+    }
+
+    #[inline(always)]
+    fn show(
+        &mut self,
+        slots: &[u32],
+        mut output: impl FnMut(usize, &F::State) -> Option<F::Output>,
+    ) -> (Rows, Vec<u8>) {
         let mut writer = Writer::<F::Output>::new();
         let mut present = Vec::with_capacity(slots.len());
-        for slot in slots {
-            let output = fold.evaluate(self.state(*slot));
+        for (place, slot) in slots.iter().enumerate() {
+            let output = output(place, self.state(*slot));
             present.push(output.is_some());
             match output {
                 Some(row) => writer.push(row),

@@ -2,7 +2,7 @@
 //! its saved bytes before each row, so that a test sees what a host would.
 
 use crate::bindings::Rows;
-use crate::fold::{Fold, Merge, Slots};
+use crate::fold::{Fold, Keyed, Merge, Slots};
 use crate::row::{Row, Writer};
 
 /// One key and window of a fold, without Wasm and without a host. See the [crate]'s example.
@@ -93,6 +93,20 @@ impl<F: Fold> TestFold<F> {
     /// What the view would show.
     pub fn output(&self) -> Option<F::Output> {
         self.fold.evaluate(&self.state)
+    }
+
+    /// What the view would show of this key and window.
+    ///
+    /// # Panics
+    /// When the key's own columns do not fit it, which is a bug of the SDK.
+    pub fn output_of(&self, key: F::Key<'_>) -> Option<F::Output>
+    where
+        F: Keyed,
+    {
+        let keys = batch_of_one(key);
+        let columns = F::Key::bind(&keys).expect("columns made from the key fit it");
+        self.fold
+            .with_key(F::Key::read(&columns, 0), self.output()?)
     }
 
     /// Why rows were refused, in their order.

@@ -284,3 +284,55 @@ fn one_row_each_needs_no_origins() {
     let answer = transform::process(&Units, &amounts(&[1, 1, 1])).unwrap();
     assert_eq!((answer.rows.count, answer.origins.len()), (3, 0));
 }
+
+#[derive(Row)]
+struct Holder {
+    id: i64,
+}
+
+/// Shows a balance less what the holder's number is; nothing to number 2.
+impl Keyed for Account {
+    type Key<'a> = Holder;
+
+    fn with_key(&self, key: Holder, row: Amount) -> Option<Amount> {
+        let amount = row.amount - key.id;
+        (key.id != 2).then_some(Amount { amount })
+    }
+}
+
+#[test]
+fn a_row_is_shown_with_the_key_of_its_slot() {
+    let account = Account { floor: 0 };
+    let mut slots = Slots::new();
+    slots
+        .update(&account, &amounts(&[50, 60, 70]), &[], &[0, 1, 2])
+        .unwrap();
+    // in the order that the host asks in, and slot 3 was never seen
+    let asked = [2, 3, 0, 1];
+    let keys = written([7, 9, 2, 1].map(|id| Holder { id }));
+    let (rows, present) = slots.evaluate_keyed(&account, &asked, &keys).unwrap();
+    let bound = Amount::bind(&rows).unwrap();
+    let shown: Vec<_> = (0..4)
+        .map(|row| crate::cell::bit(&present, row).then(|| Amount::read(&bound, row).amount))
+        .collect();
+    assert_eq!(shown, [Some(63), None, None, Some(59)]);
+}
+
+#[test]
+fn a_key_of_other_fields_is_refused() {
+    let account = Account { floor: 0 };
+    let texts = written(["x"].map(|text| Named { text }));
+    let refused = Slots::new().evaluate_keyed(&account, &[0], &texts);
+    let why = "the node's key is not the plugin's `Key`: input field `id`: the host sent a column that is not i64";
+    assert_eq!(refused.err().as_deref(), Some(why));
+    let none = Rows {
+        count: 1,
+        columns: Vec::new(),
+    };
+    assert!(Slots::new().evaluate_keyed(&account, &[0], &none).is_err());
+}
+
+#[derive(Row)]
+struct Named<'a> {
+    text: &'a str,
+}
