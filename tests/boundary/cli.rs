@@ -25,6 +25,7 @@ fn every_command_has_its_help() {
         "init",
         "check",
         "status",
+        "tap",
         "run",
         "demo",
         "dev",

@@ -1,5 +1,6 @@
 //! `refrain plugin test --conformance`: passes on good plugins, and finds each way in which a guest misbehaves.
 
+use refrain_plugin::build::{Language, default_cache, examine};
 use refrain_tests::{Done, Home, component, repository};
 use serde_json::Value;
 
@@ -39,6 +40,29 @@ fn good_plugins_pass() {
     ] {
         let done = conformance(&repository().join("tests/guests").join(name), &[]);
         assert_eq!(findings(&done), [], "{name}");
+    }
+}
+
+#[test]
+#[ignore = "needs the compilers of all languages"]
+fn the_examples_of_all_languages_pass() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = default_cache();
+    for check in examine(&cache)
+        .iter()
+        .filter(|check| check.ready || check.fetches)
+    {
+        let language: Language = check.language.parse().unwrap();
+        let example = match language {
+            Language::Rust => repository().join("plugins/engagement"),
+            other => repository().join(format!("plugin-sdk/{}/engagement", other.name())),
+        };
+        let out = folder.path().join(format!("{}.wasm", check.language));
+        let say = &mut |line: &str| println!("{line}");
+        refrain_plugin::build::build_plugin(&example, &out, &cache, say).unwrap();
+        let done = conformance(&out, &[]);
+        println!("{}: {:?}", check.language, findings(&done));
+        assert_eq!(findings(&done), [], "{}", check.language);
     }
 }
 

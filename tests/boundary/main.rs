@@ -14,6 +14,7 @@ mod demo;
 mod dev;
 mod divergence;
 mod fuzz;
+mod grants;
 mod guests;
 mod joins;
 mod keyed;
@@ -25,6 +26,7 @@ mod receipts;
 mod rejected;
 mod store;
 mod syscalls;
+mod tap;
 mod tiers;
 mod versions;
 

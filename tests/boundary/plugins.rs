@@ -118,3 +118,34 @@ fn doctor_answers_for_each_language() {
         .code(2)
         .says(&["there is no SDK for `cobol`"]);
 }
+
+#[test]
+fn a_plugin_by_digest_is_those_bytes_and_no_others() {
+    let home = Home::engagement();
+    home.write("events.csv", refrain_tests::events_csv(1, 1_000));
+    home.append("events", "events.csv", "p").ok();
+    home.run().ok();
+    let wanted = home.digest("total");
+    let inspect = ["plugin", "inspect", "engagement_total", "--output", "json"];
+    let digest = home.refrain(&inspect).ok().json()["digest"].clone();
+    let file = fs::read_to_string(home.path("refrain.toml")).unwrap();
+    let by_digest = format!("plugin = \"blake3:{}\"", digest.as_str().unwrap());
+    let file = file.replace("plugin = \"engagement_total\"", &by_digest);
+    let other = Home::new(&file).with_plugins(&["engagement", "views_only", "engagement_total"]);
+    fs::rename(
+        other.path("plugins/engagement_total.wasm"),
+        other.path("plugins/any.wasm"),
+    )
+    .unwrap();
+    other.write("events.csv", refrain_tests::events_csv(1, 1_000));
+    other.append("events", "events.csv", "p").ok();
+    other.run().ok();
+    assert_eq!(other.digest("total"), wanted);
+    // The host keeps the bytes: the file may go.
+    fs::remove_file(other.path("plugins/any.wasm")).unwrap();
+    other.refrain(&["check"]).ok();
+    let wrong = file.replace(&by_digest, "plugin = \"blake3:00ff\"");
+    other.write("refrain.toml", wrong);
+    let said = other.refrain(&["check"]).code(2).err.replace("\n  │ ", " ");
+    assert!(said.contains("there is no component blake3:00ff"), "{said}");
+}

@@ -73,6 +73,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Rejected(RejectedCommand),
     Run(commands::run::RunArgs),
+    Tap(commands::tap::TapArgs),
     Tiers(commands::tiers::TiersArgs),
     Rhythm(commands::rhythm::RhythmArgs),
     Freshness(commands::freshness::FreshnessArgs),

@@ -57,6 +57,7 @@ fn run(args: &Args) -> Result<(), Failure> {
         Command::Check(_) => commands::check::run(global),
         Command::Status(args) => commands::status::run(global, args),
         Command::Run(args) => commands::run::run(global, args),
+        Command::Tap(args) => commands::tap::run(global, args),
         Command::Tiers(args) => commands::tiers::run(global, args),
         Command::Freshness(args) => commands::freshness::run(global, args),
         Command::Cost(args) => commands::cost::run(global, args),

@@ -59,6 +59,36 @@ impl Sheet {
         }
     }
 
+    /// Keeps the rows with this value, as JSON and CSV show it.
+    ///
+    /// # Errors
+    /// A column that is not there.
+    pub(crate) fn keep(&mut self, name: &str, value: &str) -> Result<(), Failure> {
+        let Some(place) = self.names.iter().position(|n| n == name) else {
+            return Err(Failure::refused(format!(
+                "there is no field {name}; there are {}",
+                self.names.join(", ")
+            )));
+        };
+        self.rows.retain(|row| row[place].shown() == value);
+        Ok(())
+    }
+
+    /// Keeps the first rows.
+    pub(crate) fn truncate(&mut self, rows: usize) {
+        self.rows.truncate(rows);
+    }
+
+    /// How many rows.
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Names of the columns.
+    pub(crate) fn names(&self) -> &[String] {
+        &self.names
+    }
+
     /// Prints it on stdout. A reader that closes the pipe has seen enough.
     pub(crate) fn print(self, output: Output) -> Result<(), Failure> {
         let mut stream = Stream::new(output);

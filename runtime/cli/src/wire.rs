@@ -53,6 +53,7 @@ impl Message for Response {
         match self {
             Response::Read(rows) => vec![&mut rows.table],
             Response::View(rows) => vec![&mut rows.table],
+            Response::Tapped(rows) => vec![&mut rows.table],
             Response::RowsAt(rows) => vec![&mut rows.table],
             _ => Vec::new(),
         }

@@ -129,6 +129,7 @@ fn attempt(host: &Host, request: Request) -> Result<Response> {
             Response::Enough
         }
         Request::Versions(request) => Response::Versions(Box::new(of_versions(host, request)?)),
+        Request::Tap { node, tap } => Response::Tapped(host.tap(&node, tap)?),
         Request::Status => Response::Status(status(host)),
         Request::Rhythm { node, rhythm } => {
             Response::Rhythm(crate::graduation::graduate(host, &node, &rhythm)?)

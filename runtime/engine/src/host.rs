@@ -11,7 +11,7 @@ use refrain_log::clock::{Clock, SystemClock};
 use refrain_log::log::{Append, Finding, Log, Pending, Producer};
 use refrain_log::storage::DiskStorage;
 use refrain_log::storage::Storage;
-use refrain_plugin::Plugin;
+use refrain_plugin::{Digest, Plugin};
 use refrain_state::commit::{State, StateOptions};
 use refrain_state::store::StoreOptions;
 
@@ -35,6 +35,9 @@ use crate::versions::components::Components;
 pub const PIPELINE_FILE: &str = "refrain.toml";
 /// Name of the folder with everything that the host keeps.
 pub const DATA_FOLDER: &str = "data";
+
+/// What stands before a digest in a pipeline file.
+const BY_DIGEST: &str = "blake3:";
 
 /// A project folder: pipeline file, plugins, data.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,13 +85,35 @@ impl Project {
         self.data().join("control.sock")
     }
 
-    /// The component that a pipeline file means by `plugin`: a path to a `.wasm` file, or the name of a plugin that
-    /// `refrain plugin build` put into `plugins/`.
+    /// The component that a pipeline file means by `plugin`: a path to a `.wasm` file, the name of a plugin that
+    /// `refrain plugin build` put into `plugins/`, or `blake3:` and the digest of one that is there or that the host keeps.
     pub fn component(&self, plugin: &str) -> PathBuf {
+        if let Some(digest) = plugin.strip_prefix(BY_DIGEST) {
+            return self.component_of(digest);
+        }
         match plugin.ends_with(".wasm") {
             true => self.root.join(plugin),
             false => self.root.join("plugins").join(format!("{plugin}.wasm")),
         }
+    }
+
+    /// The file with this digest; where there is none, where it would be.
+    fn component_of(&self, digest: &str) -> PathBuf {
+        let file = format!("{digest}.wasm");
+        let kept = self.data().join("components").join(&file);
+        let plugins = self.root.join("plugins");
+        if kept.is_file() {
+            return kept;
+        }
+        let entries = std::fs::read_dir(&plugins).into_iter().flatten().flatten();
+        let mut found: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+        found.retain(|path| path.extension().is_some_and(|e| e == "wasm"));
+        found.sort();
+        #[expect(clippy::disallowed_methods, reason = "the user's own files")]
+        let is_it = |path: &PathBuf| {
+            std::fs::read(path).is_ok_and(|bytes| Digest::of(&bytes).to_string() == digest)
+        };
+        found.into_iter().find(is_it).unwrap_or(plugins.join(file))
     }
 
     /// Reads and parses the pipeline file.
@@ -115,6 +140,12 @@ impl Project {
         let path = self.component(plugin);
         #[expect(clippy::disallowed_methods, reason = "the user's own file")]
         let bytes = std::fs::read(&path).map_err(|source| match source.kind() {
+            std::io::ErrorKind::NotFound if plugin.starts_with(BY_DIGEST) => {
+                Error::Refused(format!(
+                    "there is no component {plugin}, neither in plugins/ nor among those that the host keeps: take it \
+                     into the project with `refrain plugin add FILE`"
+                ))
+            }
             std::io::ErrorKind::NotFound => Error::Refused(format!(
                 "plugin {plugin}: there is no {}; build it with `refrain plugin build {plugin}`, or give the path of a \
                  .wasm component",
@@ -122,6 +153,14 @@ impl Project {
             )),
             _ => Error::Io { action: "read", path: path.display().to_string(), source },
         })?;
+        if let Some(digest) = plugin.strip_prefix(BY_DIGEST)
+            && Digest::of(&bytes).to_string() != digest
+        {
+            return Err(Error::Refused(format!(
+                "{} has not the digest in its name any more; take it anew with `refrain plugin add FILE`",
+                path.display()
+            )));
+        }
         crate::lock::Lock::read(&self.root)?.admit(plugin, &bytes)?;
         Ok(bytes)
     }
@@ -152,14 +191,14 @@ pub(crate) fn load_reading(
 ) -> Result<Loaded> {
     let plan = pipeline::check(declaration, &mut |name| {
         let bytes = read(name).map_err(|e| e.to_string())?;
-        let plugin = loader.load(name, &bytes, true);
+        let plugin = loader.load(name, &bytes, true, &declaration.grants_of(name));
         plugin.map(|p| p.about().clone()).map_err(|e| e.to_string())
     })
     .map_err(Error::Pipeline)?;
     let mut plugins = Vec::new();
     for node in &plan.nodes {
         let bytes = read(&node.plugin)?;
-        plugins.push(loader.load(&node.plugin, &bytes, node.canonical_nans)?);
+        plugins.push(loader.load_for(node, &bytes)?);
     }
     Ok(Loaded { plan, plugins })
 }

@@ -26,6 +26,7 @@ pub mod request;
 pub mod run;
 pub mod scans;
 pub mod status;
+pub mod tap;
 pub mod task;
 pub mod tiers;
 pub mod trial;

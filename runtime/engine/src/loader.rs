@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use refrain_plugin::{Host, HostOptions, Plugin};
+use refrain_plugin::{Grants, Host, HostOptions, Plugin};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::pipeline::PlannedNode;
 
 /// Instances of all plugins that may live at once.
 const INSTANCES_MAX: u32 = 1000;
@@ -27,8 +28,21 @@ impl Loader {
         }
     }
 
+    /// Loads the component of a node, with what the node grants it.
+    pub fn load_for(&mut self, node: &PlannedNode, bytes: &[u8]) -> Result<Plugin> {
+        let words = node.grants.iter().map(String::as_str);
+        let grants = Grants::parse(words).map_err(Error::Refused)?;
+        self.load(&node.plugin, bytes, node.canonical_nans, &grants)
+    }
+
     /// Loads a component under a name.
-    pub fn load(&mut self, name: &str, bytes: &[u8], canonical_nans: bool) -> Result<Plugin> {
+    pub fn load(
+        &mut self,
+        name: &str,
+        bytes: &[u8],
+        canonical_nans: bool,
+        grants: &Grants,
+    ) -> Result<Plugin> {
         let place = match canonical_nans {
             true => &mut self.canonical,
             false => &mut self.free,
@@ -41,6 +55,6 @@ impl Loader {
                 canonical_nans,
             })?),
         };
-        Ok(host.load(name, bytes)?)
+        Ok(host.load_granting(name, bytes, grants)?)
     }
 }

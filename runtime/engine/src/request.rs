@@ -17,6 +17,7 @@ use crate::graduation::Graduated;
 use crate::objective::{Alert, ObjectiveReport};
 use crate::rejected::{RejectedStatus, Resubmission, Resubmitted, RowsAt};
 use crate::status::NodeStatus;
+use crate::tap::Tapped;
 use crate::versions::request as versions;
 
 /// Rows with their schema.
@@ -123,6 +124,13 @@ pub enum Request {
     },
     /// About versions of nodes.
     Versions(versions::Request),
+    /// Rows on their way into the view of a node; waits a moment for some.
+    Tap {
+        /// The node, or a version of it.
+        node: String,
+        /// 0, or the number of the last answer.
+        tap: u64,
+    },
     /// All nodes, and what opening found.
     Status,
     /// Another rhythm for a node, in the file and in the run.
@@ -247,6 +255,8 @@ pub enum Response {
     Enough,
     /// To [`Request::Versions`].
     Versions(Box<versions::Answer>),
+    /// To [`Request::Tap`].
+    Tapped(Tapped),
     /// To [`Request::Status`].
     Status(HostStatus),
     /// To [`Request::Rhythm`].

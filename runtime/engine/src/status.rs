@@ -15,6 +15,7 @@ use crate::histogram::Latency;
 use crate::ingest::time;
 use crate::meter::{Arrivals, Meter};
 use crate::pipeline::Rhythm;
+use crate::tap::Taps;
 
 /// What a node is at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,6 +99,7 @@ pub struct StatusBoard {
     gauge: Option<Gauge>,
     rhythms: Mutex<BTreeMap<String, (Rhythm, bool)>>,
     arrivals: Arc<Mutex<Arrivals>>,
+    taps: Taps,
     rows: AtomicU64,
     commits: AtomicU64,
 }
@@ -198,6 +200,11 @@ impl StatusBoard {
         });
         self.rows.fetch_add(rows, Ordering::Relaxed);
         self.commits.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Who looks at what nodes change.
+    pub(crate) fn taps(&self) -> &Taps {
+        &self.taps
     }
 
     /// Where it is noted when sequences become durable.

@@ -3,8 +3,7 @@
 //! Found by name and checked by type once, when the component is loaded; an instance then looks its functions up by
 //! index.
 
-use wasmtime::Engine;
-use wasmtime::component::types::{ComponentInstance, ComponentItem};
+use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{
     Component, ComponentExportIndex, ComponentNamedList, InstancePre, Lift, Lower, TypedFunc,
 };
@@ -279,38 +278,6 @@ fn missing(interface: &str, found: &[String]) -> String {
         _ => String::new(),
     };
     format!("does not export {spoken}{or}; it exports {found}: {REBUILD}")
-}
-
-/// Refuses a component that imports anything but types.
-pub(crate) fn refuse_imports(engine: &Engine, component: &Component) -> Result<(), String> {
-    let imports: Vec<String> = component
-        .component_type()
-        .imports(engine)
-        .filter(|(_, import)| wants_something(engine, &import.ty))
-        .map(|(name, _)| name.to_owned())
-        .collect();
-    if imports.is_empty() {
-        return Ok(());
-    }
-    Err(format!(
-        "imports {}: a plugin has no function imports, it gets no clock, randomness, files or network; \
-         build it for a target without WASI (Rust: wasm32-unknown-unknown) or with WASI stubbed out",
-        imports.join(", ")
-    ))
-}
-
-fn wants_something(engine: &Engine, item: &ComponentItem) -> bool {
-    match item {
-        ComponentItem::Type(_) => false,
-        ComponentItem::ComponentInstance(instance) => !only_types(engine, instance),
-        _ => true,
-    }
-}
-
-fn only_types(engine: &Engine, instance: &ComponentInstance) -> bool {
-    instance
-        .exports(engine)
-        .all(|(_, export)| matches!(export.ty, ComponentItem::Type(_)))
 }
 
 #[cfg(test)]

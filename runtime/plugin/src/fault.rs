@@ -3,6 +3,7 @@
 use wasmtime::{PoolConcurrencyLimitError, Trap};
 
 use crate::limits::{Limits, MemoryDenied};
+use crate::wasi::Refused;
 
 /// Why bytes are not a plugin that this host can run.
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +37,7 @@ pub enum FaultKind {
 
 /// A failed call. The instance is of no use any more; the states are those of the last commit.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("plugin {plugin}, function {function}: {what}")]
+#[error("plugin {plugin}, function {function}: {what}{}", last_words(.said))]
 pub struct Fault {
     /// Name of the plugin.
     pub plugin: String,
@@ -46,6 +47,15 @@ pub struct Fault {
     pub kind: FaultKind,
     /// A sentence without addresses, row numbers of the call or slot numbers.
     pub what: String,
+    /// What it said last, on its console or in its log, where it has one. For people; not a part of any result.
+    pub said: String,
+}
+
+fn last_words(said: &str) -> String {
+    match said {
+        "" => String::new(),
+        said => format!("; it said: {said}"),
+    }
 }
 
 /// A fault before it is known where: what [`Fault`] adds the plugin and the function to.
@@ -71,6 +81,12 @@ impl Cause {
         if let Some(trap) = error.downcast_ref::<Trap>() {
             return Self::trap(*trap, limits);
         }
+        if let Some(Refused(what)) = error.downcast_ref::<Refused>() {
+            return Self {
+                kind: FaultKind::Trap,
+                what: format!("trapped: {what}"),
+            };
+        }
         if error.is::<PoolConcurrencyLimitError>() {
             return Self {
                 kind: FaultKind::Memory,
@@ -84,6 +100,7 @@ impl Cause {
     pub(crate) fn of_start(error: &wasmtime::Error, limits: &Limits) -> Self {
         let known = error.is::<MemoryDenied>()
             || error.is::<Trap>()
+            || error.is::<Refused>()
             || error.is::<PoolConcurrencyLimitError>();
         match known {
             true => Self::of(error, limits),

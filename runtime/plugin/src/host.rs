@@ -3,15 +3,17 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use wasmtime::component::{Component, InstancePre, Linker};
+use wasmtime::component::{Component, InstancePre};
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
 use crate::about::{About, PluginKind};
 use crate::compiled;
-use crate::contract::{self, Exports};
+use crate::contract::Exports;
 use crate::fault::{Cause, Fault, LoadError};
+use crate::grant::{self, Grants, Import};
 use crate::instance::{Instance, Starting};
 use crate::limits::{Guard, Limits, STACK_BYTES_MAX, Ticker};
+use crate::wasi;
 use crate::wire::{Declaration, Description};
 
 /// BLAKE3 of a component's bytes.
@@ -112,27 +114,41 @@ impl Host {
     /// # Errors
     /// A sentence that says what is wrong with the bytes and what to do about it.
     pub fn load(&self, name: &str, bytes: &[u8]) -> Result<Plugin, LoadError> {
+        self.load_granting(name, bytes, &Grants::default())
+    }
+
+    /// The same for a component that may import what is granted.
+    ///
+    /// # Errors
+    /// As [`Host::load`]; for an import that is not granted, which grant it needs.
+    pub fn load_granting(
+        &self,
+        name: &str,
+        bytes: &[u8],
+        grants: &Grants,
+    ) -> Result<Plugin, LoadError> {
         let refused = |what| LoadError {
             plugin: name.to_owned(),
             what,
         };
-        let loaded = self.loaded(name, bytes).map_err(refused)?;
+        let loaded = self.loaded(name, bytes, grants).map_err(refused)?;
         Ok(Plugin {
             loaded: Arc::new(loaded),
         })
     }
 
-    fn loaded(&self, name: &str, bytes: &[u8]) -> Result<Loaded, String> {
+    fn loaded(&self, name: &str, bytes: &[u8], grants: &Grants) -> Result<Loaded, String> {
         let engine = &self.shared.engine;
         component_header(bytes)?;
         let digest = Digest::of(bytes);
         let cache = self.shared.options.cache.as_deref();
         let component = compiled::component(engine, cache, digest, bytes)
             .map_err(|error| format!("cannot be compiled: {:#}; build it again", error))?;
-        contract::refuse_imports(engine, &component)?;
+        let imports = grant::imports(engine, &component);
+        grant::refuse(&imports, grants)?;
         let pre = instance_pre(engine, &component)?;
         let exports = Exports::find(&pre)?;
-        let said = said(&pre, &exports)?;
+        let said = said(&pre, &exports, name)?;
         let about = said
             .check(exports.kind())
             .map_err(|what| format!("describes itself wrongly: {what}"))?;
@@ -146,6 +162,7 @@ impl Host {
             digest,
             pre,
             exports,
+            imports,
             said,
             about,
         })
@@ -217,14 +234,16 @@ fn component_header(bytes: &[u8]) -> Result<(), String> {
 }
 
 fn instance_pre(engine: &Engine, component: &Component) -> Result<InstancePre<Guard>, String> {
-    Linker::new(engine)
+    wasi::linker(engine, component)?
         .instantiate_pre(component)
-        .map_err(|error| format!("cannot be linked: {error:#}; a plugin imports nothing"))
+        .map_err(|error| {
+            format!("cannot be linked: {error:#}; a plugin imports nothing but what it is granted")
+        })
 }
 
 /// What it says of itself, asked of an instance of its own.
-fn said(pre: &InstancePre<Guard>, exports: &Exports) -> Result<Said, String> {
-    let mut starting = Starting::new(pre, exports, Limits::default())
+fn said(pre: &InstancePre<Guard>, exports: &Exports, name: &str) -> Result<Said, String> {
+    let mut starting = Starting::new(pre, exports, Limits::default(), name)
         .map_err(|cause| format!("does not start: {}", cause.what))?;
     let failed = |function| move |cause: Cause| format!("`{function}` failed: {}", cause.what);
     Ok(Said {
@@ -245,6 +264,7 @@ struct Loaded {
     digest: Digest,
     pre: InstancePre<Guard>,
     exports: Exports,
+    imports: Vec<Import>,
     said: Said,
     about: About,
 }
@@ -263,6 +283,11 @@ impl Plugin {
     /// What it says of itself.
     pub fn about(&self) -> &About {
         &self.loaded.about
+    }
+
+    /// The interfaces with functions that it imports; all of them were granted.
+    pub fn imports(&self) -> &[Import] {
+        &self.loaded.imports
     }
 
     /// Digest of its bytes.
@@ -305,6 +330,7 @@ impl Plugin {
             function,
             kind: cause.kind,
             what: cause.what,
+            said: String::new(),
         }
     }
 }

@@ -20,6 +20,7 @@ use crate::given::{self, Stage};
 use crate::host::{Plugin, Said};
 use crate::limits::Guard;
 pub use crate::limits::Limits;
+use crate::voice::Voice;
 use crate::wire::{Declaration, Description, EntriesIn, Failure, SpansIn};
 
 use self::process::ProcessCalls;
@@ -319,8 +320,8 @@ impl Instance {
         limits: Limits,
     ) -> Result<Self, Fault> {
         let at = |function| move |cause| plugin.fault(function, cause);
-        let mut starting =
-            Starting::new(plugin.pre(), plugin.exports(), limits).map_err(at("start"))?;
+        let mut starting = Starting::new(plugin.pre(), plugin.exports(), limits, plugin.name())
+            .map_err(at("start"))?;
         starting
             .describe_again(plugin.said())
             .map_err(at("about.describe"))?;
@@ -368,7 +369,10 @@ impl Instance {
     fn settle<T>(&mut self, function: &'static str, result: Result<T, Cause>) -> Result<T, Fault> {
         result.map_err(|cause| {
             let kind = *self.broken.get_or_insert(cause.kind);
-            self.plugin.fault(function, Cause { kind, ..cause })
+            Fault {
+                said: self.store.data_mut().voice.last_words(),
+                ..self.plugin.fault(function, Cause { kind, ..cause })
+            }
         })
     }
 }
@@ -399,6 +403,7 @@ where
     R: ComponentNamedList + Lift,
 {
     store.set_epoch_deadline(limits.call_ticks());
+    store.data_mut().voice.call();
     refrain_log::meter::in_guest(|| function.call(store, params))
         .map_err(|error| Cause::of(&error, limits))
 }
@@ -425,8 +430,9 @@ impl<'a> Starting<'a> {
         pre: &InstancePre<Guard>,
         exports: &'a Exports,
         limits: Limits,
+        name: &str,
     ) -> Result<Self, Cause> {
-        let mut store = Store::new(pre.engine(), Guard::new(&limits));
+        let mut store = Store::new(pre.engine(), Guard::new(&limits, Voice::of(name)));
         store.limiter(|guard| guard);
         store.set_hostcall_fuel(limits.answer_bytes());
         store.set_epoch_deadline(limits.call_ticks());

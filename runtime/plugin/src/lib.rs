@@ -9,13 +9,17 @@ pub mod conformance;
 pub mod contract;
 pub mod fault;
 mod given;
+pub mod grant;
 pub mod host;
 pub mod instance;
 pub mod limits;
+mod voice;
+mod wasi;
 mod wire;
 
 pub use about::{About, Declared, DeclaredInput, PluginKind, Setting};
 pub use fault::{Fault, FaultKind, LoadError};
+pub use grant::{Grant, Grants, Import};
 pub use host::{Digest, Host, HostOptions, Plugin};
 pub use instance::{
     Entries, Evaluated, Input, Instance, Limits, Part, Processed, Reject, States, Timers,

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use wasmtime::{Engine, ResourceLimiter};
 
+use crate::voice::Voice;
+
 /// What one instance may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Limits {
@@ -62,18 +64,20 @@ pub(crate) struct MemoryDenied {
     pub(crate) limit_bytes: u64,
 }
 
-/// Counts the memory of one instance and denies what is over the limit.
+/// Counts the memory of one instance and denies what is over the limit; what it says goes through here, too.
 #[derive(Debug)]
 pub(crate) struct Guard {
     limit_bytes: u64,
     pub(crate) memory_bytes: u64,
+    pub(crate) voice: Voice,
 }
 
 impl Guard {
-    pub(crate) fn new(limits: &Limits) -> Self {
+    pub(crate) fn new(limits: &Limits, voice: Voice) -> Self {
         Self {
             limit_bytes: limits.memory_bytes_max,
             memory_bytes: 0,
+            voice,
         }
     }
 }
@@ -151,10 +155,13 @@ mod tests {
     use super::*;
 
     fn guard(limit_bytes: u64) -> Guard {
-        Guard::new(&Limits {
-            memory_bytes_max: limit_bytes,
-            ..Limits::default()
-        })
+        {
+            let limits = Limits {
+                memory_bytes_max: limit_bytes,
+                ..Limits::default()
+            };
+            Guard::new(&limits, Voice::of("test"))
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub(crate) mod rejected;
 pub(crate) mod rhythm;
 pub(crate) mod run;
 pub(crate) mod status;
+pub(crate) mod tap;
 pub(crate) mod tiers;
 pub(crate) mod topic;
 pub(crate) mod version;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use refrain_log::schema::Schema;
-use refrain_plugin::Limits;
+use refrain_plugin::{Grants, Limits};
 use serde_spanned::Spanned;
 
 use super::diagnostic::Diagnostic;
@@ -42,6 +42,13 @@ pub struct Declaration {
 }
 
 impl Declaration {
+    /// What any node grants this plugin.
+    pub fn grants_of(&self, plugin: &str) -> Grants {
+        let nodes = self.nodes.iter().filter(|n| n.plugin.get_ref() == plugin);
+        let words = nodes.flat_map(|n| n.grants.iter().map(String::as_str));
+        Grants::parse(words).expect("words that are no grants are left out when they are read")
+    }
+
     /// Names of the nodes, in the order of the file.
     pub fn node_names(&self) -> Vec<String> {
         self.nodes
@@ -142,6 +149,8 @@ pub struct NodeDeclaration {
     pub call_rows: usize,
     /// Default true.
     pub canonical_nans: bool,
+    /// What its plugin may import: see [`refrain_plugin::Grant`]. Default nothing.
+    pub grants: Vec<String>,
 }
 
 /// The fields of one input that are the node's key.

@@ -6,6 +6,7 @@ mod cron;
 pub mod declaration;
 pub mod diagnostic;
 pub mod edit;
+mod grants;
 mod need;
 mod node;
 mod options;
@@ -158,6 +159,9 @@ pub struct PlannedNode {
     pub call_rows: usize,
     /// Whether guest NaNs are made canonical. Default true.
     pub canonical_nans: bool,
+    /// What its plugin may import. Default nothing.
+    #[serde(default)]
+    pub grants: Vec<String>,
 }
 
 /// A checked pipeline: nodes in an order in which each comes after what it reads.

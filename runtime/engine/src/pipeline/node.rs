@@ -104,6 +104,7 @@ pub(super) fn plan_node(
         limits: node.limits,
         call_rows: node.call_rows,
         canonical_nans: node.canonical_nans,
+        grants: node.grants.clone(),
     })
 }
 

@@ -337,6 +337,7 @@ fn node(
     let limits = limits(section, reader);
     let call_rows = section.integer("call_rows", 1..=CALL_ROWS_MAX, reader);
     let canonical_nans = section.boolean("canonical_nans", reader).unwrap_or(true);
+    let grants = super::grants::grants(section, reader);
     Some(NodeDeclaration {
         name,
         plugin: plugin?,
@@ -359,6 +360,7 @@ fn node(
             .and_then(|n| usize::try_from(n).ok())
             .unwrap_or(CALL_ROWS),
         canonical_nans,
+        grants,
     })
 }
 

@@ -83,6 +83,7 @@ fn without_operation(planned: PlannedNode) -> PlannedNode {
         due_us: None,
         limits: Limits::default(),
         call_rows: CALL_ROWS,
+        grants: Vec::new(),
         ..planned
     }
 }

@@ -254,7 +254,7 @@ fn private_node(
     })?;
     let planned = build.planned()?;
     let bytes = means.components.get(&build.component)?;
-    let plugin: Plugin = loader.load(&planned.plugin, bytes, planned.canonical_nans)?;
+    let plugin: Plugin = loader.load_for(&planned, bytes)?;
     let number = VersionName::parse(&lineage.node).number;
     Ok(PrivateNode {
         planned: planned.of_version(number, &lineage.reads),

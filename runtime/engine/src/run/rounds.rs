@@ -146,12 +146,14 @@ impl Run<'_> {
         let actor = &mut self.actors[place];
         let rows: u64 = prepared.iter().map(|p| p.counts.rows).sum();
         let commit = actor.node.commit(cut, prepared);
+        let tapped = self.board.taps().changes(&commit);
         let commit_began = now();
         self.state.commit(vec![commit])?;
         actor.node.committed_at(cut);
         let took = now().saturating_duration_since(commit_began);
         let name = &actor.node.setup.plan.name;
         self.board.committed(name, cut, rows, took);
+        self.board.taps().put(name, &tapped);
         self.meter_commit(place, sizes, before, began);
         Ok(())
     }

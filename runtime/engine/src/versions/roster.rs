@@ -122,7 +122,7 @@ fn member(
     } else {
         let planned = version.planned()?.operated_as(node.planned);
         let bytes = components.get(&version.component)?;
-        let plugin = loader.load(&planned.plugin, &bytes, planned.canonical_nans)?;
+        let plugin = loader.load_for(&planned, &bytes)?;
         (planned, plugin)
     };
     let candidate = known.standing(number) == Standing::Candidate;

@@ -100,6 +100,7 @@ files!(
     "wit",
     "about.wit",
     "fold.wit",
+    "logging.wit",
     "merge.wit",
     "migrate.wit",
     "process.wit",

@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use crate::about::{About, PluginKind};
 use crate::fault::{Fault, FaultKind};
+use crate::grant::{self, Grants};
 use crate::host::{Host, Plugin};
 use crate::instance::Instance;
 use crate::limits::Limits;
@@ -140,8 +141,7 @@ pub fn examine(host: &Host, name: &str, bytes: &[u8], settings: &Settings) -> Re
         seed: settings.seed,
         checks: Vec::new(),
     };
-    const LOADS: &str = "is a component of this contract, imports nothing, describes itself well";
-    match host.load(name, bytes) {
+    match host.load_granting(name, bytes, &Grants::all()) {
         Err(error) => report.checks.push(Check {
             name: "loads",
             verdict: Verdict::Failed,
@@ -152,12 +152,20 @@ pub fn examine(host: &Host, name: &str, bytes: &[u8], settings: &Settings) -> Re
             report.checks.push(Check {
                 name: "loads",
                 verdict: Verdict::Passed,
-                text: LOADS.into(),
+                text: loads(&plugin),
             });
             report.checks.extend(checks::all(&plugin, settings));
         }
     }
     report
+}
+
+fn loads(plugin: &Plugin) -> String {
+    let imports = match grant::told(plugin.imports()) {
+        None => "nothing".to_owned(),
+        Some(told) => told,
+    };
+    format!("is a component of this contract, imports {imports}, describes itself well")
 }
 
 /// The options that a plugin gets: what was said, and its defaults.

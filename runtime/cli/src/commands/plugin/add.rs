@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use refrain_engine::lock::Lock;
-use refrain_plugin::{Digest, Host, HostOptions};
+use refrain_plugin::{Digest, Grants, Host, HostOptions, grant};
 
 use super::folder;
 use crate::args::Global;
@@ -37,13 +37,16 @@ pub(crate) fn run(global: &Global, args: &AddArgs) -> Result<(), Failure> {
         cache: Some(project::cache()),
         ..HostOptions::default()
     })?;
-    host.load(&name, &bytes)?;
+    let plugin = host.load_granting(&name, &bytes, &Grants::all())?;
     place(&folder(&project), &name, &bytes)?;
     let digest = Digest::of(&bytes).to_string();
     let mut lock = Lock::read(project.root())?;
     lock.pin(&name, &digest);
     lock.write(project.root())?;
     eprintln!("{name} is {digest}, pinned in refrain.lock");
+    if let Some(told) = grant::told(plugin.imports()) {
+        eprintln!("it imports {told} in its node");
+    }
     Ok(())
 }
 

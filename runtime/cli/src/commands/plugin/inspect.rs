@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use refrain_log::schema::Field;
-use refrain_plugin::{Host, HostOptions, Plugin};
+use refrain_plugin::{Grants, Host, HostOptions, Plugin, grant};
 
 use super::producers;
 use crate::args::{Global, Output};
@@ -34,12 +34,12 @@ pub(crate) fn run(global: &Global, args: &InspectArgs) -> Result<(), Failure> {
     })?;
     let bytes = read(&path)?;
     let began = std::time::Instant::now();
-    let plugin = host.load(&args.plugin, &bytes)?;
+    let plugin = host.load_granting(&args.plugin, &bytes, &Grants::all())?;
     let seen = Seen {
         size_bytes: bytes.len(),
         load_ms: began.elapsed().as_millis() as u64,
         language: producers::language(&bytes),
-        imports: NO_IMPORTS,
+        imports: imports(&plugin),
     };
     match global.output {
         Output::Json => print_json(&plugin, &seen),
@@ -47,8 +47,15 @@ pub(crate) fn run(global: &Global, args: &InspectArgs) -> Result<(), Failure> {
     }
 }
 
-/// A component with function imports does not load.
-const NO_IMPORTS: &str = "no function imports, so deterministic";
+/// What it wants from outside, with the verdict.
+fn imports(plugin: &Plugin) -> String {
+    match grant::told(plugin.imports()) {
+        None => "no function imports, so deterministic".to_owned(),
+        Some(told) => {
+            format!("imports {told}, whose answers are constants, so deterministic")
+        }
+    }
+}
 
 /// What is seen from outside.
 struct Seen {
@@ -56,7 +63,7 @@ struct Seen {
     /// Time to compile it, or to take it from the cache.
     load_ms: u64,
     language: Option<String>,
-    imports: &'static str,
+    imports: String,
 }
 
 #[expect(clippy::disallowed_methods, reason = "a user's own file is read")]

@@ -313,6 +313,7 @@ impl ProcessTask {
             function,
             kind: FaultKind::Malformed,
             what: "took back a row of a topic: what is appended stays; write a view, or leave `deleted` empty".into(),
+            said: String::new(),
         }
     }
 
