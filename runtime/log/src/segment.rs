@@ -1,7 +1,7 @@
 //! What readers see of a run of segments: its files in order, each up to its published end.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use arrow_buffer::Buffer;
@@ -39,6 +39,8 @@ pub(crate) struct Run {
     pub(crate) quarantine: PathBuf,
     pub(crate) schema: Arc<Schema>,
     segments: RwLock<Vec<Arc<Segment>>>,
+    /// Blocks of a segment that was removed are being given back.
+    freeing: Arc<AtomicBool>,
 }
 
 /// Bytes that were acknowledged and cannot be read.
@@ -99,6 +101,7 @@ impl Run {
             quarantine,
             schema,
             segments: RwLock::default(),
+            freeing: Arc::default(),
         }
     }
 
@@ -142,9 +145,24 @@ impl Run {
         self.segments_mut().retain(|s| s.base != first.base);
         // A footer without its segment is nothing.
         let _ = self.storage.remove(&self.path(&footer_name(first.base)));
-        // The system frees its pages when the last map of it goes, which takes milliseconds: not on this thread.
-        let _ = std::thread::Builder::new().spawn(move || drop(first));
+        let (freeing, folder) = (Arc::clone(&self.freeing), self.folder.clone());
+        freeing.store(true, Ordering::Release);
+        // Without a thread, the system frees it all at once when the last one has let go of it.
+        let spawned = std::thread::Builder::new().spawn(move || {
+            if let Some(segment) = Arc::into_inner(first) {
+                segment.file.free(&folder);
+            }
+            freeing.store(false, Ordering::Release);
+        });
+        if spawned.is_err() {
+            self.freeing.store(false, Ordering::Release);
+        }
         Ok(true)
+    }
+
+    /// Whether the blocks of a segment that was removed are still being given back.
+    pub(crate) fn is_freeing(&self) -> bool {
+        self.freeing.load(Ordering::Acquire)
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

@@ -169,6 +169,11 @@ impl Segments {
         Ok(())
     }
 
+    /// Whether the blocks of a segment that was removed are still being given back, bit by bit.
+    pub fn is_freeing(&self) -> bool {
+        self.run.is_freeing()
+    }
+
     /// Removes the first segment if it ends at or before this offset; whether it did. The last segment stays. After an
     /// error all segments are still there.
     pub fn drop_first_before(&mut self, offset: Offset) -> Result<bool> {

@@ -287,9 +287,12 @@ impl Committer {
         }
     }
 
-    /// Removes segments that a base has made superfluous: one, so that no commit waits long, or all. What cannot be removed
-    /// costs space and nothing else.
+    /// Removes segments that a base has made superfluous: one, and none while the one before is being given back to the
+    /// system, so that no commit waits long; or all. What cannot be removed costs space and nothing else.
     pub(crate) fn drop_old(&mut self, all: bool) {
+        if !all && self.log.is_freeing() {
+            return;
+        }
         while let Some(offset) = self.droppable {
             match self.log.drop_first_before(offset) {
                 Ok(true) if all => {}

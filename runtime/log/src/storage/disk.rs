@@ -5,18 +5,23 @@ use std::io::{self, IoSlice, Read, Seek, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use arrow_buffer::Buffer;
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
 use super::{File, Storage};
-use crate::map::Map;
+use crate::map::{Map, Maps};
 
 /// A map covers at least this much, so that a growing segment is mapped once.
 const MAP_BYTES_MIN: usize = 64 << 20;
 /// Parts handed to one `pwritev`; the system's limit is 1024.
 const PARTS_MAX: usize = 512;
+/// Bytes given back at once of a file that was removed.
+const FREE_BYTES: u64 = 2 << 20;
+/// Between two such parts.
+const FREE_PAUSE: Duration = Duration::from_millis(5);
 /// Zeros written at a time where the file system cannot allocate.
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
@@ -28,6 +33,7 @@ pub struct DiskStorage;
 struct DiskFile {
     file: fs::File,
     map: Mutex<Option<Map>>,
+    maps: Maps,
 }
 
 impl DiskFile {
@@ -42,6 +48,7 @@ impl DiskFile {
         Ok(Arc::new(DiskFile {
             file: options.open(path)?,
             map: Mutex::new(None),
+            maps: Maps::default(),
         }))
     }
 
@@ -51,7 +58,11 @@ impl DiskFile {
         if let Some(map) = map.as_ref().filter(|m| m.len() >= end) {
             return Ok(map.clone());
         }
-        let made = Map::new(&self.file, end.max(MAP_BYTES_MIN).next_power_of_two())?;
+        let made = Map::new(
+            &self.file,
+            end.max(MAP_BYTES_MIN).next_power_of_two(),
+            &self.maps,
+        )?;
         *map = Some(made.clone());
         Ok(made)
     }
@@ -237,5 +248,26 @@ impl File for DiskFile {
     fn view(&self, position: u64, len: usize) -> io::Result<Buffer> {
         let position = position as usize;
         Ok(self.map(position + len)?.view(position, len))
+    }
+
+    fn free(&self, folder: &Path) {
+        let map = self
+            .map
+            .lock()
+            .expect("no holder of this lock panics")
+            .take();
+        drop(map);
+        // Before it is shortened, the file must not come back after a loss of power.
+        if !self.maps.is_none() || DiskStorage.sync_dir(folder).is_err() {
+            return;
+        }
+        let mut len = self.len().unwrap_or(0);
+        while len > 0 {
+            len = len.saturating_sub(FREE_BYTES);
+            if self.file.set_len(len).is_err() {
+                return;
+            }
+            std::thread::park_timeout(FREE_PAUSE);
+        }
     }
 }
