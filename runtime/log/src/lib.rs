@@ -22,6 +22,7 @@ mod prepare;
 mod recovery;
 mod scan;
 pub mod schema;
+pub mod scratch;
 mod segment;
 pub mod segments;
 pub mod storage;

@@ -128,8 +128,8 @@ impl Held {
     pub(crate) fn declare(&mut self, closing: &Closing) -> Result<()> {
         for spec in &closing.declared {
             if !self.views.contains_key(&spec.name) {
-                self.views
-                    .insert(spec.name.clone(), Arc::new(View::new(spec.clone())?));
+                let view = View::new(spec.clone())?.kept_in(self.shelf.scratch());
+                self.views.insert(spec.name.clone(), Arc::new(view));
             }
         }
         Ok(())

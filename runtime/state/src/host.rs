@@ -40,7 +40,7 @@ pub struct StateOptions {
     /// The commit log may always grow by so much before a base is written anew; beyond it, by one and a half times what
     /// is held. Default 64 MiB.
     pub growth_bytes: u64,
-    /// Where states are kept. Views are in memory.
+    /// Where states are kept, and with them rows of views.
     pub store: StoreOptions,
 }
 
@@ -128,7 +128,8 @@ impl State {
         if let Some(view) = held.view_of(&spec.node) {
             return Err(changed(view.spec(), &spec));
         }
-        let view = Arc::new(View::new(spec.clone())?);
+        let view = View::new(spec.clone())?.kept_in(held.shelf.scratch());
+        let view = Arc::new(view);
         held.views.insert(spec.name.clone(), view.clone());
         committer.undeclared.push(spec);
         Ok(view)

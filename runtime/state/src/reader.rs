@@ -1,12 +1,17 @@
 //! Reading one task's states while others commit.
 
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, RwLock, RwLockReadGuard};
 
 use crate::Result;
+use crate::commit::KeyedState;
 use crate::held::Held;
 use crate::store::Spans;
 
-/// The states of one task as of its last commit, wherever they are. Cheap to keep, and good for another thread.
+/// Keys that are looked up before commits of others get their turn.
+const KEYS_AT_ONCE: usize = 32;
+
+/// The states of one task as of its last commit, wherever they are. Cheap to keep, and good for another thread. Errors are
+/// [`crate::Error::Store`]: the store cannot be read.
 #[derive(Clone, Debug)]
 pub struct TaskReader {
     pub(crate) held: Arc<RwLock<Held>>,
@@ -15,13 +20,40 @@ pub struct TaskReader {
 }
 
 impl TaskReader {
-    /// States of some keys, in their order; none where there is none. [`crate::Error::Store`] when the store cannot be read.
+    /// States of some keys, in their order; none where there is none.
     pub fn lookup(&self, keys: &Spans) -> Result<Vec<Option<Box<[u8]>>>> {
-        let held = self.held.read();
-        let held = held.expect("a commit was half applied by a thread that panicked");
-        match held.store(&self.node, self.task) {
-            Some(store) => keys.iter().map(|key| store.get(key)).collect(),
-            None => Ok(vec![None; keys.len()]),
+        let mut states = Vec::with_capacity(keys.len());
+        while states.len() < keys.len() {
+            let held = self.held();
+            let to = keys.len().min(states.len() + KEYS_AT_ONCE);
+            match held.store(&self.node, self.task) {
+                None => return Ok(vec![None; keys.len()]),
+                Some(store) => {
+                    for i in states.len()..to {
+                        states.push(store.get(keys.get(i))?);
+                    }
+                }
+            }
         }
+        Ok(states)
+    }
+
+    /// The first keys from `from` on, at most `count`, with their states: see [`crate::store::Store::after`].
+    pub fn after(&self, from: &[u8], count: usize) -> Result<Vec<KeyedState>> {
+        let held = self.held();
+        let store = held.store(&self.node, self.task);
+        store.map_or(Ok(Vec::new()), |store| store.after(from, count))
+    }
+
+    /// Keys that [`TaskReader::after`] does not show, with their states.
+    pub fn unordered(&self) -> Result<Vec<KeyedState>> {
+        let held = self.held();
+        let store = held.store(&self.node, self.task);
+        store.map_or(Ok(Vec::new()), |store| store.unordered())
+    }
+
+    fn held(&self) -> RwLockReadGuard<'_, Held> {
+        let held = self.held.read();
+        held.expect("a commit was half applied by a thread that panicked")
     }
 }

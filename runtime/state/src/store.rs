@@ -9,6 +9,13 @@ pub(crate) use shelf::Shelf;
 pub use shelf::StoreOptions;
 
 use crate::Result;
+use crate::commit::KeyedState;
+
+/// Keys of up to so many bytes are in order in every store.
+pub const KEY_BYTES_ORDERED: usize = disk::KEY_BYTES_MAX;
+
+/// Keys and states that are shown at once.
+pub const SHOWN_BYTES: usize = 4 << 20;
 
 /// Key to state, for one task. Can always be rebuilt from the commit log. Errors are [`crate::Error::Store`]: what is kept on
 /// a disk cannot be read or written.
@@ -21,6 +28,11 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     fn get(&self, key: &[u8]) -> Result<Option<Box<[u8]>>>;
     /// Shows every key with its state, in bytewise order of the keys (on a disk, very long keys come last).
     fn each(&self, show: &mut dyn FnMut(&[u8], &[u8])) -> Result<()>;
+    /// The first keys from `from` on, with their states, in bytewise order of the keys: at most `count`, and no more once
+    /// they have come to [`SHOWN_BYTES`]. Keys of more than [`KEY_BYTES_ORDERED`] bytes may be missing.
+    fn after(&self, from: &[u8], count: usize) -> Result<Vec<KeyedState>>;
+    /// Keys that [`Store::after`] does not show, with their states.
+    fn unordered(&self) -> Result<Vec<KeyedState>>;
     /// Bytes of keys and states, where the store counts them.
     fn bytes(&self) -> u64;
 
@@ -73,6 +85,13 @@ pub struct StateChanges {
     pub put_states: Spans,
     /// Keys deleted, end to end.
     pub deleted: Spans,
+}
+
+impl StateChanges {
+    /// Whether nothing changed.
+    pub fn is_empty(&self) -> bool {
+        self.put_keys.is_empty() && self.deleted.is_empty()
+    }
 }
 
 /// Byte strings end to end: value i is `bytes[ends[i-1]..ends[i]]`.

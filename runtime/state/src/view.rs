@@ -2,6 +2,7 @@
 
 mod read;
 mod run;
+mod spill;
 mod table;
 
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -12,6 +13,7 @@ use arrow_schema::SchemaRef;
 use refrain_log::columns;
 use refrain_log::ids::{Sequence, Timestamp};
 use refrain_log::schema::{Field, Kind, Schema};
+use refrain_log::scratch::Scratch;
 use serde::{Deserialize, Serialize};
 
 pub use read::Pages;
@@ -101,6 +103,8 @@ pub struct View {
     key_schema: Schema,
     arrow: SchemaRef,
     contents: RwLock<Contents>,
+    /// Where rows of large runs are kept; none: in memory.
+    scratch: Option<Arc<Scratch>>,
 }
 
 /// What changes with each commit, all of it together.
@@ -140,9 +144,16 @@ impl View {
             key_schema: Schema::new(schema.fields()[..key_fields].to_vec()),
             arrow: schema.arrow(),
             contents: RwLock::new(Contents::new(schema.clone(), key_fields)),
+            scratch: None,
             schema,
             spec,
         })
+    }
+
+    /// The same with rows of large runs on the disk.
+    #[must_use]
+    pub(crate) fn kept_in(self, scratch: Option<Arc<Scratch>>) -> View {
+        View { scratch, ..self }
     }
 
     /// Checks changes and makes them ready, without a look at the rows there are.
@@ -187,6 +198,26 @@ impl View {
             let mut contents = self.write();
             contents.table.accept(rewrite);
             contents.state.bytes = contents.table.bytes();
+        }
+        self.spill();
+    }
+
+    /// Moves rows to the disk. Where that does not go, they stay in memory.
+    fn spill(&self) {
+        let Some(scratch) = &self.scratch else {
+            return;
+        };
+        let due = self.read().table.to_spill();
+        for (run, rows) in due {
+            let key_fields = self.key_schema.fields().len();
+            match rows.on_disk(scratch, &self.schema, key_fields) {
+                Ok(rows) => self.write().table.spilled(run, rows),
+                Err(error) => {
+                    let view = &self.spec.name;
+                    tracing::warn!(view, %error, "rows of the view stay in memory: they cannot be put on the disk");
+                    return;
+                }
+            }
         }
     }
 

@@ -15,6 +15,7 @@
 //! xxh3-128, with the key in front of the value. The mark is the key 0.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -26,18 +27,20 @@ use lsm_tree::{
 };
 use refrain_log::codec;
 use refrain_log::ids::Timestamp;
+use refrain_log::scratch::Scratch;
 use refrain_log::storage::{DiskStorage, Storage};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed, xxh3_128};
 
-use super::{StateChanges, Store, Walked, WalkedTo};
+use super::{SHOWN_BYTES, StateChanges, Store, Walked, WalkedTo};
+use crate::commit::KeyedState;
 use crate::record::Closing;
 use crate::{Error, Result};
 
 /// The key of the mark.
 const MARK: [u8; 1] = [0];
 /// Keys up to this are keys of the tree.
-const KEY_BYTES_MAX: usize = 32 << 10;
+pub(crate) const KEY_BYTES_MAX: usize = 32 << 10;
 /// So much of a longer key is in the tree's key.
 const KEY_BYTES_KEPT: usize = 1 << 10;
 /// Bytes of the check in front of a value.
@@ -83,6 +86,7 @@ pub(crate) struct Disk {
     tree: Tree,
     folder: PathBuf,
     memory_bytes: u64,
+    scratch: Arc<Scratch>,
     sequence: SequenceNumberCounter,
     /// While the tree is loaded: changes that are not in it yet.
     loading: Mutex<Option<Load>>,
@@ -152,6 +156,7 @@ impl Disk {
         })?;
         Ok(Disk {
             tree: Tree(tree),
+            scratch: Arc::new(Scratch::open(folder.with_extension("views"))?),
             folder: folder.to_owned(),
             memory_bytes: (cache_bytes / 8).clamp(*MEMORY_BYTES.start(), *MEMORY_BYTES.end()),
             sequence,
@@ -203,6 +208,11 @@ impl Disk {
             let _ = wake.send(());
         }
         Ok(())
+    }
+
+    /// Where rows of views are kept.
+    pub(crate) fn scratch(&self) -> Arc<Scratch> {
+        Arc::clone(&self.scratch)
     }
 
     /// Bytes of keys and states, about.
@@ -404,12 +414,22 @@ impl DiskStore {
     fn entries(
         &self,
         after: &[u8],
-        mut show: impl FnMut(&[u8], &[u8]) -> bool,
+        show: impl FnMut(&[u8], &[u8]) -> bool,
     ) -> Result<Option<Vec<u8>>> {
-        use std::ops::Bound;
         let mut end = self.prefix.clone();
         end.push(2);
-        let range = (Bound::Excluded(after.to_vec()), Bound::Excluded(end));
+        self.range(
+            (Bound::Excluded(after.to_vec()), Bound::Excluded(end)),
+            show,
+        )
+    }
+
+    /// Entries of a range of the tree, in its order, until `show` says that it is enough; the key of the last one then.
+    fn range(
+        &self,
+        range: (Bound<Vec<u8>>, Bound<Vec<u8>>),
+        mut show: impl FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<Option<Vec<u8>>> {
         for entry in self.disk.tree.0.range(range, NEWEST, None) {
             let entry = entry.into_inner();
             let (key, value) = entry.map_err(|e| self.disk.damaged(&e))?;
@@ -457,6 +477,40 @@ impl Store for DiskStore {
             true
         };
         self.entries(&self.prefix, all).map(|_| ())
+    }
+
+    fn after(&self, from: &[u8], count: usize) -> Result<Vec<KeyedState>> {
+        let (mut first, mut end) = (self.prefix.clone(), self.prefix.clone());
+        first.push(0);
+        first.extend_from_slice(from);
+        end.push(1);
+        let (mut shown, mut bytes) = (Vec::new(), 0);
+        if count > 0 {
+            self.range(
+                (Bound::Included(first), Bound::Excluded(end)),
+                |key, state| {
+                    bytes += key.len() + state.len();
+                    shown.push((key.into(), state.into()));
+                    shown.len() < count && bytes < SHOWN_BYTES
+                },
+            )?;
+        }
+        Ok(shown)
+    }
+
+    fn unordered(&self) -> Result<Vec<KeyedState>> {
+        let (mut first, mut end) = (self.prefix.clone(), self.prefix.clone());
+        first.push(1);
+        end.push(2);
+        let mut shown = Vec::new();
+        self.range(
+            (Bound::Included(first), Bound::Excluded(end)),
+            |key, state| {
+                shown.push((key.into(), state.into()));
+                true
+            },
+        )?;
+        Ok(shown)
     }
 
     fn begin_walk(&mut self) {

@@ -13,6 +13,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{StateChanges, Store, Walked, WalkedTo};
 use crate::Result;
+use crate::commit::KeyedState;
 
 /// Bytes of a block; a larger record has a block of its own.
 const BLOCK_BYTES: usize = 256 << 10;
@@ -306,6 +307,21 @@ impl Store for MemoryStore {
             show(block.key(place.at), block.state(place.at));
         }
         Ok(())
+    }
+
+    fn after(&self, from: &[u8], count: usize) -> Result<Vec<KeyedState>> {
+        let of = |place: &Place| {
+            let block = &self.blocks[place.block as usize];
+            (block.key(place.at).into(), block.state(place.at).into())
+        };
+        let key = |place: &Place| self.blocks[place.block as usize].key(place.at);
+        let places = self.sorted();
+        let first = places.partition_point(|place| key(place) < from);
+        Ok(places[first..].iter().take(count).map(of).collect())
+    }
+
+    fn unordered(&self) -> Result<Vec<KeyedState>> {
+        Ok(Vec::new())
     }
 
     fn begin_walk(&mut self) {

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use refrain_log::scratch::Scratch;
+
 use super::disk::{Disk, Mark};
 use super::{MemoryStore, Store};
 use crate::Result;
@@ -37,6 +39,14 @@ impl Shelf {
         match self {
             Shelf::Memory => Box::new(MemoryStore::default()),
             Shelf::Disk(disk) => Box::new(disk.store(node, task)),
+        }
+    }
+
+    /// Where rows of views are kept that need not be in memory.
+    pub(crate) fn scratch(&self) -> Option<Arc<Scratch>> {
+        match self {
+            Shelf::Memory => None,
+            Shelf::Disk(disk) => Some(disk.scratch()),
         }
     }
 

@@ -5,19 +5,41 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, RecordBatch};
-use arrow_buffer::{BooleanBuffer, BooleanBufferBuilder};
+use arrow_buffer::{BooleanBuffer, BooleanBufferBuilder, Buffer};
 use arrow_select::concat::concat_batches;
 use arrow_select::filter::filter_record_batch;
 
 use crate::cells::Column;
+
+const HASH_BYTES: usize = size_of::<u128>();
 
 /// The part of a run that never changes.
 #[derive(Debug)]
 pub(crate) struct Rows {
     pub(crate) batch: RecordBatch,
     pub(crate) keys: Vec<Column>,
-    pub(crate) hashes: Vec<u128>,
+    /// Of each row, 16 bytes.
+    pub(crate) hashes: Buffer,
     pub(crate) finals: BooleanBuffer,
+    /// The system may take them out of memory.
+    pub(crate) on_disk: bool,
+}
+
+impl Rows {
+    /// The hash of a row.
+    pub(crate) fn hash(&self, row: usize) -> u128 {
+        let bytes = &self.hashes[row * HASH_BYTES..][..HASH_BYTES];
+        u128::from_ne_bytes(bytes.try_into().expect("sixteen bytes"))
+    }
+}
+
+/// Hashes of rows, end to end.
+pub(crate) fn hashes_of(hashes: &[u128]) -> Buffer {
+    let mut bytes = Vec::with_capacity(hashes.len() * HASH_BYTES);
+    for hash in hashes {
+        bytes.extend_from_slice(&hash.to_ne_bytes());
+    }
+    Buffer::from_vec(bytes)
 }
 
 /// Rows, and which of them are dead (replaced or deleted). A clone is a snapshot.
@@ -89,11 +111,11 @@ pub(crate) fn merge(
         .map(|(run, rows)| run.live_part(rows.clone()).0);
     let live: Vec<RecordBatch> = live.collect();
     let batch = concat_batches(&live.first()?.schema(), &live).ok()?;
-    let mut hashes = Vec::with_capacity(batch.num_rows());
+    let mut hashes = Vec::with_capacity(batch.num_rows() * HASH_BYTES);
     let mut finals = BooleanBufferBuilder::new(batch.num_rows());
     for (run, rows) in parts {
         for row in rows.clone().filter(|row| !run.is_dead(*row)) {
-            hashes.push(run.rows.hashes[row]);
+            hashes.extend_from_slice(&run.rows.hash(row).to_ne_bytes());
             finals.append(run.rows.finals.value(row));
         }
     }
@@ -101,8 +123,9 @@ pub(crate) fn merge(
     Some(Rows {
         batch,
         keys,
-        hashes,
+        hashes: Buffer::from_vec(hashes),
         finals: finals.finish(),
+        on_disk: false,
     })
 }
 

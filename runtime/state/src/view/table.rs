@@ -15,7 +15,8 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use refrain_log::schema::Schema;
 
-use super::run::{Rows, Run, RunPart, merge, rows_bytes};
+use super::run::{Rows, Run, RunPart, hashes_of, merge, rows_bytes};
+use super::spill::SPILL_BYTES_MIN;
 use crate::cells::{Column, key_hashes, same_key};
 use crate::digest::row_hashes;
 use crate::{Error, Result};
@@ -102,10 +103,11 @@ impl Prepared {
             key_hashes: key_hashes(&keys, batch.num_rows()),
             delete_hashes: key_hashes(&deletes, delete_rows),
             rows: Rows {
-                hashes: row_hashes(&batch, schema),
+                hashes: hashes_of(&row_hashes(&batch, schema)),
                 batch,
                 keys,
                 finals,
+                on_disk: false,
             },
             deletes,
         })
@@ -157,6 +159,21 @@ impl Table {
     /// All runs, in no order that means anything.
     pub(crate) fn runs(&self) -> impl Iterator<Item = &Run> {
         self.runs.iter().flatten()
+    }
+
+    /// Large runs whose rows are in memory, with their numbers.
+    pub(crate) fn to_spill(&self) -> Vec<(u32, Arc<Rows>)> {
+        let large = |run: &&Run| run.bytes >= SPILL_BYTES_MIN && !run.rows.on_disk;
+        let runs = (0..).zip(&self.runs);
+        runs.filter_map(|(i, run)| Some((i, run.as_ref().filter(large)?.rows.clone())))
+            .collect()
+    }
+
+    /// Puts the same rows, kept elsewhere, in the place of those of a run.
+    pub(crate) fn spilled(&mut self, run: u32, rows: Rows) {
+        if let Some(run) = self.runs[run as usize].as_mut() {
+            run.rows = Arc::new(rows);
+        }
     }
 
     /// The run and row with this key, which is the one row of `key`.
@@ -224,7 +241,7 @@ impl Table {
                     self.kill(old);
                 }
             }
-            self.digest = self.digest.wrapping_add(rows.hashes[i]);
+            self.digest = self.digest.wrapping_add(rows.hash(i));
         }
         self.finals += rows.finals.count_set_bits() as u64;
     }
@@ -244,7 +261,7 @@ impl Table {
         let run = slot.as_mut().expect("places are in runs that are there");
         let row = place.row as usize;
         run.kill(row);
-        self.digest = self.digest.wrapping_sub(run.rows.hashes[row]);
+        self.digest = self.digest.wrapping_sub(run.rows.hash(row));
         self.finals -= u64::from(run.rows.finals.value(row));
     }
 
