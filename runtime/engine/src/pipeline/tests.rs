@@ -1,9 +1,11 @@
 //! Pipeline files and what is said of them. Messages are snapshots, so that each change of wording is seen.
 
 use refrain_log::schema::{Field, Kind};
-use refrain_plugin::{About, PluginKind, Setting};
+use refrain_plugin::{About, Declared, DeclaredInput, PluginKind, Setting};
 
 use super::*;
+
+mod process;
 
 fn about(name: &str, kind: PluginKind, inputs: Vec<Field>, outputs: Vec<Field>) -> About {
     About {
@@ -53,6 +55,28 @@ fn plugin(name: &str) -> Result<About, String> {
                 ],
             )
         }),
+        "pairs" | "marks" => {
+            let input = |name: &str, fields| DeclaredInput {
+                name: name.into(),
+                doc: String::new(),
+                fields,
+            };
+            let outputs = vec![
+                Field::new("date", Kind::Timestamp),
+                Field::new("leg", Kind::I64),
+            ];
+            Ok(About {
+                process: Some(Declared {
+                    inputs: vec![
+                        input("out", vec![delay.clone()]),
+                        input("back", vec![delay, Field::new("distance", Kind::I64)]),
+                    ],
+                    view_key: vec!["leg".into()],
+                    timed: name == "pairs",
+                }),
+                ..about(name, PluginKind::Process, Vec::new(), outputs)
+            })
+        }
         _ => Err("there is no folder plugins/ of that name".into()),
     }
 }
