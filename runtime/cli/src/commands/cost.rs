@@ -98,7 +98,8 @@ pub(crate) fn run(global: &Global, args: &CostArgs) -> Result<(), Failure> {
         .print(global.output)?;
     }
     let told = bill.what_if.map_or(String::new(), |then| {
-        format!(", then {}", then.text(&bill.currency))
+        let then = then.text(&bill.currency);
+        format!(", then about {then} (a direction, not an amount: docs/cost.md)")
     });
     let time = if month {
         "a month"
