@@ -105,6 +105,8 @@ impl Window {
 pub struct Graph {
     pub source: Source,
     pub nodes: Vec<Node>,
+    /// States are on the disk, and so many bytes of each node's open ones in memory.
+    pub cache: Option<u64>,
 }
 
 impl Source {
@@ -138,6 +140,15 @@ impl Node {
 }
 
 impl Graph {
+    /// With states in memory.
+    pub fn new(source: Source, nodes: Vec<Node>) -> Graph {
+        Graph {
+            source,
+            nodes,
+            cache: None,
+        }
+    }
+
     /// The pipeline file.
     pub fn text(&self) -> String {
         let source = &self.source;
@@ -156,7 +167,15 @@ impl Graph {
         if let Some(idle) = source.idle_us {
             text += &format!("idle = \"{idle}us\"\n");
         }
-        self.nodes.iter().for_each(|node| text += &node.text());
+        for node in &self.nodes {
+            text += &node.text();
+            if let (Some(bytes), Work::Fold { .. }) = (self.cache, &node.work) {
+                text += &format!("cache = \"{bytes}B\"\n");
+            }
+        }
+        if self.cache.is_some() {
+            text += "\n[state]\nstore = \"disk\"\ncache = \"1MiB\"\n";
+        }
         text
     }
 }

@@ -46,7 +46,7 @@ fn branches_of_a_diamond_meet_in_the_order_of_the_rows_that_they_come_from() {
             }
         }
         let source = source(&["kb"], partitions, None);
-        let mut home = Home::new(Graph { source, nodes }, false);
+        let mut home = Home::new(Graph::new(source, nodes), false);
         let host = home.open();
         home.append(&host, &rows(50));
         match rhythm {
@@ -81,7 +81,7 @@ fn a_key_that_is_not_that_of_the_partitions_is_spread_over_tasks() {
             ),
         ];
         let source = source(&["kb"], 3, Some(30 * SECOND));
-        let mut home = Home::new(Graph { source, nodes }, false);
+        let mut home = Home::new(Graph::new(source, nodes), false);
         let host = home.open();
         for batch in rows(400).chunks(90) {
             home.append(&host, batch);
@@ -117,7 +117,7 @@ fn what_is_spread_by_a_key_needs_no_exchange_for_that_key() {
         ),
     ];
     let source = source(&["kb"], 3, None);
-    let mut home = Home::new(Graph { source, nodes }, false);
+    let mut home = Home::new(Graph::new(source, nodes), false);
     let host = home.open();
     home.append(&host, &rows(300));
     well(&run_once(&host, &once()));

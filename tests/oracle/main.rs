@@ -69,6 +69,7 @@ fn every_way_to_run_says_what_the_model_says() {
             seen.counted,
             seen.gone,
             seen.fired,
+            seen.fetched,
         ];
         assert!(
             each.iter().all(|n| *n > 20),
@@ -91,6 +92,7 @@ impl Seen {
         self.counted += other.counted;
         self.gone += other.gone;
         self.fired += other.fired;
+        self.fetched += other.fetched;
     }
 }
 
@@ -123,9 +125,11 @@ fn run_case(seed: u64) -> Seen {
                 call_rows,
                 drop_instances,
                 meanwhile,
+                cache,
                 reopen,
             } => {
-                let mut changed = false;
+                let mut changed = home.graph.cache != cache;
+                home.graph.cache = cache;
                 for (place, node) in home.graph.nodes.iter_mut().enumerate() {
                     let rhythm = own_rhythm(rhythm, place + call_rows);
                     changed |= node.call_rows != call_rows || node.rhythm != rhythm;

@@ -54,7 +54,7 @@ fn joins_of_topics_and_joins_say_what_the_model_says_in_every_rhythm() {
             }
         }
         let source = source(&["kb"], partitions, Some(30 * SECOND));
-        let mut home = Home::new(Graph { source, nodes }, false);
+        let mut home = Home::new(Graph::new(source, nodes), false);
         let host = home.open();
         let options = RunOptions {
             once: rhythm == "once",
@@ -96,7 +96,7 @@ fn a_row_that_traps_in_a_join_is_a_dead_letter_and_its_neighbours_survive() {
         ];
         nodes.iter_mut().for_each(|n| n.call_rows = call_rows);
         let source = source(&["kb"], partitions, None);
-        let mut home = Home::new(Graph { source, nodes }, false);
+        let mut home = Home::new(Graph::new(source, nodes), false);
         let mut rows = rows(80);
         for (place, trapping) in [0, 20, 21, 40, 79].into_iter().enumerate() {
             rows[trapping][7] = Value::Int(TRAP + (place % 2) as i64);
@@ -121,7 +121,7 @@ fn a_join_spread_over_tasks_shows_the_same_view() {
         node.partitions = Some(tasks);
         let source = source(&["kb"], 3, Some(30 * SECOND));
         let nodes = vec![node];
-        let mut home = Home::new(Graph { source, nodes }, false);
+        let mut home = Home::new(Graph::new(source, nodes), false);
         let host = home.open();
         for batch in rows(300).chunks(70) {
             home.append(&host, batch);

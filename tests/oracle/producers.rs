@@ -58,13 +58,11 @@ fn send(home: &mut Home, host: &Host, sender: &mut Sender, luck: &mut Luck) {
 fn repeated_and_overlapping_appends_are_taken_once() {
     let mut luck = Luck::printed("producers");
     for partitions in [1, 3] {
-        let graph = Graph {
-            source: source(&["kb"], partitions, None),
-            nodes: vec![
-                node("sums", "events", fold(&["kb"], None), false),
-                node("windows", "events", fold(&["kb"], Some(10_000_000)), true),
-            ],
-        };
+        let nodes = vec![
+            node("sums", "events", fold(&["kb"], None), false),
+            node("windows", "events", fold(&["kb"], Some(10_000_000)), true),
+        ];
+        let graph = Graph::new(source(&["kb"], partitions, None), nodes);
         let mut home = Home::new(graph, true);
         home.wait(3_600_000_000);
         let sender = |i: usize| Sender {

@@ -60,6 +60,8 @@ pub enum Step {
         call_rows: usize,
         drop_instances: Option<u64>,
         meanwhile: Vec<usize>,
+        /// States on the disk, and so many bytes of them in memory.
+        cache: Option<u64>,
         /// Open the host again before.
         reopen: bool,
     },
@@ -100,7 +102,7 @@ pub fn case(seed: u64) -> Case {
     let nodes = nodes(&mut dice, &source);
     let steps = steps(&mut dice);
     Case {
-        graph: Graph { source, nodes },
+        graph: Graph::new(source, nodes),
         steps,
         rows,
         on_disk: dice.one_in(8),
@@ -427,6 +429,7 @@ fn batches(dice: &mut Dice) -> Vec<usize> {
 }
 
 fn steps(dice: &mut Dice) -> Vec<Step> {
+    let cached = dice.one_in(3);
     let mut steps = Vec::new();
     for _ in 0..2 + dice.below(3) {
         steps.push(Step::Append(batches(dice)));
@@ -438,16 +441,16 @@ fn steps(dice: &mut Dice) -> Vec<Step> {
             let derived = dice.one_in(2);
             steps.push(Step::Forget { derived });
         }
-        steps.push(run(dice));
+        steps.push(run(dice, cached));
     }
     // The same again from nothing but the log.
     let derived = dice.one_in(2);
     steps.push(Step::Forget { derived });
-    steps.push(run(dice));
+    steps.push(run(dice, cached));
     steps
 }
 
-fn run(dice: &mut Dice) -> Step {
+fn run(dice: &mut Dice, cached: bool) -> Step {
     let rhythm = *dice.pick(&["once", "once", "continuous", "every 10ms"]);
     let meanwhile = match rhythm == "once" && !dice.one_in(4) {
         true => Vec::new(),
@@ -459,6 +462,10 @@ fn run(dice: &mut Dice) -> Step {
         call_rows: *dice.pick(&[1, 7, 4096]),
         drop_instances: dice.one_in(2).then(|| dice.next()),
         meanwhile,
+        cache: match cached {
+            true => *dice.pick(&[None, Some(1), Some(700)]),
+            false => None,
+        },
         reopen: dice.one_in(2),
     }
 }

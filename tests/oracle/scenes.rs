@@ -98,7 +98,7 @@ fn a_trapping_row_is_a_dead_letter_and_its_neighbours_survive() {
         ];
         nodes.iter_mut().for_each(|n| n.call_rows = call_rows);
         let source = source(&["kb"], partitions, None);
-        let mut home = Home::new(Graph { source, nodes }, false);
+        let mut home = Home::new(Graph::new(source, nodes), false);
         let mut rows = rows(60);
         for trapping in [0, 20, 21, 59] {
             rows[trapping][7] = Value::Int(TRAP);
@@ -129,7 +129,7 @@ fn many_traps_in_one_round_cost_as_many_rows_as_few() {
     nodes.iter_mut().for_each(|n| n.call_rows = 1024);
     let (count, each) = (20_000, nodes.len() as u64);
     let source = source(&["kb"], 1, None);
-    let mut home = Home::new(Graph { source, nodes }, false);
+    let mut home = Home::new(Graph::new(source, nodes), false);
     let mut rows = rows(count);
     for trapping in (0..count).step_by(25) {
         rows[trapping][7] = Value::Int(TRAP);
@@ -232,7 +232,7 @@ fn a_changed_node_is_refused_until_it_is_rebuilt_with_all_that_read_it() {
         node("other", "events", fold(&["kb"], None), false),
     ];
     let source = source(&["kb"], 3, None);
-    let mut home = Home::new(Graph { source, nodes }, false);
+    let mut home = Home::new(Graph::new(source, nodes), false);
     let host = home.open();
     home.append(&host, &rows(80));
     well(&run_once(&host, &once()));
@@ -274,7 +274,7 @@ fn the_store_can_be_deleted_at_any_time() {
             node("open", "events", fold(&["kb"], Some(60 * SECOND)), false),
         ];
         let source = source(&["kb"], 3, None);
-        let mut home = Home::new(Graph { source, nodes }, false);
+        let mut home = Home::new(Graph::new(source, nodes), false);
         let host = home.open();
         for batch in rows(90).chunks(30) {
             home.append(&host, batch);
@@ -307,7 +307,7 @@ fn a_quiet_partition_holds_back_nobody_behind_a_transform() {
         ),
     ];
     let source = source(&["kb"], 3, Some(2 * SECOND));
-    let mut home = Home::new(Graph { source, nodes }, false);
+    let mut home = Home::new(Graph::new(source, nodes), false);
     let host = home.open();
     let mut rows = rows(60);
     for row in &mut rows {
@@ -328,7 +328,7 @@ fn a_quiet_partition_holds_back_nobody_behind_a_transform() {
 fn a_window_needs_no_key() {
     let nodes = vec![node("all", "events", fold(&[], Some(5 * SECOND)), false)];
     let source = source(&["kb"], 3, None);
-    let mut home = Home::new(Graph { source, nodes }, false);
+    let mut home = Home::new(Graph::new(source, nodes), false);
     let host = home.open();
     home.append(&host, &rows(60));
     well(&run_once(&host, &once()));
@@ -341,13 +341,7 @@ fn a_window_needs_no_key() {
 #[test]
 fn a_stop_between_runs_stops_no_later_run() {
     let nodes = vec![node("total", "events", fold(&["kb"], None), false)];
-    let mut home = Home::new(
-        Graph {
-            source: source(&["kb"], 1, None),
-            nodes,
-        },
-        false,
-    );
+    let mut home = Home::new(Graph::new(source(&["kb"], 1, None), nodes), false);
     let host = home.open();
     home.append(&host, &rows(10));
     assert!(matches!(

@@ -21,7 +21,7 @@ use prometheus_client::registry::{Registry, Unit};
 use refrain_engine::histogram::Latency;
 use refrain_engine::host::Host;
 use refrain_engine::request::{HostStatus, Request, Response, TopicStatus};
-use refrain_engine::status::{NodeStatus, Phase};
+use refrain_engine::status::{CacheStatus, NodeStatus, Phase};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
@@ -188,6 +188,9 @@ struct Snapshot {
     cpu_seconds: f64,
 }
 
+/// Name, help, and what is counted of a cache.
+type CacheCount = (&'static str, &'static str, fn(&CacheStatus) -> u64);
+
 impl Collector for Snapshot {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), Error> {
         self.host(&mut encoder)?;
@@ -324,11 +327,44 @@ impl Snapshot {
                     .encode_counter::<NoLabelSet, u64, u64>(&value, None)?;
             }
         }
+        self.caches(encoder)?;
         let help = "From the beginning of a commit to its end, in this run";
         self.histogram(encoder, "node_commit", help, |node| &node.commit)?;
         let help =
             "From the moment when rows were durable to the commit that shows them, in this run";
         self.histogram(encoder, "node_visible", help, |node| &node.visible)
+    }
+
+    /// Of nodes whose states are on the disk.
+    fn caches(&self, encoder: &mut DescriptorEncoder) -> Result<(), Error> {
+        let counts: [CacheCount; 3] = [
+            (
+                "node_cache_hits",
+                "Times that a row's state was in memory, in this run",
+                |c| c.hits,
+            ),
+            (
+                "node_cache_fetched",
+                "States read from the store, in this run",
+                |c| c.fetched,
+            ),
+            (
+                "node_cache_evicted",
+                "States that left memory, in this run",
+                |c| c.evicted,
+            ),
+        ];
+        for (name, help, of) in counts {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for node in &self.status.nodes {
+                if let Some(cache) = &node.cache {
+                    family
+                        .encode_family(&[("node", node.name.as_str())])?
+                        .encode_counter::<NoLabelSet, u64, u64>(&of(cache), None)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn histogram(

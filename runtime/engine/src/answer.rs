@@ -395,6 +395,7 @@ fn node_status(host: &Host, name: String, durable: Sequence) -> NodeStatus {
         commits: going.commits,
         commit: going.commit,
         visible: going.visible,
+        cache: going.cache,
         state_bytes: host.state().node_bytes(&name),
         view_bytes: view_bytes(host, &name),
         commit_age_us: last.as_ref().map(age),

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::input::{Exchange, Feed, Reader, Source, Splitter, Wanted};
 use crate::pipeline::{Output, PlannedInput, PlannedNode, dead_letter_schema};
 use crate::run::Terms;
-use crate::task::fold::{FoldOuts, FoldStart, FoldTask};
+use crate::task::fold::{Cache, FoldOuts, FoldStart, FoldTask};
 use crate::task::letters::Letters;
 use crate::task::out::Out;
 use crate::task::process::{ProcessOuts, ProcessStart, ProcessTask};
@@ -204,10 +204,18 @@ impl Node {
         } else {
             None
         };
-        let states = state.task_states(&plan.name, task)?;
+        let (states, cache) = match state.cache_bytes() {
+            None => (state.task_states(&plan.name, task)?, None),
+            Some(_) => {
+                let bytes = plan.cache_bytes / u64::from(plan.tasks.max(1));
+                let reader = state.task_reader(&plan.name, task);
+                (Vec::new(), Some(Cache::new(reader, bytes)))
+            }
+        };
         let start = FoldStart {
             memo,
             states,
+            cache,
             care: self.care(task),
         };
         Ok(Box::new(FoldTask::open(

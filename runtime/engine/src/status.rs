@@ -16,6 +16,7 @@ use crate::ingest::time;
 use crate::meter::{Arrivals, Meter};
 use crate::pipeline::Rhythm;
 use crate::tap::Taps;
+use crate::task::fold::CacheCounts;
 
 /// What a node is at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,12 +85,27 @@ pub struct NodeStatus {
     pub view_bytes: u64,
     /// Its watermark, when it has one.
     pub watermark: Option<Timestamp>,
+    /// Of a node whose states are on the disk, in this run: how its open states go in and out of memory.
+    pub cache: Option<CacheStatus>,
     /// When the last commit was made.
     pub committed_at: Option<Timestamp>,
     /// How long ago that was, in microseconds.
     pub commit_age_us: Option<u64>,
     /// Rows taken, late, rejected, out, since it began.
     pub counts: BTreeMap<String, u64>,
+}
+
+/// How open states of a node go in and out of memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CacheStatus {
+    /// Times that a row's state was in memory.
+    pub hits: u64,
+    /// States read from the store.
+    pub fetched: u64,
+    /// States that left memory.
+    pub evicted: u64,
+    /// States in memory.
+    pub slots: u64,
 }
 
 /// The nodes of a running host: what they are at, how they go, and how much the run has done.
@@ -108,6 +124,7 @@ pub struct StatusBoard {
 struct Entry {
     phase: Phase,
     meter: Option<Meter>,
+    cache: Option<CacheStatus>,
 }
 
 /// How a node goes, as far as a run knows.
@@ -123,6 +140,8 @@ pub struct Going {
     pub commit: Latency,
     /// Time from durable to committed.
     pub visible: Latency,
+    /// How its open states go in and out of memory, when they are on the disk.
+    pub cache: Option<CacheStatus>,
 }
 
 impl StatusBoard {
@@ -132,7 +151,14 @@ impl StatusBoard {
         match nodes.get_mut(node) {
             Some(entry) => entry.phase = phase,
             None => {
-                nodes.insert(node.to_owned(), Entry { phase, meter: None });
+                nodes.insert(
+                    node.to_owned(),
+                    Entry {
+                        phase,
+                        meter: None,
+                        cache: None,
+                    },
+                );
             }
         }
     }
@@ -141,7 +167,14 @@ impl StatusBoard {
     pub fn started(&self, node: &str, frontier: Sequence, interval: Duration) {
         let meter = Some(Meter::new(now(), frontier, interval));
         let phase = Phase::Running;
-        self.lock().insert(node.to_owned(), Entry { phase, meter });
+        self.lock().insert(
+            node.to_owned(),
+            Entry {
+                phase,
+                meter,
+                cache: None,
+            },
+        );
     }
 
     /// A board that counts.
@@ -207,6 +240,17 @@ impl StatusBoard {
         &self.taps
     }
 
+    /// What the caches of a node's tasks did in a round.
+    pub(crate) fn cached(&self, node: &str, counts: CacheCounts) {
+        if let Some(entry) = self.lock().get_mut(node) {
+            let cache = entry.cache.get_or_insert_default();
+            cache.hits += counts.hits;
+            cache.fetched += counts.fetched;
+            cache.evicted += counts.evicted;
+            cache.slots = counts.slots;
+        }
+    }
+
     /// Where it is noted when sequences become durable.
     pub(crate) fn arrivals(&self) -> Arc<Mutex<Arrivals>> {
         Arc::clone(&self.arrivals)
@@ -241,7 +285,8 @@ impl StatusBoard {
     /// How a node goes.
     pub fn going(&self, node: &str) -> Going {
         let nodes = self.lock();
-        let Some(meter) = nodes.get(node).and_then(|entry| entry.meter.as_ref()) else {
+        let entry = nodes.get(node);
+        let Some(meter) = entry.and_then(|entry| entry.meter.as_ref()) else {
             return Going::default();
         };
         Going {
@@ -250,6 +295,7 @@ impl StatusBoard {
             commits: meter.commits,
             commit: meter.commit.summary(),
             visible: meter.visible.summary(),
+            cache: entry.and_then(|entry| entry.cache),
         }
     }
 

@@ -144,6 +144,7 @@ mod tests {
                 watermark: Timestamp::MIN,
                 ends: BTreeMap::new(),
                 handed: 0,
+                cache: None,
             })
         }
 

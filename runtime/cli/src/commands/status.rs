@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use refrain_engine::histogram::Latency;
 use refrain_engine::request::{HostStatus, Request, Response};
-use refrain_engine::status::{NodeStatus, Phase};
+use refrain_engine::status::{CacheStatus, NodeStatus, Phase};
 
 use crate::args::{Global, Output};
 use crate::cells::Cell;
@@ -134,14 +134,26 @@ const COLUMNS: [Column; 11] = [
     }),
 ];
 /// What `-v` shows beside it.
-const MORE: [Column; 6] = [
+const MORE: [Column; 8] = [
     ("rows", |n| Cell::count(count(n, "rows"))),
     ("watermark", |n| Cell::time(n.watermark.map(|t| t.0))),
     ("cut", |n| Cell::count(n.cut.0)),
     ("frontier", |n| Cell::count(n.frontier.0)),
     ("state_bytes", |n| Cell::count(n.state_bytes)),
     ("view_bytes", |n| Cell::count(n.view_bytes)),
+    ("in_memory", |n| {
+        n.cache.map_or(Cell::Null, |cache| Cell::count(cache.slots))
+    }),
+    ("hits", |n| n.cache.map_or(Cell::Null, hits)),
 ];
+
+/// How often a row's state was in memory.
+fn hits(cache: CacheStatus) -> Cell {
+    match cache.hits + cache.fetched {
+        0 => Cell::Null,
+        all => Cell::text(format!("{:.1} %", 100.0 * cache.hits as f64 / all as f64)),
+    }
+}
 
 fn measured(latency: &Latency) -> Cell {
     match latency.count {

@@ -21,16 +21,21 @@ pub(crate) struct Events {
 impl Events {
     /// `rows` events over an hour of event time, the first at `base_ms`.
     pub(crate) fn new(rows: u64, base_ms: i64) -> Self {
+        Events::over(rows, base_ms, CONTENTS, 1.0)
+    }
+
+    /// The same over so many contents by Zipf's law with this exponent; 0: all as often.
+    pub(crate) fn over(rows: u64, base_ms: i64, count: usize, exponent: f64) -> Self {
         let mut state = 42;
         let mut total = 0.0;
-        let cdf = (1..=CONTENTS)
+        let cdf = (1..=count)
             .map(|i| {
-                total += 1.0 / i as f64;
+                total += (i as f64).powf(exponent).recip();
                 total
             })
             .collect();
-        let mut contents: Vec<i64> = (0..CONTENTS as i64).collect();
-        for i in (1..CONTENTS).rev() {
+        let mut contents: Vec<i64> = (0..count as i64).collect();
+        for i in (1..count).rev() {
             contents.swap(i, (split_mix(&mut state) % (i as u64 + 1)) as usize);
         }
         Events {
@@ -62,7 +67,8 @@ impl Events {
         };
         let total = *self.cdf.last().expect("there are contents");
         let x = self.unit() * total;
-        let content = self.contents[self.cdf.partition_point(|v| *v <= x).min(CONTENTS - 1)];
+        let last = self.contents.len() - 1;
+        let content = self.contents[self.cdf.partition_point(|v| *v <= x).min(last)];
         let user = self.below(1_000_000);
         let (kind, watch) = match self.unit() {
             k if k < 0.25 => (0, 0),

@@ -4,7 +4,9 @@
 //! - `engage FOLDER ROWS [WORKERS [PARTITIONS]]`: rows per CPU-second and per second of each stage.
 //! - `engage FOLDER latency SECONDS [ROWS_PER_SECOND [INTERVAL]]`: time from the append of a batch to the commit that
 //!   shows it, while rows come at a steady rate.
+//! - `engage FOLDER cache ROWS KEYS`: totals of many keys, with all states in memory and with a tenth of them there.
 
+mod cache;
 mod events;
 mod latency;
 mod throughput;
@@ -26,6 +28,9 @@ fn main() {
             rest.first().map_or(50_000, |rate| number(rate)),
             rest.get(1).unwrap_or(&"10ms"),
         ),
+        [plugins, "cache", rows, keys] => {
+            cache::measure(Path::new(plugins), number(rows), number(keys));
+        }
         [plugins, rows, rest @ ..] => throughput::measure(
             Path::new(plugins),
             number(rows),

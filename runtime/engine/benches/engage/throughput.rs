@@ -11,7 +11,7 @@ use crate::events::Events;
 use crate::{cpu_seconds, project, wall};
 
 const BATCH_ROWS: u64 = 65_536;
-const BASE_MS: i64 = 1_700_000_040_000;
+pub(crate) const BASE_MS: i64 = 1_700_000_040_000;
 
 /// Prints rows per CPU-second and per second of append and of each node in both rhythms.
 pub(crate) fn measure(plugins: &Path, rows: u64, workers: u64, partitions: u64) {
@@ -19,7 +19,9 @@ pub(crate) fn measure(plugins: &Path, rows: u64, workers: u64, partitions: u64) 
     let folder = tempfile::tempdir().expect("a temporary folder");
     let project = project(folder.path(), plugins, partitions, "1s");
     let host = Host::open(project.clone()).expect("the host opens");
-    timed("append (columns in, fsync)", rows, || append(&host, rows));
+    timed("append (columns in, fsync)", rows, || {
+        append(&host, Events::new(rows, BASE_MS));
+    });
     drop(host);
     for node in ["engagement", "engagement_total"] {
         for once in [true, false] {
@@ -44,7 +46,7 @@ pub(crate) fn measure(plugins: &Path, rows: u64, workers: u64, partitions: u64) 
     }
 }
 
-fn print_result(host: &Host, node: &str) {
+pub(crate) fn print_result(host: &Host, node: &str) {
     let views = host.state().views();
     let view = views
         .iter()
@@ -63,7 +65,7 @@ fn print_result(host: &Host, node: &str) {
 }
 
 /// Runs until every row is taken.
-fn run(host: &Host, options: &RunOptions, folder: &Path, rows: u64) {
+pub(crate) fn run(host: &Host, options: &RunOptions, folder: &Path, rows: u64) {
     std::thread::scope(|scope| {
         if !options.once {
             scope.spawn(|| {
@@ -80,7 +82,7 @@ fn run(host: &Host, options: &RunOptions, folder: &Path, rows: u64) {
     });
 }
 
-fn timed(what: &str, rows: u64, act: impl FnOnce()) {
+pub(crate) fn timed(what: &str, rows: u64, act: impl FnOnce()) {
     let (cpu, began) = (cpu_seconds(), wall());
     act();
     let (cpu, wall) = (cpu_seconds() - cpu, began.elapsed().as_secs_f64());
@@ -93,7 +95,7 @@ fn timed(what: &str, rows: u64, act: impl FnOnce()) {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a benchmark asks the system")]
-fn anonymous_mib() -> u64 {
+pub(crate) fn anonymous_mib() -> u64 {
     let status = std::fs::read("/proc/self/status").unwrap_or_default();
     let status = String::from_utf8_lossy(&status);
     let line = status.lines().find(|l| l.starts_with("RssAnon:"));
@@ -102,8 +104,7 @@ fn anonymous_mib() -> u64 {
         .map_or(0, |kib| kib / 1024)
 }
 
-fn append(host: &Host, rows: u64) {
-    let mut events = Events::new(rows, BASE_MS);
+pub(crate) fn append(host: &Host, mut events: Events) {
     let mut pending = VecDeque::new();
     while let Some(batch) = events.next_batch(BATCH_ROWS) {
         let append = Append {

@@ -151,6 +151,8 @@ pub struct NodeDeclaration {
     pub canonical_nans: bool,
     /// What its plugin may import: see [`refrain_plugin::Grant`]. Default nothing.
     pub grants: Vec<String>,
+    /// Of a fold whose states are on the disk: bytes of open states that stay in memory. Default 256 MiB.
+    pub cache_bytes: Option<Spanned<u64>>,
 }
 
 /// The fields of one input that are the node's key.

@@ -162,6 +162,9 @@ pub struct PlannedNode {
     /// What its plugin may import. Default nothing.
     #[serde(default)]
     pub grants: Vec<String>,
+    /// Bytes of open states that stay in memory, about, where states are kept on the disk. Default 256 MiB.
+    #[serde(default = "store::node_cache_bytes")]
+    pub cache_bytes: u64,
 }
 
 /// A checked pipeline: nodes in an order in which each comes after what it reads.

@@ -105,6 +105,10 @@ pub(super) fn plan_node(
         call_rows: node.call_rows,
         canonical_nans: node.canonical_nans,
         grants: node.grants.clone(),
+        cache_bytes: node
+            .cache_bytes
+            .as_ref()
+            .map_or_else(super::store::node_cache_bytes, |bytes| *bytes.get_ref()),
     })
 }
 
@@ -204,6 +208,7 @@ fn check_transform(node: &NodeDeclaration, about: &About, findings: &mut Finding
         ("window", node.window.as_ref().map(Spanned::span)),
         ("keep", node.keep.as_ref().map(Spanned::span)),
         ("partitions", node.partitions.as_ref().map(Spanned::span)),
+        ("cache", node.cache_bytes.as_ref().map(Spanned::span)),
     ];
     for (what, span) in parts {
         let Some(span) = span else { continue };

@@ -115,6 +115,7 @@ fn root_table(root: &DeTable, declaration: &mut Declaration, reader: &mut Reader
             }
         }
     }
+    store::warn_of_unused_caches(declaration, reader);
     if declaration.topics.is_empty() && !reader.findings.failed() {
         reader.findings.error(
             "no-topic",
@@ -338,6 +339,9 @@ fn node(
     let call_rows = section.integer("call_rows", 1..=CALL_ROWS_MAX, reader);
     let canonical_nans = section.boolean("canonical_nans", reader).unwrap_or(true);
     let grants = super::grants::grants(section, reader);
+    let cache_span = section.get("cache").map(Spanned::span);
+    let cache_bytes = section.size_bytes("cache", reader);
+    let cache_bytes = cache_span.zip(cache_bytes);
     Some(NodeDeclaration {
         name,
         plugin: plugin?,
@@ -361,6 +365,7 @@ fn node(
             .unwrap_or(CALL_ROWS),
         canonical_nans,
         grants,
+        cache_bytes: cache_bytes.map(|(span, bytes)| Spanned::new(span, bytes)),
     })
 }
 

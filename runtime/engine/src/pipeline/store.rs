@@ -5,11 +5,14 @@ use std::ops::Range;
 use serde_spanned::Spanned;
 use toml::de::DeValue;
 
+use super::declaration::Declaration;
 use super::diagnostic::suggestion;
 use super::section::{Reader, Section};
 
 const CACHE_BYTES: u64 = 256 << 20;
 const CACHE_BYTES_MIN: u64 = 1 << 20;
+/// Of one node's open states.
+const NODE_CACHE_BYTES: u64 = 256 << 20;
 const STORES: [&str; 2] = ["memory", "disk"];
 
 /// `[state]`
@@ -28,6 +31,11 @@ impl Default for StateDeclaration {
             cache_bytes: CACHE_BYTES,
         }
     }
+}
+
+/// Bytes of a node's open states that stay in memory, where the file says nothing.
+pub(super) fn node_cache_bytes() -> u64 {
+    NODE_CACHE_BYTES
 }
 
 /// Reads `[state]`.
@@ -57,6 +65,25 @@ pub(super) fn state(
     state
 }
 
+/// A node's cache is for states on the disk.
+pub(super) fn warn_of_unused_caches(declaration: &Declaration, reader: &mut Reader) {
+    if declaration.state.on_disk {
+        return;
+    }
+    for node in &declaration.nodes {
+        if let Some(cache) = &node.cache_bytes {
+            let message = format!(
+                "`cache` of node `{}` has no effect: all states are in memory",
+                node.name.get_ref()
+            );
+            let help = "add [state] with store = \"disk\", or remove it";
+            reader
+                .findings
+                .warning("unused-cache", cache.span(), message, help);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::parse;
@@ -80,5 +107,11 @@ mod tests {
             "{wrong}"
         );
         assert!(read("[state]\nsize = 1\n").is_err());
+        let node = "[node.n]\nplugin = \"p\"\ninput = \"t\"\nview = \"v\"\ncache = \"1MiB\"\n";
+        let warnings = |text: &str| read(&format!("{node}{text}")).unwrap().warnings.len();
+        assert_eq!(
+            (warnings(""), warnings("[state]\nstore = \"disk\"\n")),
+            (1, 0)
+        );
     }
 }

@@ -272,6 +272,7 @@ fn rhythm_does_not_change_the_configuration() {
     let plain = node("");
     assert_eq!(plain, node("rhythm = \"every 1m\""));
     assert_eq!(plain, node("call_rows = 7"));
+    assert_eq!(plain, node("cache = \"1MiB\""));
     assert_eq!(
         plain,
         node("limits = { memory = \"1GiB\", call = \"5s\", answer = \"1MiB\" }")

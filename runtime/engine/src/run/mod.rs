@@ -39,6 +39,8 @@ pub use self::options::{Event, Graduation, RunOptions, RunReport, Stopper, Terms
 
 /// Sequences in the first round of a node; later ones fit the time that rounds take.
 const SPAN_FIRST: u64 = 64;
+/// The same of a node whose states need not fit into memory: what a round changes has to.
+const SPAN_FIRST_ON_DISK: u64 = 4;
 
 /// A run in progress.
 pub struct Run<'a> {
@@ -95,6 +97,10 @@ impl<'a> Run<'a> {
             events,
             meetings: Vec::new(),
         };
+        if state.cache_bytes().is_some() {
+            let on_disk = |actor: &mut Actor| actor.span = actor.span.min(SPAN_FIRST_ON_DISK);
+            run.actors.iter_mut().for_each(on_disk);
+        }
         let report = run.go(durable);
         run.meter_end();
         drop(run);

@@ -213,8 +213,16 @@ impl Run<'_> {
         }
     }
 
-    /// Chooses the length of the next round and when it may begin.
-    pub(super) fn pace(&mut self, place: usize, cut: Sequence, began: Instant, rows: u64) {
+    /// Chooses the length of the next round and when it may begin. `crowded`: states that the round changed, in thousandths
+    /// of those that may stay in memory.
+    pub(super) fn pace(
+        &mut self,
+        place: usize,
+        cut: Sequence,
+        began: Instant,
+        rows: u64,
+        crowded: u64,
+    ) {
         let interval = self.interval;
         let behind = self.reachable(place) > cut;
         let actor = &mut self.actors[place];
@@ -231,6 +239,7 @@ impl Run<'_> {
         actor.rests_until = began + spread;
         let took = now().saturating_duration_since(began).max(spread);
         let ratio = wanted.as_secs_f64() / took.as_secs_f64().max(1e-6);
+        let ratio = ratio.min(1000.0 / crowded.max(1) as f64);
         let full = actor.node.frontier.0 > 0 && behind;
         if full {
             actor.span = ((actor.span as f64 * ratio.clamp(0.25, 4.0)) as u64).max(1);

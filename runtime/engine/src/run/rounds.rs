@@ -12,6 +12,7 @@ use super::metering::{Sizes, Spent};
 use super::options::{Event, RunReport};
 use super::rhythm::now;
 use crate::error::Result;
+use crate::task::fold::CacheCounts;
 use crate::task::{Failure, Prepared};
 use crate::workers::{Done, Work};
 
@@ -118,9 +119,19 @@ impl Run<'_> {
         report.rows_handed += prepared.iter().map(|p| p.handed).sum::<u64>();
         let meets = self.meets_at(place) == Some(cut);
         let rows = prepared.iter().map(|p| p.counts.rows).sum();
+        let caches = prepared.iter().filter_map(|p| p.cache);
+        let crowded = caches
+            .clone()
+            .map(|c| c.changed_permille)
+            .max()
+            .unwrap_or(0);
+        let cached = caches.fold(None, |sum: Option<CacheCounts>, c| {
+            Some(sum.unwrap_or_default().and(c))
+        });
         let actor = &mut self.actors[place];
         let ends_pass = meets || actor.goal.is_some_and(|goal| cut >= goal);
-        if !ends_pass && prepared.iter().all(|p| p.counts.frames == 0) {
+        let nothing = |p: &Prepared| p.counts.frames == 0 && p.changes.state.is_empty();
+        if !ends_pass && prepared.iter().all(nothing) {
             actor.node.frontier = cut;
             actor.meter.idle();
             self.board.advanced(&actor.node.setup.plan.name, cut);
@@ -128,7 +139,11 @@ impl Run<'_> {
             self.fail(place, 0, Failure::Stop(error), report);
             return Ok(());
         }
-        self.pace(place, cut, began, rows);
+        if let Some(counts) = cached {
+            let name = &self.actors[place].node.setup.plan.name;
+            self.board.cached(name, counts);
+        }
+        self.pace(place, cut, began, rows, crowded);
         self.take_wanted(place);
         self.roll_dice(place, report);
         Ok(())

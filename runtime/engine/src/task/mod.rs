@@ -180,6 +180,8 @@ pub struct Prepared {
     pub ends: BTreeMap<usize, Offset>,
     /// Rows handed to the plugin since the last commit, each as often as it was handed.
     pub handed: u64,
+    /// What its cache did since then; none without one.
+    pub cache: Option<fold::CacheCounts>,
 }
 
 /// What a task remembers across restarts beside its state.

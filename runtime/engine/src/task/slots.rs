@@ -3,6 +3,8 @@
 //! A slot is taken when a pair is first seen and given back when its window closes. Numbers are used again, so that the
 //! plugin's array stays as long as the number of open pairs.
 
+mod cold;
+
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, TimestampMicrosecondType};
 use arrow_array::{ArrayRef, BinaryArray, Int64Array, StringArray, TimestampMicrosecondArray};
@@ -111,6 +113,8 @@ pub struct Slot {
     pub dirty: bool,
     /// In the store since some commit.
     pub stored: bool,
+    /// Changed before the last commit, and not passed by the hand of the cache since.
+    pub recent: bool,
 }
 
 /// All slots of a task.
@@ -320,8 +324,7 @@ impl Slots {
         });
         self.slots[slot as usize] = Slot {
             window,
-            dirty: false,
-            stored: false,
+            ..Slot::default()
         };
         self.fresh.push(slot);
         slot
@@ -435,74 +438,4 @@ fn unescape(key: &[u8]) -> Vec<u8> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn columns() -> (Vec<Field>, Vec<ArrayRef>) {
-        let fields = vec![Field::new("k", Kind::Text)];
-        (
-            fields,
-            vec![Arc::new(StringArray::from(vec!["b", "a\0", "b", ""]))],
-        )
-    }
-
-    #[test]
-    fn equal_keys_share_a_slot_and_windows_do_not() {
-        let (fields, columns) = columns();
-        let mut slots = Slots::new(fields);
-        let (mut first, mut second) = (slots.table(0), slots.table(1));
-        let keys = slots.batch_keys(&columns);
-        let taken: Vec<u32> = (0..4)
-            .map(|row| slots.touch(&mut first, &keys, row))
-            .collect();
-        assert_eq!(taken[0], taken[2]);
-        assert_ne!(taken[0], taken[1]);
-        assert_ne!(slots.touch(&mut second, &keys, 0), taken[0]);
-        assert_eq!(first.len(), 3);
-    }
-
-    #[test]
-    fn a_batch_without_rows_has_no_key_columns_and_none_are_looked_for() {
-        for kind in [
-            Kind::I64,
-            Kind::Text,
-            Kind::Bytes,
-            Kind::Timestamp,
-            Kind::Bool,
-        ] {
-            let slots = Slots::new(vec![Field::new("k", kind)]);
-            assert!(matches!(slots.batch_keys(&[]), BatchKeys::Encoded([])));
-        }
-    }
-
-    #[test]
-    fn a_key_survives_the_store() {
-        let (fields, columns) = columns();
-        let mut slots = Slots::new(fields.clone());
-        let mut table = slots.table(0);
-        let keys = slots.batch_keys(&columns);
-        let slot = slots.touch(&mut table, &keys, 1);
-        let mut bytes = Vec::new();
-        slots.encode_key(slot, &mut bytes);
-        let mut again = Slots::new(fields);
-        let mut table = again.table(0);
-        let slot = again.restore(&mut table, &bytes).slot();
-        assert!(again.get(slot).stored);
-        assert_eq!(
-            again.key_columns(&[slot])[0].as_string::<i32>().value(0),
-            "a\0"
-        );
-    }
-
-    #[test]
-    fn a_forgotten_slot_is_used_again_and_not_found_under_its_old_key() {
-        let (fields, columns) = columns();
-        let mut slots = Slots::new(fields);
-        let mut table = slots.table(0);
-        let keys = slots.batch_keys(&columns);
-        let slot = slots.touch(&mut table, &keys, 0);
-        slots.forget(&mut table, slot);
-        assert!(table.is_empty());
-        assert_eq!(slots.touch(&mut table, &keys, 1), slot);
-    }
-}
+mod tests;

@@ -356,6 +356,7 @@ impl Task for TransformTask {
             watermark: self.mark.current(),
             ends: std::mem::take(&mut self.ends),
             handed: std::mem::take(&mut self.handed),
+            cache: None,
         })
     }
 

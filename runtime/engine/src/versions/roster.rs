@@ -156,6 +156,7 @@ impl PlannedNode {
             due_us: other.due_us,
             limits: other.limits,
             call_rows: other.call_rows,
+            cache_bytes: other.cache_bytes,
             ..self
         }
     }

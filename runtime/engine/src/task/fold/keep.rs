@@ -5,11 +5,14 @@
 
 use std::collections::BTreeMap;
 
+use super::index;
 use crate::watermark::NEVER;
 
 /// Closed windows whose rows the view has, or is about to get, by their end.
 pub(super) struct Kept {
     keep_us: i64,
+    /// The store has an index of them: only those are known here that it cannot have in order.
+    indexed: bool,
     known: BTreeMap<i64, Vec<Box<[u8]>>>,
     /// Closed since the last commit: end, store key, whether the store has a state under it.
     fresh: Vec<(i64, Box<[u8]>, bool)>,
@@ -22,14 +25,18 @@ pub(super) struct Due {
     pub(super) put: Vec<(Box<[u8]>, i64)>,
     /// Entries and states that leave the store.
     pub(super) deleted: Vec<Box<[u8]>>,
+    /// Entries among them, by the window's end.
+    pub(super) ended: Vec<(i64, Box<[u8]>)>,
     /// Rows that leave the view.
     pub(super) gone: Vec<Box<[u8]>>,
 }
 
 impl Kept {
-    pub(super) fn new(keep_us: i64) -> Kept {
+    /// `indexed`: the store has an index of them.
+    pub(super) fn new(keep_us: i64, indexed: bool) -> Kept {
         Kept {
             keep_us,
+            indexed,
             known: BTreeMap::new(),
             fresh: Vec::new(),
         }
@@ -38,6 +45,20 @@ impl Kept {
     /// A window closed before the task was opened.
     pub(super) fn known(&mut self, end: i64, key: &[u8]) {
         self.known.entry(end).or_default().push(key.into());
+    }
+
+    /// What is known from before is put into the store again, with its index.
+    pub(super) fn put_again(&mut self) {
+        let known = std::mem::take(&mut self.known).into_iter();
+        for (end, keys) in known {
+            self.fresh
+                .extend(keys.into_iter().map(|key| (end, key, true)));
+        }
+    }
+
+    /// The end of windows up to which rows are due at a watermark.
+    pub(super) fn bound(&self, watermark: i64) -> i64 {
+        watermark.saturating_sub(self.keep_us)
     }
 
     /// A window closes now.
@@ -57,9 +78,13 @@ impl Kept {
             if watermark == NEVER || first.key().saturating_add(self.keep_us) > watermark {
                 break;
             }
-            due.gone.extend(first.remove());
+            let end = *first.key();
+            for key in first.remove() {
+                due.deleted.push(key.clone());
+                due.ended.push((end, key.clone()));
+                due.gone.push(key);
+            }
         }
-        due.deleted.extend(due.gone.iter().cloned());
         for (end, key, stored) in std::mem::take(&mut self.fresh) {
             if self.is_due(end, watermark) {
                 if stored {
@@ -67,7 +92,9 @@ impl Kept {
                 }
                 due.gone.push(key);
             } else {
-                self.known.entry(end).or_default().push(key.clone());
+                if !self.indexed || !index::is_ordered(&key) {
+                    self.known.entry(end).or_default().push(key.clone());
+                }
                 due.put.push((key, end));
             }
         }
@@ -81,13 +108,13 @@ mod tests {
 
     #[test]
     fn what_is_due_leaves_once_and_what_never_came_needs_no_delete() {
-        let mut kept = Kept::new(10);
+        let mut kept = Kept::new(10, false);
         kept.known(0, b"old");
         kept.close(5, b"stored", true);
         kept.close(6, b"passing", false);
         kept.close(20, b"young", false);
         assert!(kept.due(NEVER).gone.is_empty());
-        let mut kept = Kept::new(10);
+        let mut kept = Kept::new(10, false);
         kept.known(0, b"old");
         kept.close(5, b"stored", true);
         kept.close(6, b"passing", false);

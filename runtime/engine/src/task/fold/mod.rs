@@ -1,7 +1,9 @@
 //! The fold task: rows into slots, windows closed by the watermark, totals and open windows shown at each commit.
 
+mod cache;
 mod core;
 mod counted;
+mod index;
 mod keep;
 mod pin;
 mod session;
@@ -18,6 +20,7 @@ use refrain_plugin::{Entries, Fault, Input, Instance};
 use refrain_state::commit::TaskChanges;
 use refrain_state::store::Spans;
 
+pub use self::cache::{Cache, CacheCounts};
 use self::core::{Call, Core, Here, Shape};
 use self::counted::Numbered;
 use self::keep::Kept;
@@ -41,8 +44,10 @@ pub type KeyedState = (Box<[u8]>, Box<[u8]>);
 pub struct FoldStart {
     /// What the task remembered.
     pub memo: Option<Memo>,
-    /// Its states.
+    /// Its states; none with a cache.
     pub states: Vec<KeyedState>,
+    /// Where states are looked up when they are needed, when not all of them are to be in memory.
+    pub cache: Option<Cache>,
     /// Whether calls are tried out before.
     pub care: Care,
 }
@@ -66,6 +71,7 @@ pub struct FoldTask {
     instance: Instance,
     core: Core,
     outs: FoldOuts,
+    cache: Option<Cache>,
     careful: Option<Careful>,
     counts: Counts,
     /// Rows since the last commit, those of the batch in hand included.
@@ -104,7 +110,10 @@ impl FoldTask {
                 mark,
                 Slots::new(plan.key_fields.clone()),
             ),
-            kept: plan.keep_us.map(Kept::new),
+            kept: plan
+                .keep_us
+                .map(|keep| Kept::new(keep, start.cache.is_some())),
+            cache: start.cache,
             task,
             lanes,
             feed,
@@ -120,12 +129,19 @@ impl FoldTask {
             deleted: Spans::default(),
             setup,
         };
-        task.restore(&start.states)?;
+        match task.cache {
+            Some(_) => task.open_cold()?,
+            None => {
+                task.drop_indexes(&start.states);
+                task.restore(&start.states)?;
+            }
+        }
         Ok(task)
     }
 
     fn take(&mut self, batch: &Batch) -> Result<(), Failure> {
         let keys = self.core.slots.batch_keys(&batch.keys);
+        self.prefetch(batch, &keys)?;
         self.taken.push_batch(batch);
         self.core.call = Call::default();
         for run in 0..batch.runs.len() {
@@ -179,6 +195,7 @@ impl FoldTask {
             self.core.call.next();
             return Ok(());
         }
+        self.load()?;
         let mut refused = match self.careful {
             None => Refused::new(),
             Some(_) => self.sift(batch, &[])?,
@@ -259,8 +276,17 @@ impl FoldTask {
     }
 }
 
+/// Why a task cannot be opened.
+fn stop(failure: Failure) -> Error {
+    match failure {
+        Failure::Stop(error) => error,
+        Failure::Suspect(_) => unreachable!("only calls with rows are suspected"),
+    }
+}
+
 impl Task for FoldTask {
     fn step(&mut self, cut: Sequence) -> Result<Progress, Failure> {
+        self.evict()?;
         match self.feed.next(cut)? {
             Next::Batch(batch) => self.take(&batch)?,
             Next::Wait => return Ok(Progress::Wait),
@@ -277,6 +303,7 @@ impl Task for FoldTask {
     fn prepare(&mut self) -> Result<Prepared, Failure> {
         self.settle_suspicion()?;
         let (state, view) = self.changes()?;
+        let cache = self.cache_counts(state.put_keys.len());
         let node = &self.setup.plan.name;
         self.counts.rejected = self.outs.rejected.take_count();
         let mut derived = vec![(format!("{node}.rejected"), self.outs.rejected.sync()?)];
@@ -302,12 +329,14 @@ impl Task for FoldTask {
             watermark: self.core.mark.current(),
             ends: std::mem::take(&mut self.ends),
             handed: std::mem::take(&mut self.handed),
+            cache,
         })
     }
 
     fn publish(&mut self) {
         self.taken.clear();
         self.relax();
+        self.cache.iter_mut().for_each(Cache::committed);
         self.outs.late.as_mut().map(Letters::publish);
         self.outs.rejected.publish();
         if let Some(out) = &mut self.outs.topic {

@@ -45,6 +45,8 @@ struct Session {
     next: u32,
     /// Mark under which the store and the view know it.
     known: Option<i64>,
+    /// End under which the store's index knows it.
+    noted: Option<i64>,
 }
 
 /// Open sessions by slot.
@@ -129,6 +131,40 @@ impl Sessions {
         self.at_mut(slot).known = Some(mark);
     }
 
+    pub(super) fn noted(&self, slot: u32) -> Option<i64> {
+        self.at(slot).noted
+    }
+
+    pub(super) fn set_noted(&mut self, slot: u32, end: Option<i64>) {
+        self.at_mut(slot).noted = end;
+    }
+
+    /// The sessions of a key whose first one is `head`, earliest first.
+    pub(super) fn of_key(&self, head: u32) -> Vec<u32> {
+        self.chain(head).map(|(slot, _)| slot).collect()
+    }
+
+    /// The end up to which sessions close at a watermark.
+    pub(super) fn bound(&self, watermark: i64) -> i64 {
+        watermark.saturating_sub(self.lateness)
+    }
+
+    /// The watermark at which a session of this end closes.
+    pub(super) fn closes_at(&self, end: i64) -> i64 {
+        end.saturating_add(self.lateness)
+    }
+
+    /// Forgets what was due of sessions that are no more here, when that is most of it.
+    pub(super) fn trim(&mut self, in_use: usize) {
+        if self.due.len() > 2 * in_use + 1024 {
+            let all = &self.all;
+            self.due.retain(|Reverse((_, id, slot))| {
+                let session = all.get(*slot as usize).and_then(Option::as_ref);
+                session.is_some_and(|session| session.id == *id)
+            });
+        }
+    }
+
     pub(super) fn start(&self, slot: u32) -> i64 {
         self.at(slot).start
     }
@@ -209,6 +245,7 @@ impl Sessions {
             born: false,
             next: NONE,
             known: None,
+            noted: None,
         };
         self.put(slot, session);
     }
@@ -228,6 +265,7 @@ impl Sessions {
                 born: true,
                 next: NONE,
                 known: Some(mark),
+                noted: None,
             },
         );
         self.due.push(Reverse((end, id, slot)));
@@ -466,6 +504,7 @@ impl FoldTask {
             first.end = first.end.max(later.end);
         }
         self.unknow(others);
+        self.unnote(others);
         others.iter().for_each(|other| self.core.forget(*other));
         let core = &mut self.core;
         let own_end = at.time.saturating_add(core.sessions.gap);
@@ -502,6 +541,7 @@ impl FoldTask {
         if self.core.sessions.unborn_close() <= watermark {
             self.flush(batch)?;
         }
+        let next_cold = self.fetch_due(watermark)?;
         let (mut passed, mut next) = self.core.sessions.passed(watermark);
         if !passed.is_empty() && !self.core.call.slots.is_empty() {
             // Rows of the call may move their ends.
@@ -511,6 +551,7 @@ impl FoldTask {
                 .for_each(|slot| self.core.sessions.look_again(slot));
             (passed, next) = self.core.sessions.passed(watermark);
         }
+        let next = next.min(next_cold);
         self.core.next_close = next.min(self.core.sessions.unborn_close());
         self.core.slots.sort(&mut passed);
         passed.sort_by_key(|slot| self.core.sessions.end(*slot));

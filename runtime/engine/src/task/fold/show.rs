@@ -78,7 +78,12 @@ impl FoldTask {
         }
         self.flush(batch)?;
         self.core.open_until(watermark);
-        for table in self.core.closing() {
+        let (closing, cold) = self.closing();
+        for table in closing {
+            if cold.contains(&table.window) {
+                self.close_cold(table, origin_row, before)?;
+                continue;
+            }
             let mut slots = table.slots();
             self.core.slots.sort(&mut slots);
             self.close(&slots, origin_row, before)?;
@@ -131,6 +136,7 @@ impl FoldTask {
                 };
                 let moved: Vec<u32> = slots.iter().copied().filter(moved).collect();
                 self.unknow(&moved);
+                self.unnote(slots);
             }
             Shape::Total | Shape::Tumbling(_) | Shape::Sliding(_) => {}
         }
@@ -246,10 +252,11 @@ impl FoldTask {
     /// States of changed slots, and their rows when they go to a view.
     pub(super) fn changes(&mut self) -> Result<(StateChanges, Option<ViewChanges>), Failure> {
         let dirty = self.take_dirty();
+        let indexed = self.index(&dirty);
         if matches!(self.core.shape, Shape::Session) {
             self.move_known(&dirty);
         }
-        let due = self.take_due();
+        let due = self.take_due()?;
         let mut state = StateChanges {
             deleted: std::mem::take(&mut self.deleted),
             ..Default::default()
@@ -258,6 +265,10 @@ impl FoldTask {
         for (key, end) in &due.put {
             state.put_keys.push(key);
             state.put_states.push(&stored::closed(*end));
+        }
+        for (key, value) in indexed.iter().chain(&self.index_kept(&due)) {
+            state.put_keys.push(key);
+            state.put_states.push(value);
         }
         let mut rows = self.take_closed();
         let mut hidden = std::mem::take(&mut self.hidden);
@@ -273,6 +284,7 @@ impl FoldTask {
             for (i, slot) in block.iter().enumerate() {
                 self.core.state_key(*slot, &mut key);
                 self.seal(*slot, saved.get(i), &mut value);
+                self.measure(&key, &value);
                 state.put_keys.push(&key);
                 state.put_states.push(&value);
             }
@@ -312,11 +324,14 @@ impl FoldTask {
         }
     }
 
-    fn take_due(&mut self) -> Due {
+    fn take_due(&mut self) -> Result<Due, Failure> {
         let watermark = self.core.mark.current().0;
-        self.kept
-            .as_mut()
-            .map_or_else(Due::default, |kept| kept.due(watermark))
+        let Some(kept) = &mut self.kept else {
+            return Ok(Due::default());
+        };
+        let mut due = kept.due(watermark);
+        self.due_in_store(watermark, &mut due)?;
+        Ok(due)
     }
 
     /// Rows of windows closed since the last commit, but for those that are due already.
@@ -358,6 +373,7 @@ impl FoldTask {
         dirty.retain(|slot| {
             let state = self.core.slots.get_mut(*slot);
             state.stored |= state.dirty;
+            state.recent |= state.dirty;
             std::mem::take(&mut state.dirty)
         });
         dirty

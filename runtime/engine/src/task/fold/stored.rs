@@ -9,6 +9,8 @@
 //!
 //! Numbers of the key are as in [`crate::keys`], those before the bytes little-endian. With `keep`, a byte comes first of
 //! all: 1, or 0 for a window that is closed and whose row the view still has; its end follows, and nothing else.
+//!
+//! Where states are looked up when they are needed, there are indexes beside them ([`super::index`]).
 
 use refrain_plugin::States;
 
@@ -60,25 +62,35 @@ impl FoldTask {
         out.extend_from_slice(state);
     }
 
-    /// Takes up what the last commit left.
-    pub(super) fn restore(&mut self, states: &[KeyedState]) -> Result<()> {
+    /// Takes up what the store has. The slots, of those that are open.
+    pub(super) fn restore(&mut self, states: &[KeyedState]) -> Result<Vec<u32>> {
+        let fresh = self.core.slots.fresh.len();
+        let mut all = Vec::with_capacity(states.len());
         for block in states.chunks(self.setup.plan.call_rows) {
-            let mut slots = Vec::with_capacity(block.len());
+            let from = all.len();
             let mut saved = States::default();
             for (key, value) in block {
                 let mut value = &**value;
-                if self.is_closed(key, &mut value) {
+                if self.is_index(key) || self.is_closed(key, &mut value) {
                     continue;
                 }
-                slots.push(self.take_up(key, &mut value));
+                all.push(self.take_up(key, &mut value));
                 saved.push(value);
             }
             self.instance
-                .restore(&slots, &saved)
-                .map_err(|f| self.setup.fault(f, None))?;
+                .restore(&all[from..], &saved)
+                .map_err(|f| self.since_commit(f))?;
         }
-        self.core.slots.fresh.clear();
-        Ok(())
+        self.core.slots.fresh.truncate(fresh);
+        Ok(all)
+    }
+
+    /// The plugin's bytes of an open window without numbers of its own.
+    pub(super) fn opened<'a>(&self, value: &'a [u8]) -> &'a [u8] {
+        match self.kept {
+            Some(_) => value.get(1..).expect("with `keep`, a tag comes first"),
+            None => value,
+        }
     }
 
     /// Whether this is a closed window whose row is kept; noted then.

@@ -446,6 +446,7 @@ impl Task for ProcessTask {
             watermark: self.mark.current(),
             ends: std::mem::take(&mut self.ends),
             handed: std::mem::take(&mut self.handed),
+            cache: None,
         })
     }
 
