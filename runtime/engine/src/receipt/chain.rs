@@ -84,6 +84,7 @@ fn without_operation(planned: PlannedNode) -> PlannedNode {
         limits: Limits::default(),
         call_rows: CALL_ROWS,
         grants: Vec::new(),
+        cache_bytes: 0,
         ..planned
     }
 }
