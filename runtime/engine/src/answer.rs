@@ -151,6 +151,7 @@ fn of_versions(host: &Host, request: versions::Request) -> Result<versions::Answ
         Request::Replay(order) => Answer::Replaying(host.replay(&order)?),
         Request::Validate(order) => Answer::Validated(host.validate(&order)?),
         Request::Diverge(order) => Answer::Diverged(Box::new(host.diverge(&order)?)),
+        Request::Check(order) => Answer::Checked(host.check_data(&order)?),
         Request::Changes => Answer::Changes(host.changes()?),
         Request::Cutover(order) => {
             host.look();

@@ -1,13 +1,14 @@
 //! What the pipeline file and its components would change, node by node, against the versions that are read.
 
-use refrain_log::ids::Sequence;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::Result;
-use crate::host::{Host, load_with};
+use crate::estimate;
+use crate::host::{Host, Loaded, load_with};
 use crate::pipeline::{Output, PlannedNode};
-use crate::versions::Version;
+use crate::versions::request::Bill;
+use crate::versions::{Start, Version, VersionName};
 
 /// What has to be done for a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,8 +41,10 @@ pub struct NodeChange {
     pub rows: u64,
     /// Bytes of the columns that it reads.
     pub bytes: u64,
-    /// Seconds that it takes, at the rate that the node was measured at; none: not measured in this process.
+    /// Seconds that it takes, by a sample of the log; none: there is too little to take a sample of.
     pub seconds: Option<f64>,
+    /// What it costs; none: there is no sample.
+    pub bill: Option<Bill>,
 }
 
 /// Something that differs.
@@ -73,6 +76,7 @@ impl Host {
                 rows: 0,
                 bytes: 0,
                 seconds: None,
+                bill: None,
             };
             if let Some(known) = versions.node(&planned.name) {
                 change.live = known.reading.live;
@@ -87,7 +91,7 @@ impl Host {
             }
             self.upstream_changes(&changes, &loaded.plan.nodes, planned, &mut change);
             if change.need == Need::Replay {
-                self.measure(planned, &mut change)?;
+                self.measure(&loaded, &mut change)?;
             }
             changes.push(change);
         }
@@ -121,16 +125,17 @@ impl Host {
         }
     }
 
-    fn measure(&self, planned: &PlannedNode, change: &mut NodeChange) -> Result<()> {
-        for topic in planned.input_topics() {
-            if let Some(topic) = self.log().topic(&self.topic_named(&topic)?) {
-                let (rows, bytes) = self.rows_after(&topic, planned, Sequence(0))?;
-                change.rows += rows;
-                change.bytes += bytes;
-            }
-        }
-        let rate = self.board().going(&planned.name).rows_per_second;
-        change.seconds = (rate > 0).then(|| change.rows as f64 / rate as f64);
+    fn measure(&self, loaded: &Loaded, change: &mut NodeChange) -> Result<()> {
+        let load = self.load_of(loaded, &change.node, Start::default())?;
+        change.rows = load.rows;
+        change.bytes = load.bytes;
+        change.seconds = load.seconds;
+        let live = VersionName::new(&change.node, change.live);
+        let keep_bytes = self.what_it_holds(&live).map_or(0, |held| held.bytes);
+        let prices = &loaded.plan.prices;
+        change.bill = load
+            .work_seconds
+            .map(|work| estimate::bill(work, load.bytes, keep_bytes, prices));
         Ok(())
     }
 }

@@ -5,6 +5,7 @@ pub mod answer;
 pub mod changes;
 pub mod cost;
 pub mod error;
+mod estimate;
 pub mod graduation;
 pub mod histogram;
 pub mod host;

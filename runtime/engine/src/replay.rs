@@ -16,40 +16,22 @@ use crate::pipeline::declaration::{Declaration, OptionValue};
 use crate::pipeline::{Output, PlannedInput, PlannedNode};
 use crate::request::From;
 use crate::run::Ask;
-use crate::versions::request::{Estimate, ReplayOrder, Replaying};
+use crate::versions::request::{ReplayOrder, Replaying};
 use crate::versions::{
     NodeVersions, Start, Version, VersionName, Versions, entry, exactly, node_named,
 };
 
 /// A replay, planned.
-struct Planned {
-    loaded: Loaded,
+pub(crate) struct Planned {
+    /// The pipeline file with what the order changes.
+    pub(crate) loaded: Loaded,
     /// Nodes to be built anew, each after what it reads.
-    nodes: Vec<String>,
-    start: Start,
+    pub(crate) nodes: Vec<String>,
+    /// Where they begin.
+    pub(crate) start: Start,
 }
 
 impl Host {
-    /// What a replay has before it.
-    pub fn estimate(&self, order: &ReplayOrder) -> Result<Estimate> {
-        let planned = self.plan_replay(order)?;
-        let mut estimate = Estimate::default();
-        for name in &planned.nodes {
-            let node = planned
-                .loaded
-                .plan
-                .node(name)
-                .expect("chosen from the plan");
-            for topic in node.input_topics() {
-                let topic = self.live_topic(&topic)?;
-                let (rows, bytes) = self.rows_after(&topic, node, planned.start.after)?;
-                estimate.rows += rows;
-                estimate.bytes += bytes;
-            }
-        }
-        Ok(estimate)
-    }
-
     /// Begins a replay, or goes on with the one that is just this.
     pub fn replay(&self, order: &ReplayOrder) -> Result<Replaying> {
         let planned = self.plan_replay(order)?;
@@ -191,7 +173,7 @@ impl Host {
     }
 
     /// Reads the pipeline file as it is now, with what the order changes, and chooses the nodes.
-    fn plan_replay(&self, order: &ReplayOrder) -> Result<Planned> {
+    pub(crate) fn plan_replay(&self, order: &ReplayOrder) -> Result<Planned> {
         let mut declaration = self.project().declaration()?;
         let Some(node) = node_named(&declaration, &order.name) else {
             let all = declaration.node_names().join(", ");

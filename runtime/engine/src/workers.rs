@@ -39,12 +39,37 @@ pub struct Done {
     pub spent: Spent,
 }
 
+/// How much a worker for nodes that nobody waits for steps back behind all other threads of the machine.
+const NICE: i32 = 10;
+
+/// Starts `count` workers for nodes that nobody waits for: they get the processors that others leave.
+pub fn start_background(
+    count: usize,
+    work: &Receiver<Work>,
+    done: &Sender<Event>,
+) -> Vec<JoinHandle<()>> {
+    start_as(count, work, done, true)
+}
+
 /// Starts `count` workers. They end when the sender of `work` is dropped.
 pub fn start(count: usize, work: &Receiver<Work>, done: &Sender<Event>) -> Vec<JoinHandle<()>> {
+    start_as(count, work, done, false)
+}
+
+fn start_as(
+    count: usize,
+    work: &Receiver<Work>,
+    done: &Sender<Event>,
+    background: bool,
+) -> Vec<JoinHandle<()>> {
     (0..count)
         .map(|i| {
             let (work, done) = (work.clone(), done.clone());
             let body = move || {
+                if background {
+                    // Of this thread alone, as Linux has it. Where it is refused, work is shared as equals do.
+                    let _ = rustix::process::setpriority_process(None, NICE);
+                }
                 for item in &work {
                     let event = perform(item, &work);
                     // The other side is gone only when the run is over.
@@ -52,7 +77,10 @@ pub fn start(count: usize, work: &Receiver<Work>, done: &Sender<Event>) -> Vec<J
                 }
             };
             std::thread::Builder::new()
-                .name(format!("worker-{i}"))
+                .name(match background {
+                    true => format!("background-{i}"),
+                    false => format!("worker-{i}"),
+                })
                 .spawn(body)
                 .expect("threads can be started")
         })

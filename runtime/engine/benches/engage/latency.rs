@@ -20,7 +20,7 @@ const STEP: Duration = Duration::from_millis(5);
 /// How often a waiting reader looks.
 const GLANCE: Duration = Duration::from_micros(200);
 /// The first batches find cold caches and an instance that is not there yet.
-const WARM_UP: Duration = Duration::from_secs(2);
+pub(crate) const WARM_UP: Duration = Duration::from_secs(2);
 
 /// Prints the percentiles over `seconds`, at `rate` rows a second and a commit every `interval`.
 pub(crate) fn measure(plugins: &Path, seconds: u64, rate: u64, interval: &str) {
@@ -34,7 +34,10 @@ pub(crate) fn measure(plugins: &Path, seconds: u64, rate: u64, interval: &str) {
     std::thread::scope(|scope| {
         let (sender, receiver) = mpsc::channel();
         let host = &host;
-        scope.spawn(move || feed(host, seconds, rate, &sender));
+        scope.spawn(move || {
+            let mut events = Events::new(rate * 3600, 1_700_000_040_000);
+            feed(host, &mut events, seconds, rate, &sender);
+        });
         scope.spawn(move || {
             let began = (wall(), cpu_seconds());
             let latencies = watch(host, receiver);
@@ -49,10 +52,15 @@ pub(crate) fn measure(plugins: &Path, seconds: u64, rate: u64, interval: &str) {
 }
 
 /// Appends on the timetable, and tells when each batch was due.
-fn feed(host: &Host, seconds: u64, rate: u64, sent: &mpsc::Sender<(Instant, Pending)>) {
+pub(crate) fn feed(
+    host: &Host,
+    events: &mut Events,
+    seconds: u64,
+    rate: u64,
+    sent: &mpsc::Sender<(Instant, Pending)>,
+) {
     let batch_rows = rate * STEP.as_micros() as u64 / 1_000_000;
     let steps = seconds * 1_000_000 / STEP.as_micros() as u64;
-    let mut events = Events::new(rate * 3600, 1_700_000_040_000);
     let began = wall();
     for step in 0..steps {
         let due = began + STEP * step as u32;
@@ -92,7 +100,7 @@ fn watch(
     (durable, visible)
 }
 
-fn cut(host: &Host) -> Sequence {
+pub(crate) fn cut(host: &Host) -> Sequence {
     host.state()
         .node("engagement")
         .map_or(Sequence(0), |n| n.cut)
@@ -105,23 +113,29 @@ fn print(
     (began, cpu): (Instant, f64),
 ) {
     println!("{rate} rows/s, commit interval {interval}");
-    for (what, mut latencies) in [("durable", durable), ("visible", visible)] {
-        latencies.sort_unstable();
-        let at = |share: f64| {
-            let place = (latencies.len() as f64 * share) as usize;
-            latencies[place.min(latencies.len() - 1)].as_secs_f64() * 1e3
-        };
-        println!(
-            "    append to {what}: p50 {:.1} ms, p95 {:.1} ms, p99 {:.1} ms, max {:.1} ms of {} batches",
-            at(0.50),
-            at(0.95),
-            at(0.99),
-            at(1.0),
-            latencies.len()
-        );
-    }
+    tell("append to durable", durable);
+    tell("append to visible", visible);
     println!(
         "    {:.1} % of one core",
         (cpu_seconds() - cpu) / began.elapsed().as_secs_f64() * 100.0
     );
+}
+
+/// Prints percentiles in milliseconds: the half, 95, 99 and all in 100.
+pub(crate) fn tell(what: &str, mut latencies: Vec<Duration>) -> [f64; 4] {
+    latencies.sort_unstable();
+    let at = |share: f64| {
+        let place = (latencies.len() as f64 * share) as usize;
+        latencies[place.min(latencies.len() - 1)].as_secs_f64() * 1e3
+    };
+    let found = [at(0.50), at(0.95), at(0.99), at(1.0)];
+    println!(
+        "    {what}: p50 {:.1} ms, p95 {:.1} ms, p99 {:.1} ms, max {:.1} ms of {} batches",
+        found[0],
+        found[1],
+        found[2],
+        found[3],
+        latencies.len()
+    );
+    found
 }

@@ -5,10 +5,12 @@
 //! - `engage FOLDER latency SECONDS [ROWS_PER_SECOND [INTERVAL]]`: time from the append of a batch to the commit that
 //!   shows it, while rows come at a steady rate.
 //! - `engage FOLDER cache ROWS KEYS`: totals of many keys, with all states in memory and with a tenth of them there.
+//! - `engage FOLDER replay SECONDS [ROWS_PER_SECOND [INTERVAL]]`: the same without and with a replay of the same node.
 
 mod cache;
 mod events;
 mod latency;
+mod replay;
 mod throughput;
 
 use std::path::{Path, PathBuf};
@@ -31,6 +33,12 @@ fn main() {
         [plugins, "cache", rows, keys] => {
             cache::measure(Path::new(plugins), number(rows), number(keys));
         }
+        [plugins, "replay", seconds, rest @ ..] => replay::measure(
+            Path::new(plugins),
+            number(seconds),
+            rest.first().map_or(50_000, |rate| number(rate)),
+            rest.get(1).unwrap_or(&"10ms"),
+        ),
         [plugins, rows, rest @ ..] => throughput::measure(
             Path::new(plugins),
             number(rows),

@@ -52,6 +52,7 @@ pub fn check(
     check_consumers(declaration, &mut findings);
     let abouts = load_all(declaration, load, &mut findings);
     let nodes = plan_nodes(declaration, &abouts, feeds, &mut findings);
+    super::checks::check_checks(declaration, &nodes, &mut findings);
     accepted(declaration, findings)?;
     let mut plan = Plan {
         topics,

@@ -7,6 +7,7 @@ use refrain_log::schema::Schema;
 use refrain_plugin::{Grants, Limits};
 use serde_spanned::Spanned;
 
+use super::checks::CheckDeclaration;
 use super::diagnostic::Diagnostic;
 use super::store::StateDeclaration;
 use super::units::Retention;
@@ -27,6 +28,8 @@ pub struct Declaration {
     pub nodes: Vec<NodeDeclaration>,
     /// `[consumer.X]`, in the order of the file.
     pub consumers: Vec<ConsumerDeclaration>,
+    /// `[check.X]`, in the order of the file.
+    pub checks: Vec<CheckDeclaration>,
     /// `[tiers]`
     pub tiers: TierNames,
     /// `[prices]`

@@ -2,6 +2,7 @@
 //! plugins say of themselves (`check`). All of it pure: text and descriptions in, a plan or diagnostics out.
 
 mod check;
+pub mod checks;
 mod cron;
 pub mod declaration;
 pub mod diagnostic;
@@ -29,6 +30,7 @@ use refrain_plugin::{About, Limits};
 use serde::{Deserialize, Serialize};
 
 pub use check::{check, source_topics};
+pub use checks::{CheckDeclaration, Condition, Range};
 pub use cron::Cron;
 pub use declaration::Declaration;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};

@@ -14,7 +14,7 @@ use super::declaration::{
 use super::diagnostic::{Diagnostics, Findings, suggestion};
 use super::section::{Reader, Section};
 use super::store::{self, StateDeclaration};
-use super::{OnTrap, Prices, Rhythm, TierNames, need, prices, units};
+use super::{OnTrap, Prices, Rhythm, TierNames, checks, need, prices, units};
 use crate::ingest::TimeUnit;
 
 /// Longest name of a topic, node, view or consumer: leaves room for `.rejected`.
@@ -30,8 +30,8 @@ const SEGMENT_BYTES: u64 = 64 << 20;
 const SEGMENT_BYTES_MIN: u64 = 64 << 10;
 const SEGMENT_BYTES_MAX: u64 = 4 << 30;
 const CALL_ROWS: usize = 4096;
-const SECTIONS: [&str; 9] = [
-    "topic", "node", "consumer", "sink", "run", "state", "tiers", "prices", "allow",
+const SECTIONS: [&str; 10] = [
+    "topic", "node", "consumer", "check", "sink", "run", "state", "tiers", "prices", "allow",
 ];
 
 /// Reads a pipeline file. `env` gives the value of an environment variable.
@@ -59,6 +59,7 @@ pub fn parse(
         topics: Vec::new(),
         nodes: Vec::new(),
         consumers: Vec::new(),
+        checks: Vec::new(),
         tiers: TierNames::default(),
         prices: Prices::default(),
         allowances: Vec::new(),
@@ -95,6 +96,7 @@ fn root_table(root: &DeTable, declaration: &mut Declaration, reader: &mut Reader
                         need::consumer(name, section, &tiers, reader)
                     });
             }
+            "check" => declaration.checks = members("check", value, reader, checks::check),
             "state" => declaration.state = store::state(key.span(), value, reader),
             "run" => run(key.span(), value, declaration, reader),
             "tiers" => {}

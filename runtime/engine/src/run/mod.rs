@@ -74,7 +74,11 @@ impl<'a> Run<'a> {
         let (background, patient) = unbounded();
         let count = options.workers.max(1);
         let mut threads = workers::start(count, &queue, &sender);
-        threads.extend(workers::start(count.div_ceil(2), &patient, &sender));
+        threads.extend(workers::start_background(
+            count.div_ceil(2),
+            &patient,
+            &sender,
+        ));
         drop((queue, patient));
         let watch = Watch::start(Arc::clone(log), board.arrivals(), sender);
         let durable = log.durable();

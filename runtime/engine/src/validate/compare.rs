@@ -220,7 +220,7 @@ impl RowDrift {
 }
 
 impl Tolerance {
-    fn takes(&self, a: &Value, b: &Value) -> bool {
+    pub(super) fn takes(&self, a: &Value, b: &Value) -> bool {
         let Some((a, b)) = a.number().zip(b.number()) else {
             return false;
         };

@@ -1,12 +1,13 @@
 //! Validation: two versions of a view at one cut, or a view and a table from outside, compared by digest and then row by
 //! row.
 
+pub mod checks;
 pub(crate) mod compare;
 mod diverge;
 pub mod divergence;
 mod outside;
 pub mod report;
-mod rerun;
+pub(crate) mod rerun;
 pub(crate) mod value;
 
 use arrow_array::cast::AsArray;

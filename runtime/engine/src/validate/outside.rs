@@ -290,7 +290,7 @@ fn wanted(plan: &PlannedNode, input: &PlannedInput) -> Wanted {
     };
     Wanted {
         columns: Vec::new(),
-        keys: plan.key.iter().map(place).collect(),
+        keys: plan.key_of(input).iter().map(place).collect(),
         time: input.time.as_ref().map(place),
     }
 }

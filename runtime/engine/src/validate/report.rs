@@ -29,6 +29,24 @@ pub enum Tolerance {
     Absolute(f64),
 }
 
+impl Tolerance {
+    /// As people write it: `0.1%`, or `2`.
+    pub fn parse(text: &str) -> Option<Tolerance> {
+        let (number, share) = match text.trim().strip_suffix('%') {
+            Some(percent) => (percent, true),
+            None => (text, false),
+        };
+        let number: f64 = number.trim().parse().ok()?;
+        if !number.is_finite() || number < 0.0 {
+            return None;
+        }
+        Some(match share {
+            true => Tolerance::Relative(number / 100.0),
+            false => Tolerance::Absolute(number),
+        })
+    }
+}
+
 /// What a comparison found.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {

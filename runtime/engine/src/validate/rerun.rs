@@ -27,17 +27,18 @@ use crate::versions::VersionName;
 use crate::versions::roster::Member;
 
 /// One version, computed again.
-pub(super) struct Rerun {
+pub(crate) struct Rerun {
     node: Node,
-    view: Arc<View>,
+    /// None: it writes a topic.
+    view: Option<Arc<View>>,
     log: Log,
     state: State,
     /// Rows taken so far, those of steps given up included.
-    pub(super) rows: u64,
+    pub(crate) rows: u64,
 }
 
 /// What a step changes, not kept yet.
-pub(super) struct Step {
+pub(crate) struct Step {
     cut: Sequence,
     prepared: Vec<Prepared>,
 }
@@ -89,15 +90,9 @@ impl Host {
         found.ok_or_else(|| Error::Refused(format!("there is no version {version}")))
     }
 
-    /// Begins to compute a version of a view again.
-    pub(super) fn rerun(&self, member: &Member) -> Result<Rerun> {
+    /// Begins to compute a version again.
+    pub(crate) fn rerun(&self, member: &Member) -> Result<Rerun> {
         refuse_gone(self, member)?;
-        let Output::View(view) = &member.planned.output else {
-            return Err(Error::Refused(format!(
-                "node {} keeps no view: look at the views of the nodes that read its topic",
-                member.planned.name
-            )));
-        };
         let storage: Arc<dyn Storage> = Arc::new(MemoryStorage::new(0));
         let clock = Arc::new(SystemClock);
         let (log, _) = Log::open(Arc::clone(&storage), clock.clone(), PathBuf::from("topics"))?;
@@ -105,12 +100,15 @@ impl Host {
         for spec in member.planned.derived_topics() {
             log.declare(spec)?;
         }
-        let view = state.declare_view(ViewSpec {
-            name: view.clone(),
-            node: member.planned.name.clone(),
-            schema: member.planned.output_schema.clone(),
-            key_fields: member.planned.output_key_fields,
-        })?;
+        let view = match &member.planned.output {
+            Output::Topic(_) => None,
+            Output::View(view) => Some(state.declare_view(ViewSpec {
+                name: view.clone(),
+                node: member.planned.name.clone(),
+                schema: member.planned.output_schema.clone(),
+                key_fields: member.planned.output_key_fields,
+            })?),
+        };
         let setup = self.setup(&member.planned, member.plugin.clone())?;
         let node = Node::recover(setup, &log, &state)?.starting_after(member.start.after);
         Ok(Rerun {
@@ -150,13 +148,18 @@ impl Rerun {
         &self.node.setup.plan
     }
 
+    fn view(&self) -> &View {
+        let view = self.view.as_ref();
+        view.expect("only versions that keep a view are compared")
+    }
+
     /// Where it stands.
-    pub(super) fn at(&self) -> Sequence {
+    pub(crate) fn at(&self) -> Sequence {
         self.node.committed
     }
 
     /// Takes all up to a cut, without keeping it. `rows`: of the frame at the cut only the rows before this one.
-    pub(super) fn step(&mut self, cut: Sequence, rows: Option<u32>) -> Result<Step> {
+    pub(crate) fn step(&mut self, cut: Sequence, rows: Option<u32>) -> Result<Step> {
         let clip = rows.map(|rows| (cut, rows));
         if self.node.clip != clip {
             self.node.clip = clip;
@@ -215,7 +218,7 @@ impl Rerun {
     }
 
     /// Stands at the step's cut from now on.
-    pub(super) fn keep(&mut self, step: Step) -> Result<()> {
+    pub(crate) fn keep(&mut self, step: Step) -> Result<()> {
         let commit = self.node.commit(step.cut, step.prepared);
         self.state.commit(vec![commit])?;
         self.node.committed_at(step.cut);
@@ -230,7 +233,7 @@ impl Rerun {
     /// Keys whose rows a step puts or deletes.
     pub(super) fn keys(&self, step: &Step) -> Keys {
         let mut keys = Keys::default();
-        let key_fields = self.view.key_schema().fields().len();
+        let key_fields = self.view().key_schema().fields().len();
         for changes in step.views() {
             keys.add(&changes.rows, key_fields);
             if let Some(deletes) = &changes.deletes {
@@ -245,15 +248,15 @@ impl Rerun {
         let own = self.keys(step);
         let mut parts: Vec<RecordBatch> = step.views().map(|v| v.rows.clone()).collect();
         for (_, key) in keys.each().filter(|(key, _)| !own.holds(key)) {
-            parts.push(self.view.get(&key)?.rows);
+            parts.push(self.view().get(&key)?.rows);
         }
-        let schema = (**self.view.schema()).clone();
+        let schema = (**self.view().schema()).clone();
         super::joined(schema, &parts)
     }
 
     /// One key as a batch of its fields.
     pub(super) fn key_batch(&self, key: &[Value]) -> Result<RecordBatch> {
-        let schema = self.view.key_schema().arrow();
+        let schema = self.view().key_schema().arrow();
         let columns = key.iter().zip(schema.fields());
         let columns = columns.map(|(value, field)| value.column(field.data_type()));
         RecordBatch::try_new(Arc::clone(&schema), columns.collect())

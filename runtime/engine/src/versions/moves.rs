@@ -37,6 +37,7 @@ impl Host {
         for (node, to) in &moves {
             self.require(&versions, node, *to, &order.require)?;
         }
+        let checks = self.checks_of_moves(&moves, &order.require)?;
         let involved = moves.iter().flat_map(|(node, to)| {
             let read = versions.node(node).map(|known| known.reading.live);
             [Some(*to), read]
@@ -53,6 +54,9 @@ impl Host {
                 .map(|v| VersionName::new(&node, *v)),
         );
         self.move_at_one_cut(&involved, |versions| {
+            for (node, check) in &checks {
+                self.require_check(node, known_in(versions, node)?, moves[node], check)?;
+            }
             let mut moved = Vec::new();
             for (node, to) in &moves {
                 let known = known_in(versions, node)?;
@@ -67,32 +71,62 @@ impl Host {
         })
     }
 
-    /// Lets everybody, or one consumer, read what they read before the last move.
+    /// Lets everybody, or one consumer, read what they read before the last move. Nodes that read the node's topic go back
+    /// along with it.
     pub fn rollback(&self, name: &str, consumer: Option<&str>) -> Result<Moved> {
-        let (node, known) = self.node_versions(name)?;
-        let read = known
-            .reading
-            .consumers
-            .values()
-            .chain([&known.reading.live]);
-        let before = known.history.last();
-        let before = before
-            .into_iter()
-            .flat_map(|r| r.consumers.values().chain([&r.live]));
-        let mut involved: Vec<VersionName> = read
-            .chain(before)
-            .map(|v| VersionName::new(&node, *v))
-            .collect();
+        let (node, _) = self.node_versions(name)?;
+        let versions = self.versions()?;
+        // Who is involved does not depend on how far each has got.
+        let mut planned = Vec::new();
+        self.add_rollbacks(&versions, &node, consumer, &|_| Sequence(0), &mut planned)?;
+        let mut involved = Vec::new();
+        for (node, _, _, then) in &planned {
+            let readings = [&known_in(&versions, node)?.reading, &then.reading];
+            let read = readings
+                .iter()
+                .flat_map(|r| r.consumers.values().chain([&r.live]));
+            involved.extend(read.map(|v| VersionName::new(node, *v)));
+        }
         involved.sort();
         involved.dedup();
         self.move_at_one_cut(&involved, |versions| {
-            let known = known_in(versions, &node)?;
-            let cuts = |v| self.cut_of(&VersionName::new(&node, v));
-            let then = decide::rollback(&node, known, consumer, &cuts).map_err(Error::Refused)?;
-            self.refuse_parting(versions, &node, known, &then)?;
-            let (from, to) = (known.reading.of(consumer), then.reading.of(consumer));
-            Ok(vec![(node.clone(), from, to, then)])
+            let mut moved = Vec::new();
+            let cuts = |version: &VersionName| self.cut_of(version);
+            self.add_rollbacks(versions, &node, consumer, &cuts, &mut moved)?;
+            for (node, _, _, then) in &moved {
+                self.refuse_parting(versions, node, then, &moved)?;
+            }
+            Ok(moved)
         })
+    }
+
+    /// The node's way back, and for what it writes the ways back of all who read it.
+    fn add_rollbacks(
+        &self,
+        versions: &Versions,
+        node: &str,
+        consumer: Option<&str>,
+        cuts: &dyn Fn(&VersionName) -> Sequence,
+        moved: &mut Vec<(String, u32, u32, NodeVersions)>,
+    ) -> Result<()> {
+        let known = known_in(versions, node)?;
+        let cut = |v| cuts(&VersionName::new(node, v));
+        let then = decide::rollback(node, known, consumer, &cut).map_err(Error::Refused)?;
+        let (from, to) = (known.reading.of(consumer), then.reading.of(consumer));
+        let parts = then.reading.live != known.reading.live;
+        moved.push((node.to_owned(), from, to, then));
+        if !parts {
+            return Ok(());
+        }
+        let left = VersionName::new(node, known.reading.live);
+        for reader in self.readers_of(versions, &left)? {
+            let known = known_in(versions, &reader.name)?;
+            let moves = moved.iter().any(|(name, ..)| *name == reader.name);
+            if known.reading.includes(reader.number) && !moves {
+                self.add_rollbacks(versions, &reader.name, None, cuts, moved)?;
+            }
+        }
+        Ok(())
     }
 
     /// Takes a version away: its state, its view, its topics, and its component when no other version has it.
@@ -146,7 +180,7 @@ impl Host {
         Ok(())
     }
 
-    fn what_it_holds(&self, version: &VersionName) -> Result<Retired> {
+    pub(crate) fn what_it_holds(&self, version: &VersionName) -> Result<Retired> {
         let name = version.to_string();
         let views = self.state.views();
         let view = views.iter().find(|v| v.spec().node == name);
@@ -220,18 +254,24 @@ impl Host {
         &self,
         versions: &Versions,
         node: &str,
-        now: &NodeVersions,
         then: &NodeVersions,
+        moved: &[(String, u32, u32, NodeVersions)],
     ) -> Result<()> {
-        if now.reading.live == then.reading.live {
+        let live = known_in(versions, node)?.reading.live;
+        if live == then.reading.live {
             return Ok(());
         }
-        let left = VersionName::new(node, now.reading.live);
+        let left = VersionName::new(node, live);
         for reader in self.readers_of(versions, &left)? {
-            let known = known_in(versions, &reader.name)?;
-            if known.reading.includes(reader.number) {
+            let own = moved.iter().find(|(name, ..)| *name == reader.name);
+            let after = match own {
+                Some((.., then)) => then,
+                None => known_in(versions, &reader.name)?,
+            };
+            if after.reading.includes(reader.number) {
                 return Err(Error::Refused(format!(
-                    "node {} is read in version {}, which reads {left}; roll that back first",
+                    "node {} is read in version {}, which reads {left}, and has no way back to one that does not; roll that \
+                     back first",
                     reader.name, reader.number
                 )));
             }
@@ -253,6 +293,8 @@ impl Host {
         let live = known.reading.live;
         for requirement in require {
             match requirement {
+                // Of the rows at the cut of the move, when there is one.
+                Requirement::Check(_) => {}
                 Requirement::Validated => {
                     let against = version.validated.as_ref().filter(|v| v.against == live);
                     if against.is_none() && version.planned()?.output_topic.is_none() {
@@ -275,6 +317,31 @@ impl Host {
             }
         }
         Ok(())
+    }
+
+    /// Checks that are asked for, each with the node of the move that keeps its view.
+    fn checks_of_moves(
+        &self,
+        moves: &BTreeMap<String, u32>,
+        require: &[Requirement],
+    ) -> Result<Vec<(String, String)>> {
+        let mut checks = Vec::new();
+        for requirement in require {
+            let Requirement::Check(check) = requirement else {
+                continue;
+            };
+            let view = self.check_view(check)?;
+            let keeps = |node: &&String| {
+                super::view_of(self.declaration(), node).as_deref() == Some(view.as_str())
+            };
+            let node = moves.keys().find(keeps).ok_or_else(|| {
+                Error::Refused(format!(
+                    "check {check} is about view {view}, which is not part of this move"
+                ))
+            })?;
+            checks.push((node.clone(), check.clone()));
+        }
+        Ok(checks)
     }
 
     /// How long the oldest source frame has waited that a version has not taken, in microseconds.

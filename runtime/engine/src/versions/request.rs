@@ -5,9 +5,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{Standing, Start};
 use crate::changes::NodeChange;
+use crate::cost::Money;
 use crate::receipt::Receipt;
 use crate::request::{From, Table};
 use crate::status::Phase;
+use crate::validate::checks::{CheckOrder, CheckReport};
 use crate::validate::divergence::{DivergeOrder, Divergence};
 use crate::validate::report::{Report, ValidateOrder};
 
@@ -24,6 +26,8 @@ pub enum Request {
     Validate(ValidateOrder),
     /// Find the first row of the log after which what is compared differs.
     Diverge(Box<DivergeOrder>),
+    /// Judge the checks of a version's data.
+    Check(CheckOrder),
     /// What the pipeline file and its components would change.
     Changes,
     /// Let consumers read another version.
@@ -108,12 +112,14 @@ pub struct CutoverOrder {
 }
 
 /// What must hold before a cutover.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Requirement {
     /// `refrain validate` found the version equal to the one read now, or within tolerance.
     Validated,
     /// The oldest row that the version has not taken has waited for less, in microseconds.
     Lag(i64),
+    /// This check of the pipeline file holds for the rows of the version, at the cut of the move.
+    Check(String),
 }
 
 /// An answer about versions.
@@ -129,6 +135,8 @@ pub enum Answer {
     Validated(Report),
     /// To [`Request::Diverge`].
     Diverged(Box<Divergence>),
+    /// To [`Request::Check`].
+    Checked(CheckReport),
     /// To [`Request::Changes`].
     Changes(Vec<NodeChange>),
     /// To [`Request::Cutover`] and [`Request::Rollback`].
@@ -200,8 +208,27 @@ pub struct Estimate {
     pub rows: u64,
     /// Bytes of the columns that they read.
     pub bytes: u64,
-    /// Seconds of work, from a sample of the log; none: there is nothing to take a sample of.
+    /// Seconds that it takes, by a sample of the log; none: there is too little to take a sample of.
     pub seconds: Option<f64>,
+    /// Bytes of the versions that are read now, which are kept beside the new ones.
+    pub keep_bytes: u64,
+    /// What it costs; none: there is no sample.
+    pub bill: Option<Bill>,
+}
+
+/// What a replay costs, by the price sheet.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Bill {
+    /// Processor time.
+    pub compute: Money,
+    /// Bytes read from the log.
+    pub read: Money,
+    /// Keeping a second version of what is held, a month.
+    pub keep_month: Money,
+    /// What the prices are in.
+    pub currency: String,
+    /// Whether the pipeline file states prices; else they are those of `Prices::default`.
+    pub stated: bool,
 }
 
 /// A replay that has begun.

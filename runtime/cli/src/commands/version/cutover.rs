@@ -14,7 +14,8 @@ use crate::project;
 #[command(after_help = "Examples:
   refrain cutover delays                                          the newest candidate, for everybody
   refrain cutover delays --consumer ops-board                     for one consumer
-  refrain cutover delays --require validated --require 'lag<10s'  only if
+  refrain cutover delays --require 'validated,lag<10s'            only if
+  refrain cutover delays --require check:fit-to-read              only if that check of the pipeline file holds
 
 All at once: what is read next is at least at the cut that was read last. Go back with `refrain rollback`.")]
 pub(crate) struct CutoverArgs {
@@ -26,7 +27,7 @@ pub(crate) struct CutoverArgs {
     /// Only for this consumer; may be given several times [default: everybody]
     #[arg(long = "consumer", value_name = "CONSUMER")]
     consumers: Vec<String>,
-    /// What must hold: validated, or lag<DURATION; may be given several times
+    /// What must hold: validated, lag<DURATION, or check:NAME; may be given several times
     #[arg(long, value_delimiter = ',', value_parser = parse_requirement)]
     require: Vec<Requirement>,
 }
@@ -35,10 +36,13 @@ fn parse_requirement(text: &str) -> Result<Requirement, String> {
     let lag = text
         .strip_prefix("lag<")
         .and_then(|d| duration_us(d.trim()));
+    if let Some(check) = text.strip_prefix("check:") {
+        return Ok(Requirement::Check(check.trim().to_owned()));
+    }
     match (text, lag) {
         ("validated", _) => Ok(Requirement::Validated),
         (_, Some(us)) => Ok(Requirement::Lag(us)),
-        _ => Err("write validated, or lag<10s".into()),
+        _ => Err("write validated, lag<10s, or check:NAME".into()),
     }
 }
 

@@ -5,6 +5,7 @@ use refrain_engine::validate::divergence::{
     DivergeOrder, Divergence, Outcome, Point, Treatment, ViewRow,
 };
 use refrain_engine::validate::report::ValidateOrder;
+use refrain_engine::versions::Standing;
 use refrain_engine::versions::request::{self as versions, Answer};
 
 use super::{ask, list_of};
@@ -36,7 +37,9 @@ fn tell_cost(link: &mut Link, order: &ValidateOrder, limit: Option<u64>) -> Resu
     let compared = match order.against {
         Some(_) => vec![order.candidate.unwrap_or(list.live)],
         None => {
-            let newest = list.versions.iter().map(|v| v.version).max();
+            let waits = list.versions.iter();
+            let waits = waits.filter(|v| v.standing == Standing::Candidate);
+            let newest = waits.map(|v| v.version).max();
             vec![list.live, order.candidate.or(newest).unwrap_or(list.live)]
         }
     };

@@ -1,5 +1,6 @@
 //! Versions of views: replay into a candidate, let readers move to it, go back, take old ones away.
 
+mod checks;
 pub(crate) mod cutover;
 mod divergence;
 pub(crate) mod list;

@@ -3,6 +3,7 @@
 use refrain_engine::changes::{Need, NodeChange};
 use refrain_engine::versions::request::{self as versions, Answer};
 
+use super::replay::span;
 use super::{ask, print_json};
 use crate::args::{Global, Output};
 use crate::cells::Cell;
@@ -42,10 +43,15 @@ pub(crate) fn run(global: &Global) -> Result<(), Failure> {
     let (rows, bytes) = changes
         .iter()
         .fold((0, 0), |t, c| (t.0 + c.rows, t.1 + c.bytes));
+    let seconds = changes.iter().filter_map(|c| c.seconds).sum::<f64>();
+    let time = match seconds > 0.0 {
+        true => format!(", about {}", span(seconds)),
+        false => String::new(),
+    };
     Err(Failure::new(
         DIFFERS,
         format!(
-            "{open} of {} nodes differ from what is running; replays would take {} rows, {} bytes",
+            "{open} of {} nodes differ from what is running; replays would take {} rows, {} bytes{time}",
             changes.len(),
             grouped(rows),
             grouped(bytes)
@@ -55,7 +61,7 @@ pub(crate) fn run(global: &Global) -> Result<(), Failure> {
 
 fn sheet(changes: &[NodeChange]) -> Sheet {
     let mut sheet = Sheet::new(&[
-        "node", "need", "live", "reason", "was", "is", "rows", "bytes", "seconds",
+        "node", "need", "live", "reason", "was", "is", "rows", "bytes", "seconds", "cost",
     ]);
     for change in changes {
         let need = match (change.need, change.version) {
@@ -84,6 +90,9 @@ fn sheet(changes: &[NodeChange]) -> Sheet {
                 once(Cell::count(change.rows)),
                 once(Cell::count(change.bytes)),
                 once(change.seconds.map_or(Cell::Null, Cell::Float)),
+                once(change.bill.as_ref().map_or(Cell::Null, |bill| {
+                    Cell::text((bill.compute + bill.read).text(&bill.currency))
+                })),
             ]);
             first = false;
         }

@@ -13,7 +13,7 @@ use refrain_engine::run::RunOptions;
 use refrain_engine::status::Phase;
 use refrain_engine::versions::VersionName;
 use refrain_engine::versions::request::{
-    self as versions, Answer, Estimate, ReplayOrder, Replaying, VersionStatus,
+    self as versions, Answer, Estimate, ReplayOrder, Replaying, VersionList, VersionStatus,
 };
 use refrain_log::ids::{Offset, Timestamp};
 
@@ -127,7 +127,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
 
 fn tell_estimate(estimate: &Estimate) {
     let time = match estimate.seconds {
-        Some(seconds) => format!(", about {seconds:.1} s of work"),
+        Some(seconds) => format!(", about {}", span(seconds)),
         None => String::new(),
     };
     eprintln!(
@@ -135,6 +135,29 @@ fn tell_estimate(estimate: &Estimate) {
         grouped(estimate.rows),
         grouped(estimate.bytes)
     );
+    let Some(bill) = &estimate.bill else {
+        return;
+    };
+    let sheet = match bill.stated {
+        true => "",
+        false => " (by default prices; state yours in [prices])",
+    };
+    eprintln!(
+        "cost: {} to compute and {} to read; {} a month while {} bytes are kept twice{sheet}",
+        bill.compute.text(&bill.currency),
+        bill.read.text(&bill.currency),
+        bill.keep_month.text(&bill.currency),
+        grouped(estimate.keep_bytes)
+    );
+}
+
+/// A time as people say it.
+pub(super) fn span(seconds: f64) -> String {
+    match seconds {
+        s if s < 90.0 => format!("{s:.1} s"),
+        s if s < 5400.0 => format!("{:.0} min", s / 60.0),
+        s => format!("{:.1} h", s / 3600.0),
+    }
 }
 
 fn tell_begun(replaying: &Replaying) {
@@ -159,7 +182,12 @@ fn own(host: Arc<Host>, args: &ReplayArgs, replaying: &Replaying) -> Result<(), 
         nodes: replaying.to_run.clone(),
         ..RunOptions::default()
     };
-    let report = host.run(&options, Some(project::cache()));
+    let report = std::thread::scope(|scope| {
+        let work = scope.spawn(|| host.run(&options, Some(project::cache())));
+        watch(&host, replaying, &|| work.is_finished());
+        work.join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    });
     service.stop();
     let report = report?;
     if let Some((node, error)) = report.stopped.first() {
@@ -169,36 +197,61 @@ fn own(host: Arc<Host>, args: &ReplayArgs, replaying: &Replaying) -> Result<(), 
     Ok(())
 }
 
+/// Shows how far the work in this process has got, on a terminal, until it is over.
+fn watch(host: &Host, replaying: &Replaying, is_over: &dyn Fn() -> bool) {
+    let bar = bar();
+    let mut status = |name: &str| {
+        let version = VersionName::parse(name);
+        find(host.list_versions(&version.name)?, &version)
+    };
+    while !bar.is_hidden() && !is_over() {
+        // What stops a node is said when the work is over.
+        let _ = look(replaying, &bar, &mut status);
+        std::thread::sleep(LOOK_EVERY);
+    }
+    bar.finish_and_clear();
+}
+
 /// Looks at the running host until the candidates have got to the goal.
 fn follow(link: &mut Link, replaying: &Replaying) -> Result<(), Failure> {
     let bar = bar();
+    let mut status = |name: &str| {
+        let version = VersionName::parse(name);
+        find(list_of(link, &version.name)?, &version)
+    };
     loop {
-        let mut left = 0;
-        let mut taken = 0;
-        let mut behind = false;
-        for name in &replaying.nodes {
-            let version = status(link, name)?;
-            if let Phase::Stopped(why) = &version.phase {
-                bar.finish_and_clear();
-                return Err(Failure::new(4, format!("{name} stopped: {why}")));
-            }
-            left += version.lag_rows;
-            taken += version.rows_taken;
-            behind |= version.lag_rows > 0 && version.cut < replaying.goal;
-        }
-        bar.set_length(taken + left);
-        bar.set_position(taken);
-        if !behind {
+        let there = look(replaying, &bar, &mut status);
+        if !matches!(there, Ok(false)) {
             bar.finish_and_clear();
-            return Ok(());
+            return there.map(|_| ());
         }
         std::thread::sleep(LOOK_EVERY);
     }
 }
 
-fn status(link: &mut Link, name: &str) -> Result<VersionStatus, Failure> {
-    let version = VersionName::parse(name);
-    let list = list_of(link, &version.name)?;
+/// Shows how far the candidates have got; whether all are at the goal.
+fn look(
+    replaying: &Replaying,
+    bar: &ProgressBar,
+    status: &mut dyn FnMut(&str) -> Result<VersionStatus, Failure>,
+) -> Result<bool, Failure> {
+    let (mut left, mut taken, mut behind) = (0, 0, false);
+    for name in &replaying.nodes {
+        let version = status(name)?;
+        if let Phase::Stopped(why) = &version.phase {
+            return Err(Failure::new(4, format!("{name} stopped: {why}")));
+        }
+        left += version.lag_rows;
+        taken += version.rows_taken;
+        behind |= version.lag_rows > 0 && version.cut < replaying.goal;
+    }
+    bar.set_length(taken + left);
+    bar.set_position(taken);
+    Ok(!behind)
+}
+
+fn find(list: VersionList, version: &VersionName) -> Result<VersionStatus, Failure> {
+    let name = version.to_string();
     let mut found = list
         .versions
         .into_iter()

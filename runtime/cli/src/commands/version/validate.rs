@@ -13,7 +13,7 @@ use refrain_engine::validate::report::{Drift, Report, Tolerance, ValidateOrder};
 use refrain_engine::versions::request::{self as versions, Answer};
 use refrain_log::schema::Schema;
 
-use super::{ask, divergence, print_json};
+use super::{ask, checks, divergence, print_json};
 use crate::args::{Global, Output};
 use crate::cells::Cell;
 use crate::commands::view;
@@ -34,8 +34,9 @@ const DRIFT: u8 = 3;
   refrain validate delays --tolerance delay_mean=0.1%         accepting small differences
   refrain validate delays --against nightly.csv               the live version with another system's table
   refrain validate delays --first-divergence                  and where in the log they part
+  refrain validate delays --check fit-to-read                 a check of the pipeline file, on the newest candidate
 
-Exit code 0 when they are equal, or within tolerance; 3 when they differ.")]
+Exit code 0 when they are equal, or within tolerance, or the checks hold; else 3.")]
 pub(crate) struct ValidateArgs {
     /// Name of the view, or of its node
     view: String,
@@ -55,28 +56,27 @@ pub(crate) struct ValidateArgs {
     /// Give up the search when a version has taken so many rows again
     #[arg(long, value_name = "ROWS", requires = "first_divergence", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
+    /// Judge this check of the pipeline file instead, on the rows of one version; may be given several times
+    /// [default version: the newest candidate, else the live one]
+    #[arg(long = "check", value_name = "NAME", conflicts_with_all = ["against", "first_divergence", "tolerances"])]
+    checks: Vec<String>,
+    /// All checks on the view
+    #[arg(long, conflicts_with_all = ["against", "first_divergence", "tolerances", "checks"])]
+    all_checks: bool,
 }
 
 fn parse_tolerance(text: &str) -> Result<(String, Tolerance), String> {
     let wrong = "write FIELD=0.1% or FIELD=2";
     let (field, amount) = text.split_once('=').ok_or(wrong)?;
-    let (number, share) = match amount.strip_suffix('%') {
-        Some(percent) => (percent, true),
-        None => (amount, false),
-    };
-    let number: f64 = number.trim().parse().map_err(|_| wrong)?;
-    if !number.is_finite() || number < 0.0 {
-        return Err(wrong.into());
-    }
-    let tolerance = match share {
-        true => Tolerance::Relative(number / 100.0),
-        false => Tolerance::Absolute(number),
-    };
+    let tolerance = Tolerance::parse(amount).ok_or(wrong)?;
     Ok((field.trim().to_owned(), tolerance))
 }
 
 pub(crate) fn run(global: &Global, args: &ValidateArgs) -> Result<(), Failure> {
     let mut link = Link::open(&project::find(global)?)?;
+    if args.all_checks || !args.checks.is_empty() {
+        return checks::run(global, &mut link, &args.view, args.candidate, &args.checks);
+    }
     let against = match &args.against {
         None => None,
         Some(path) => {

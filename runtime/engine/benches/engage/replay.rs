@@ -1,0 +1,146 @@
+//! How long rows take to be visible while a replay goes on in the same host, against without one.
+//!
+//! Rows come at a steady rate all the time. In the first half nothing else happens; in the second half a candidate of the
+//! same node takes a backlog, and when it has caught up it is retired and another one begins.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use refrain_engine::host::Host;
+use refrain_engine::request::From;
+use refrain_engine::run::RunOptions;
+use refrain_engine::versions::VersionName;
+use refrain_engine::versions::request::ReplayOrder;
+use refrain_log::log::{Append, Pending};
+
+use crate::events::Events;
+use crate::latency::{WARM_UP, cut, feed, tell};
+use crate::{project, wall};
+
+/// Rows that each replay takes before it has caught up.
+const BACKLOG_ROWS: u64 = 4_000_000;
+const BATCH_ROWS: u64 = 16_384;
+const GLANCE: Duration = Duration::from_micros(200);
+
+/// Prints the percentiles of `seconds` without and `seconds` with replays, and their ratios.
+pub(crate) fn measure(plugins: &Path, seconds: u64, rate: u64, interval: &str) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let project = project(folder.path(), plugins, 1, interval);
+    let host = Host::open(project).expect("the host opens");
+    let options = RunOptions {
+        nodes: vec!["engagement".into()],
+        ..RunOptions::default()
+    };
+    let mut events = Events::new(BACKLOG_ROWS * 2 + rate * 3600, 1_700_000_040_000);
+    preload(&host, &mut events);
+    let (replaying, replayed) = (AtomicBool::new(false), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        let (sender, receiver) = mpsc::channel();
+        let (host, replaying, replayed) = (&host, &replaying, &replayed);
+        scope.spawn(move || {
+            while cut(host) < host.log().durable() {
+                std::thread::sleep(GLANCE);
+            }
+            feed(host, &mut events, 2 * seconds, rate, &sender);
+        });
+        scope.spawn(move || {
+            let (without, during) = watch(host, receiver, seconds, replaying);
+            println!(
+                "{rate} rows/s, commit interval {interval}; {} rows replayed",
+                replayed.load(Ordering::Relaxed)
+            );
+            let without = tell("append to visible, no replay", without);
+            let during = tell("append to visible, replays", during);
+            let ratio = |i: usize| during[i] / without[i];
+            println!(
+                "    ratio: p50 {:.2}, p95 {:.2}, p99 {:.2}",
+                ratio(0),
+                ratio(1),
+                ratio(2)
+            );
+            replaying.store(false, Ordering::Relaxed);
+            host.stopper().stop();
+        });
+        scope.spawn(move || {
+            while !replaying.load(Ordering::Relaxed) {
+                std::thread::sleep(GLANCE);
+            }
+            while replaying.load(Ordering::Relaxed) {
+                replayed.fetch_add(replay(host, replaying), Ordering::Relaxed);
+            }
+        });
+        let report = host
+            .run(&options, Some(folder.path().join("cache")))
+            .expect("the run ends");
+        assert!(report.stopped.is_empty(), "{:?}", report.stopped);
+    });
+}
+
+fn preload(host: &Host, events: &mut Events) {
+    for _ in 0..BACKLOG_ROWS / BATCH_ROWS {
+        let append = Append {
+            topic: "events".into(),
+            rows: events.next_batch(BATCH_ROWS).expect("there are more"),
+            row_numbers: Vec::new(),
+            input: "generated".into(),
+            undecoded: Vec::new(),
+            producer: None,
+        };
+        host.log().append(append).expect("the log takes rows");
+    }
+}
+
+/// Builds a candidate until it has caught up, and takes it away; the rows that it took.
+fn replay(host: &Host, replaying: &AtomicBool) -> u64 {
+    let order = ReplayOrder {
+        name: "engagement".into(),
+        from: From::Earliest,
+        component: None,
+        set: Vec::new(),
+        downstream: false,
+        rate: None,
+    };
+    let begun = host.replay(&order).expect("a replay begins");
+    let name = VersionName::parse(&begun.nodes[0]);
+    let last = || host.state().node(&begun.nodes[0]);
+    while replaying.load(Ordering::Relaxed) && last().is_none_or(|last| last.cut < begun.goal) {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let rows = last().and_then(|last| last.counts.get("rows").copied());
+    if replaying.load(Ordering::Relaxed) {
+        host.retire("engagement", name.number, true)
+            .expect("nobody reads it");
+    }
+    rows.unwrap_or(0)
+}
+
+/// Both halves; the second one begins the replays.
+fn watch(
+    host: &Host,
+    batches: mpsc::Receiver<(Instant, Pending)>,
+    seconds: u64,
+    replaying: &AtomicBool,
+) -> (Vec<Duration>, Vec<Duration>) {
+    let (mut without, mut during) = (Vec::new(), Vec::new());
+    let mut began = None;
+    let half = Duration::from_secs(seconds);
+    for (due, pending) in batches {
+        let sequence = pending.wait().expect("rows are durable").sequence;
+        while cut(host) < sequence {
+            std::thread::sleep(GLANCE);
+        }
+        let since = due.saturating_duration_since(*began.get_or_insert(due));
+        let took = wall() - due;
+        match since {
+            s if s < WARM_UP => {}
+            s if s < half => without.push(took),
+            _ => {
+                replaying.store(true, Ordering::Relaxed);
+                during.push(took);
+            }
+        }
+    }
+    (without, during)
+}
