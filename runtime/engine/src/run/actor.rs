@@ -1,6 +1,6 @@
 //! A node within a run: what it is at, and what it waits for.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam::channel::Sender;
 use refrain_log::ids::{Sequence, Timestamp};
@@ -62,6 +62,8 @@ pub(super) struct Actor {
     /// A rhythm that was asked for while a round is under way: takes effect with its commit.
     pub(super) wanted: Option<Rhythm>,
     pub(super) meter: Meter,
+    /// How long its last commit held up all others.
+    pub(super) commit_took: Duration,
     /// Sequences for one round.
     pub(super) span: u64,
     pub(super) at: At,

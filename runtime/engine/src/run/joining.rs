@@ -1,5 +1,7 @@
 //! Nodes that come into a run and go from it while it goes on: versions that a replay builds, versions that are retired.
 
+use std::time::Duration;
+
 use crossbeam::channel::Sender;
 use refrain_log::ids::Sequence;
 use refrain_log::topic::Origin;
@@ -120,6 +122,7 @@ impl Actor {
             wanted: None,
             meter: Meter::default(),
             rests_until: now(),
+            commit_took: Duration::ZERO,
             span: if limited { 1 } else { SPAN_FIRST },
             at: At::Rest,
             leaving: None,

@@ -18,6 +18,9 @@ const CHECKPOINT: Duration = Duration::from_secs(4);
 const CALENDAR_PATIENCE: Duration = Duration::from_secs(30);
 /// Work between two commits of a node that nobody waits for: its commits hold up the others for a moment only.
 const BACKGROUND: Duration = Duration::from_millis(100);
+/// Such a node rests after a commit for so many times as long as that took: commits are made one after another, and most
+/// of the time none of its stands before one that somebody waits for.
+const BACKGROUND_REST: u32 = 4;
 /// Wait for an event when nothing else is due.
 const PATIENCE: Duration = Duration::from_secs(3600);
 
@@ -237,6 +240,11 @@ impl Run<'_> {
             Duration::from_secs_f64(rows as f64 / rate.max(1) as f64)
         });
         actor.rests_until = began + spread;
+        if terms.background && !self.once {
+            let rest = actor.commit_took * BACKGROUND_REST;
+            actor.rests_until = actor.rests_until.max(now() + rest);
+            actor.commit_took = Duration::ZERO;
+        }
         let took = now().saturating_duration_since(began).max(spread);
         let ratio = wanted.as_secs_f64() / took.as_secs_f64().max(1e-6);
         let ratio = ratio.min(1000.0 / crowded.max(1) as f64);

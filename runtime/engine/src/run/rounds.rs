@@ -166,6 +166,7 @@ impl Run<'_> {
         self.state.commit(vec![commit])?;
         actor.node.committed_at(cut);
         let took = now().saturating_duration_since(commit_began);
+        actor.commit_took = took;
         let name = &actor.node.setup.plan.name;
         self.board.committed(name, cut, rows, took);
         self.board.taps().put(name, &tapped);
