@@ -159,10 +159,10 @@ impl Host {
         number: u32,
         checks: &[CheckDeclaration],
     ) -> Result<Vec<CheckResult>> {
-        let its = self.look(&VersionName::new(node, number))?;
+        let its = self.looked(&VersionName::new(node, number))?;
         let live = match number == known.reading.live {
             true => None,
-            false => Some(self.look(&VersionName::new(node, known.reading.live))?),
+            false => Some(self.looked(&VersionName::new(node, known.reading.live))?),
         };
         let live = live.as_ref().unwrap_or(&its);
         let now = self.log.now();
@@ -181,7 +181,7 @@ impl Host {
         Ok(results)
     }
 
-    fn look(&self, version: &VersionName) -> Result<Looked> {
+    fn looked(&self, version: &VersionName) -> Result<Looked> {
         let table = self.see(version)?.table;
         let name = version.to_string();
         let views = self.state.views();
