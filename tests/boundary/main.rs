@@ -30,6 +30,7 @@ mod story;
 mod syscalls;
 mod tap;
 mod tiers;
+mod upgrade;
 mod versions;
 
 /// A guest that goes with the tests.

@@ -87,6 +87,7 @@ pub(crate) enum Command {
     Cutover(commands::version::cutover::CutoverArgs),
     Rollback(commands::version::rollback::RollbackArgs),
     Retire(commands::version::retire::RetireArgs),
+    Upgrade(commands::version::upgrade::UpgradeArgs),
     Receipt(commands::receipt::make::ReceiptArgs),
     Prove(commands::receipt::prove::ProveArgs),
     Demo(commands::demo::DemoArgs),

@@ -68,6 +68,7 @@ fn run(args: &Args) -> Result<(), Failure> {
         Command::Cutover(args) => commands::version::cutover::run(global, args),
         Command::Rollback(args) => commands::version::rollback::run(global, args),
         Command::Retire(args) => commands::version::retire::run(global, args),
+        Command::Upgrade(args) => commands::version::upgrade::run(global, args),
         Command::Receipt(args) => commands::receipt::make::run(global, args),
         Command::Prove(args) => commands::receipt::prove::run(global, args),
         Command::Demo(args) => commands::demo::run(global, args),

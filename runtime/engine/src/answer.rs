@@ -165,6 +165,7 @@ fn of_versions(host: &Host, request: versions::Request) -> Result<versions::Answ
             host.look();
             Answer::Moved(moved)
         }
+        Request::Upgrade(order) => Answer::Upgraded(host.upgrade(&order)?),
         Request::Receipt { name, version } => {
             Answer::Receipt(Box::new(host.receipt(&name, version)?))
         }

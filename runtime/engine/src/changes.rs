@@ -9,6 +9,7 @@ use crate::host::{Host, Loaded, load_with};
 use crate::pipeline::{Output, PlannedNode};
 use crate::versions::request::Bill;
 use crate::versions::{Start, Version, VersionName};
+use crate::receipt::How;
 
 /// What has to be done for a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +19,8 @@ pub enum Need {
     New,
     /// Nothing.
     Same,
+    /// The new component takes over the states: an upgrade, or a replay.
+    StateMigration,
     /// A replay.
     Replay,
     /// A cutover: a version like this is there.
@@ -88,6 +91,7 @@ impl Host {
                     }
                 }
                 change.need = need(&change);
+                migration(live, planned, &mut change)?;
             }
             self.upstream_changes(&changes, &loaded.plan.nodes, planned, &mut change);
             if change.need == Need::Replay {
@@ -138,6 +142,25 @@ impl Host {
             .map(|work| estimate::bill(work, load.bytes, keep_bytes, prices));
         Ok(())
     }
+}
+
+/// A component that alone differs, and can take over the states, needs no replay.
+fn migration(live: &Version, planned: &PlannedNode, change: &mut NodeChange) -> Result<()> {
+    let was = live.planned()?.about;
+    let alone = change
+        .reasons
+        .iter()
+        .all(|reason| reason.what == "component");
+    let way = crate::upgrade::way(&change.node, &was, &planned.about);
+    if change.need == Need::Replay && alone && way == Ok(How::Migrate) {
+        change.need = Need::StateMigration;
+        change.reasons.push(Reason {
+            what: "state version".into(),
+            was: was.state_version.to_string(),
+            is: planned.about.state_version.to_string(),
+        });
+    }
+    Ok(())
 }
 
 fn need(change: &NodeChange) -> Need {

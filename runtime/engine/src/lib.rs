@@ -31,6 +31,7 @@ pub mod tap;
 pub mod task;
 pub mod tiers;
 pub mod trial;
+pub mod upgrade;
 pub mod validate;
 pub mod versions;
 pub mod watermark;

@@ -123,6 +123,7 @@ impl Host {
             rate: None,
             served: false,
             validated: None,
+            takeovers: Default::default(),
         })
     }
 

@@ -105,6 +105,14 @@ impl Node {
         self
     }
 
+    /// Goes on as another build of itself, whose takeover was committed. Its tasks are to be opened.
+    pub fn become_build(&mut self, setup: Arc<NodeSetup>) {
+        self.tasks.clear();
+        self.lineage = crate::upgrade::lineage(&setup.plan, &setup.plugin);
+        self.setup = setup;
+        self.suspicions.clear();
+    }
+
     /// Opens all tasks at the last commit.
     pub fn open_tasks(&mut self, log: &Log, state: &State) -> Result<()> {
         self.tasks.clear();

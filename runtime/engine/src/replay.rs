@@ -146,6 +146,7 @@ impl Host {
             rate: None,
             served: true,
             validated: None,
+            takeovers: Default::default(),
         }))
     }
 
@@ -364,6 +365,7 @@ fn change(declaration: &mut Declaration, node: &str, order: &ReplayOrder) {
 /// Whether two versions come to the same results.
 fn is_same(a: &Version, b: &Version) -> Result<bool> {
     Ok(a.component == b.component
+        && a.takeovers == b.takeovers
         && a.inputs == b.inputs
         && a.planned()?.configuration() == b.planned()?.configuration())
 }

@@ -87,6 +87,9 @@ pub struct About {
     pub wants_keys: bool,
     /// Fold only: whether two states can be joined, as session windows need. By its exports.
     pub merges: bool,
+    /// Fold only: whether states of an older version can be taken over. By its exports.
+    #[serde(default)]
+    pub migrates: bool,
     /// Version of its saved states.
     pub state_version: u32,
     /// Options it takes.
@@ -132,6 +135,7 @@ impl About {
             outputs: fields("output", said.outputs)?,
             wants_keys: said.wants_keys && kind == PluginKind::Fold,
             merges: false,
+            migrates: false,
             state_version: said.state_version,
             settings,
             process: None,

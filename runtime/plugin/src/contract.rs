@@ -32,6 +32,7 @@ pub(crate) type Release<'a> = ((&'a [u32],), ());
 pub(crate) type Declare = ((), (Declaration,));
 pub(crate) type Take<'a> = ((&'a [PartIn<'a>], &'a [u32], i64), Answer<Processed>);
 pub(crate) type Fire<'a> = ((&'a [u32], &'a [i64], i64), Answer<Processed>);
+pub(crate) type Migrate<'a> = ((u32, SpansIn<'a>), Answer<Spans>);
 pub(crate) type Merge<'a> = ((&'a [u32], &'a [u32]), Answer<()>);
 
 /// A function of a signature given as (parameters, results).
@@ -86,6 +87,8 @@ pub(crate) struct FoldWork {
     pub(crate) slots: SlotWork,
     /// Of the optional interface `merge`.
     pub(crate) merge: Option<ComponentExportIndex>,
+    /// Of the optional interface `migrate`.
+    pub(crate) migrate: Option<ComponentExportIndex>,
 }
 
 /// Where the functions of a process plugin are.
@@ -111,6 +114,11 @@ impl Exports {
         matches!(&self.work, Work::Fold(fold) if fold.merge.is_some())
     }
 
+    /// Whether states of an older version can be taken over.
+    pub(crate) fn migrates(&self) -> bool {
+        matches!(&self.work, Work::Fold(fold) if fold.migrate.is_some())
+    }
+
     /// Finds them all and checks their types.
     pub(crate) fn find(pre: &InstancePre<Guard>) -> Result<Self, String> {
         let names = export_names(pre.component());
@@ -118,7 +126,11 @@ impl Exports {
         let about = Interface::open(pre, "about", &names)?;
         let work = match kind {
             PluginKind::Transform => transform(&Interface::open(pre, "transform", &names)?)?,
-            PluginKind::Fold => fold(&Interface::open(pre, "fold", &names)?, merge(pre, &names)?)?,
+            PluginKind::Fold => {
+                let migrate = optional::<Migrate<'static>>(pre, &names, "migrate")?;
+                let merge = optional::<Merge<'static>>(pre, &names, "merge")?;
+                fold(&Interface::open(pre, "fold", &names)?, merge, migrate)?
+            }
             PluginKind::Process => process(&Interface::open(pre, "process", &names)?)?,
         };
         Ok(Self {
@@ -135,24 +147,30 @@ fn transform(transform: &Interface<'_>) -> Result<Work, String> {
     })
 }
 
-/// The function of the optional interface `merge`; another version of it is refused like one of `fold`.
-fn merge(
+/// The function of an optional interface that is called like it; another version of it is refused like one of `fold`.
+fn optional<S: Signature>(
     pre: &InstancePre<Guard>,
     names: &[String],
+    interface: &'static str,
 ) -> Result<Option<ComponentExportIndex>, String> {
-    if !names.iter().any(|name| speaks(name, "merge")) {
+    if !names.iter().any(|name| speaks(name, interface)) {
         return Ok(None);
     }
-    let merge = Interface::open(pre, "merge", names)?;
-    merge.function::<Merge<'static>>("merge").map(Some)
+    let found = Interface::open(pre, interface, names)?;
+    found.function::<S>(interface).map(Some)
 }
 
-fn fold(fold: &Interface<'_>, merge: Option<ComponentExportIndex>) -> Result<Work, String> {
+fn fold(
+    fold: &Interface<'_>,
+    merge: Option<ComponentExportIndex>,
+    migrate: Option<ComponentExportIndex>,
+) -> Result<Work, String> {
     Ok(Work::Fold(Box::new(FoldWork {
         update: fold.function::<Update<'static>>("update")?,
         evaluate: fold.function::<Evaluate<'static>>("evaluate")?,
         slots: slots(fold)?,
         merge,
+        migrate,
     })))
 }
 

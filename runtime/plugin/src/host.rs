@@ -154,6 +154,7 @@ impl Host {
             .map_err(|what| format!("describes itself wrongly: {what}"))?;
         let about = About {
             merges: exports.merges(),
+            migrates: exports.migrates(),
             ..about
         };
         Ok(Loaded {

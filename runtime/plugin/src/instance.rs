@@ -12,8 +12,8 @@ use wasmtime::component::{
 use crate::about::PluginKind;
 use crate::answer;
 use crate::contract::{
-    Callable, Configure, Declare, Describe, Evaluate, Exports, Fire, Merge, Process, Release,
-    Restore, Save, Signature, SlotWork, Take, Update, Work,
+    Callable, Configure, Declare, Describe, Evaluate, Exports, Fire, Merge, Migrate, Process,
+    Release, Restore, Save, Signature, SlotWork, Take, Update, Work,
 };
 use crate::fault::{Cause, Fault, FaultKind};
 use crate::given::{self, Stage};
@@ -176,6 +176,7 @@ struct FoldCalls {
     evaluate: Callable<Evaluate<'static>>,
     slots: SlotCalls,
     merge: Option<Callable<Merge<'static>>>,
+    migrate: Option<Callable<Migrate<'static>>>,
 }
 
 impl Instance {
@@ -306,6 +307,28 @@ impl Instance {
         };
         let said = call(&mut self.store, &self.limits, merge, (into, other));
         self.settle(F, said.and_then(willing))
+    }
+
+    /// `migrate.migrate`: states that version `from` of the plugin saved, as this one saves them, as many and in order.
+    ///
+    /// # Errors
+    /// A fault of the guest; [`FaultKind::Malformed`] too when the plugin has no such function.
+    pub fn migrate(&mut self, from: u32, states: &States) -> Result<States, Fault> {
+        const F: &str = "migrate.migrate";
+        let Some(migrate) = self.fold(F)?.migrate else {
+            let what =
+                "the plugin exports no `migrate`: it cannot take over states of another version";
+            return Err(self.plugin.fault(F, Cause::malformed(what)));
+        };
+        let spans = SpansIn {
+            ends: &states.ends,
+            bytes: &states.bytes,
+        };
+        let said = call(&mut self.store, &self.limits, migrate, (from, spans));
+        let checked = said
+            .and_then(willing)
+            .and_then(|said| answer::states(said, states.ends.len()));
+        self.settle(F, checked)
     }
 
     /// Linear memory that it holds, in bytes. It never shrinks.
@@ -490,6 +513,10 @@ impl<'a> Starting<'a> {
                 slots: self.slots(&fold.slots)?,
                 merge: match &fold.merge {
                     Some(merge) => Some(self.function::<Merge>(merge)?),
+                    None => None,
+                },
+                migrate: match &fold.migrate {
+                    Some(migrate) => Some(self.function::<Migrate>(migrate)?),
                     None => None,
                 },
             }),

@@ -222,11 +222,22 @@ impl State {
         &self,
         decide: impl FnOnce(&Registry) -> std::result::Result<(Decision, T), E>,
     ) -> std::result::Result<T, E> {
+        self.decide_with(|registry| {
+            let (decision, answer) = decide(registry)?;
+            Ok((decision, Vec::new(), answer))
+        })
+    }
+
+    /// [`State::decide`] with commits of nodes in the same commit: what a node is built from changes with its states.
+    pub fn decide_with<T, E: From<Error>>(
+        &self,
+        decide: impl FnOnce(&Registry) -> std::result::Result<(Decision, Vec<NodeCommit>, T), E>,
+    ) -> std::result::Result<T, E> {
         let mut committer = self.committer();
         committer.ready(&self.folder)?;
-        let (Decision { entries, forget }, answer) = decide(&self.registry())?;
+        let (Decision { entries, forget }, nodes, answer) = decide(&self.registry())?;
         let work = Work {
-            nodes: Vec::new(),
+            nodes,
             forgotten: forget,
             entries,
         };

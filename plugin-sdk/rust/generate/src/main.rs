@@ -63,6 +63,7 @@ fn generate() -> Outcome<Vec<(PathBuf, Vec<u8>)>> {
         "__export_refrain_plugin_",
         "__export_process_",
     ));
+    files.extend(rust(&resolve, package, "migrate-plugin", true, sdk)?);
     files.extend(c(&resolve, package, Path::new("tests/guests/c/bindings"))?);
     Ok(files)
 }

@@ -9,7 +9,7 @@ pub use crate::row::{CellBuilder, bind_cell};
 pub use crate::test_fold::batch_of_one;
 
 use crate::bindings::{Failure, Reject, Rows, Spans};
-use crate::fold::{Fold, Keyed, Merge, Slots};
+use crate::fold::{self, Fold, Keyed, Merge, Migrate, Slots};
 use crate::plugin::{Options, Plugin};
 use crate::row::Row;
 use crate::transform::{self, Transform};
@@ -76,6 +76,12 @@ impl<F: Merge> FoldInstance<F> {
         self.slots
             .merge(configured(&self.plugin)?, into, other)
             .map_err(Failure::Fatal)
+    }
+}
+
+impl<F: Migrate> FoldInstance<F> {
+    pub fn migrate(&mut self, from: u32, states: &Spans) -> Answer<Spans> {
+        fold::migrate(configured(&self.plugin)?, from, states).map_err(Failure::Fatal)
     }
 }
 
@@ -154,6 +160,7 @@ describe!(describe_transform, transform_plugin);
 /// Makes the package a fold component: `export_fold!(MyPlugin);`, once, at the end of `src/lib.rs`. A fold that is
 /// [`Merge`](crate::Merge) too, and so fit for session windows: `export_fold!(MyPlugin, merge);`. One that is
 /// [`Keyed`](crate::Keyed): `export_fold!(MyPlugin, keys);`. Both: `export_fold!(MyPlugin, merge, keys);`.
+/// One that is [`Migrate`](crate::Migrate): `export_fold!(MyPlugin, migrate);`, or `export_fold!(MyPlugin, merge, migrate);`.
 #[macro_export]
 macro_rules! export_fold {
     ($plugin:ty) => {
@@ -161,6 +168,12 @@ macro_rules! export_fold {
     };
     ($plugin:ty, keys) => {
         $crate::__export_fold!($plugin, evaluate_keyed, true);
+    };
+    ($plugin:ty, migrate) => {
+        $crate::__export_fold!($plugin, evaluate, false, __export_migrate);
+    };
+    ($plugin:ty, merge, migrate) => {
+        $crate::__export_session!($plugin, evaluate, false, __export_migrate);
     };
     ($plugin:ty, merge) => {
         $crate::__export_session!($plugin, evaluate, false);
@@ -173,10 +186,11 @@ macro_rules! export_fold {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __export_fold {
-    ($plugin:ty, $evaluate:ident, $wants_keys:literal) => {
+    ($plugin:ty, $evaluate:ident, $wants_keys:literal $(, $more:ident)?) => {
         $crate::__export_slots!($plugin, $evaluate, $wants_keys, fold_plugin, describe_fold, {
             #[cfg(target_arch = "wasm32")]
             $crate::bindings::fold_plugin::export_fold_plugin!(Component with_types_in $crate::bindings::fold_plugin);
+            $($crate::$more!();)?
         });
     };
 }
@@ -184,7 +198,7 @@ macro_rules! __export_fold {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __export_session {
-    ($plugin:ty, $evaluate:ident, $wants_keys:literal) => {
+    ($plugin:ty, $evaluate:ident, $wants_keys:literal $(, $more:ident)?) => {
         $crate::__export_slots!($plugin, $evaluate, $wants_keys, session_plugin, describe_session, {
             impl $crate::bindings::session_plugin::exports::refrain::plugin::merge::Guest for Component {
                 fn merge(
@@ -197,7 +211,26 @@ macro_rules! __export_session {
 
             #[cfg(target_arch = "wasm32")]
             $crate::bindings::session_plugin::export_session_plugin!(Component with_types_in $crate::bindings::session_plugin);
+            $($crate::$more!();)?
         });
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __export_migrate {
+    () => {
+        impl $crate::bindings::migrate_plugin::exports::refrain::plugin::migrate::Guest for Component {
+            fn migrate(
+                from_version: u32,
+                states: Spans,
+            ) -> ::std::result::Result<Spans, Failure> {
+                INSTANCE.with_borrow_mut(|instance| instance.migrate(from_version, &states))
+            }
+        }
+
+        #[cfg(target_arch = "wasm32")]
+        $crate::bindings::migrate_plugin::export_migrate_plugin!(Component with_types_in $crate::bindings::migrate_plugin);
     };
 }
 

@@ -2,6 +2,7 @@
 
 use crate::bindings::{self, Rows, Spans};
 use crate::cell::bitmap;
+use crate::codec;
 use crate::plugin::{Plugin, Reject};
 use crate::row::{Row, Writer};
 use crate::states::{State, States};
@@ -116,6 +117,92 @@ pub trait Keyed: Fold {
 
     /// What the view shows: what [`evaluate`](Fold::evaluate) gave, with what the key adds; `None`: nothing.
     fn with_key(&self, key: Self::Key<'_>, row: Self::Output) -> Option<Self::Output>;
+}
+
+/// A fold that takes over states of older versions of itself: with a higher `state_version` and this, `refrain upgrade`
+/// goes on from the states there are. It is exported with `export_fold!(MyPlugin, migrate);`, or
+/// `export_fold!(MyPlugin, merge, migrate);`.
+///
+/// ```
+/// # use refrain_sdk::prelude::*;
+/// # #[derive(Row)] struct Event { watch_ms: i64 }
+/// # #[derive(Row)] struct Shown { events: i64, watch_ms: i64 }
+/// /// As version 1 kept it.
+/// #[state]
+/// #[derive(Default)]
+/// struct OldVisit { events: i64 }
+///
+/// #[state]
+/// #[derive(Default)]
+/// struct Visit { events: i64, watch_ms: i64 }
+/// # /// Visits.
+/// # #[derive(Plugin)]
+/// # #[plugin(state_version = 2)]
+/// # struct Visits;
+/// # impl Fold for Visits {
+/// #     type Input<'a> = Event; type State = Visit; type Output = Shown;
+/// #     fn update(&self, visit: &mut Visit, event: Event) { visit.events += 1; visit.watch_ms += event.watch_ms; }
+/// #     fn evaluate(&self, visit: &Visit) -> Option<Shown> {
+/// #         Some(Shown { events: visit.events, watch_ms: visit.watch_ms })
+/// #     }
+/// # }
+///
+/// impl Migrate for Visits {
+///     fn migrate(&self, from: u32, saved: Saved<'_>) -> Result<Visit, String> {
+///         let old: OldVisit = match from {
+///             1 => saved.read()?,
+///             other => return Err(format!("states of version {other} are not known")),
+///         };
+///         Ok(Visit { events: old.events, watch_ms: 0 })
+///     }
+/// }
+///
+/// export_fold!(Visits, migrate);
+/// # fn main() {}
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot take over states of an older version",
+    label = "needs `impl Migrate for {Self}`",
+    note = "a fold without it is exported with export_fold!(Name)"
+)]
+pub trait Migrate: Fold {
+    /// A state that version `from` of this plugin saved, as this version has it. An error refuses the upgrade, and the old
+    /// version goes on.
+    fn migrate(&self, from: u32, saved: Saved<'_>) -> Result<Self::State, String>;
+}
+
+/// A state as an older version saved it.
+#[derive(Clone, Copy, Debug)]
+pub struct Saved<'a>(&'a [u8]);
+
+impl<'a> Saved<'a> {
+    /// Reads it as the type that the older version had.
+    pub fn read<S: State>(self) -> Result<S, String> {
+        codec::decode(self.0)
+    }
+
+    /// Its bytes, for a version that was not written with this SDK.
+    pub fn bytes(self) -> &'a [u8] {
+        self.0
+    }
+}
+
+/// All states of one call, as this version saves them.
+pub(crate) fn migrate<F: Migrate>(fold: &F, from: u32, states: &Spans) -> Result<Spans, String> {
+    let mut migrated = Spans {
+        ends: Vec::with_capacity(states.ends.len()),
+        bytes: Vec::new(),
+    };
+    let mut start = 0;
+    for end in &states.ends {
+        let end = *end as usize;
+        let state = fold.migrate(from, Saved(&states.bytes[start..end]))?;
+        codec::encode(&state, &mut migrated.bytes)?;
+        let length = u32::try_from(migrated.bytes.len()).expect("a Wasm memory has at most 4 GiB");
+        migrated.ends.push(length);
+        start = end;
+    }
+    Ok(migrated)
 }
 
 /// Rejects of one call, as the contract wants them.

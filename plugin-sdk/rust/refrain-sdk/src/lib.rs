@@ -85,7 +85,7 @@ mod transform;
 mod wrapped;
 
 pub use cell::{Cell, Kind, Span, Timestamp};
-pub use fold::{Fold, Keyed, Merge};
+pub use fold::{Fold, Keyed, Merge, Migrate, Saved};
 pub use inputs::{Input, Inputs};
 pub use plugin::{Options, Plugin, Reject, Setting, SettingValue};
 pub use process::{Context, Moment, Process};
@@ -103,7 +103,7 @@ pub use serde;
 /// All that a plugin needs.
 pub mod prelude {
     pub use crate::{
-        Context, Fold, Inputs, Keyed, Merge, Moment, Out, Plugin, Process, Reject, Row, Span,
+        Context, Fold, Inputs, Keyed, Merge, Migrate, Moment, Out, Plugin, Process, Reject, Row, Saved, Span,
         TestFold, TestProcess, TestTransform, Timestamp, Transform,
     };
     pub use crate::{export_fold, export_process, export_transform, state};

@@ -17,6 +17,7 @@ fn about(name: &str, kind: PluginKind, inputs: Vec<Field>, outputs: Vec<Field>) 
         outputs,
         wants_keys: false,
         merges: false,
+        migrates: false,
         state_version: 1,
         settings: Vec::new(),
         process: None,

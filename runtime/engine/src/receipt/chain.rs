@@ -1,6 +1,8 @@
 //! The chain of a version: all that its results depend on, each node after those that it reads.
 
 use super::{Build, How, Lineage};
+use serde::Deserialize;
+
 use crate::error::{Error, Result};
 use crate::pipeline::{Output, PlannedNode, Rhythm};
 use crate::versions::{Version, VersionName, Versions};
@@ -66,13 +68,23 @@ fn builds(version: &Version, cut: Sequence) -> Result<Vec<Build>> {
         configuration: planned.configuration(),
         plan: serde_json::to_value(without_operation(planned)).expect("a plan is always JSON"),
     };
-    let _ = cut;
-    Ok(vec![build(
-        Sequence(0),
-        How::Begin,
+    let mut builds = Vec::new();
+    for past in &version.takeovers.past {
+        let planned = PlannedNode::deserialize(&past.plan)
+            .map_err(|e| Error::Refused(format!("what a node was before cannot be read: {e}")))?;
+        builds.push(build(past.since, past.how, &past.component, planned));
+    }
+    let takeovers = &version.takeovers;
+    let planned = version.planned()?;
+    builds.push(build(
+        takeovers.since,
+        takeovers.how,
         &version.component,
-        version.planned()?,
-    )])
+        planned,
+    ));
+    // What took over at the cut or later has made nothing of what is there.
+    builds.retain(|build| build.how == How::Begin || build.from < cut);
+    Ok(builds)
 }
 
 /// A node without what changes no result.

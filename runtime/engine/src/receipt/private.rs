@@ -15,12 +15,14 @@ use refrain_plugin::Plugin;
 use refrain_state::commit::State;
 use refrain_state::view::{View, ViewSpec};
 
+use super::How;
 use crate::error::{Error, Result};
 use crate::node::Node;
 use crate::pipeline::{Output, PlannedNode};
 use crate::run::{Run, RunOptions, Upstream};
 use crate::status::StatusBoard;
 use crate::task::NodeSetup;
+use crate::upgrade::taken_over;
 
 /// Time between commits; nobody waits for them.
 const COMMIT_INTERVAL: Duration = Duration::from_secs(5);
@@ -123,6 +125,12 @@ impl Private {
             Some((_, error)) => Err(error),
             None => Ok(()),
         }
+    }
+
+    /// Lets another build take over a node at its last commit.
+    pub(crate) fn take_over(&self, heir: &PrivateNode, how: How, from: u32) -> Result<()> {
+        let (commit, _) = taken_over(&self.state, &heir.planned, &heir.plugin, how, from)?;
+        Ok(self.state.commit(vec![commit])?)
     }
 
     /// The view that a node keeps.

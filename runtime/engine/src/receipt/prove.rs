@@ -231,10 +231,25 @@ fn differs(name: &str, from: Offset, to: Offset) -> String {
 fn execute(receipt: &Receipt, means: &Means<'_>) -> Result<Private> {
     let mut loader = Loader::new(means.cache.clone());
     let mut nodes = Vec::new();
-    for lineage in &receipt.lineage {
+    let mut takeovers = Vec::new();
+    for (place, lineage) in receipt.lineage.iter().enumerate() {
         nodes.push(private_node(lineage, 0, means, &mut loader)?);
+        let later = lineage.builds.iter().enumerate().skip(1);
+        takeovers.extend(later.map(|(build, b)| (b.from, place, build)));
     }
+    takeovers.sort_unstable();
     let private = Private::new(means.scratch)?;
+    for (cut, place, build) in takeovers {
+        private.run(&means.ground.log, &nodes, cut, means.workers)?;
+        let lineage = &receipt.lineage[place];
+        let heir = private_node(lineage, build, means, &mut loader)?;
+        private.take_over(
+            &heir,
+            lineage.builds[build].how,
+            lineage.builds[build - 1].state_version,
+        )?;
+        nodes[place] = heir;
+    }
     private.run(&means.ground.log, &nodes, receipt.cut, means.workers)?;
     Ok(private)
 }

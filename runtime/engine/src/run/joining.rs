@@ -1,6 +1,7 @@
 //! Nodes that come into a run and go from it while it goes on: versions that a replay builds, versions that are retired.
 
 use std::time::Duration;
+use std::sync::Arc;
 
 use crossbeam::channel::Sender;
 use refrain_log::ids::Sequence;
@@ -12,9 +13,11 @@ use super::metering::Meter;
 use super::options::{RunReport, Terms};
 use super::rhythm::now;
 use super::{Event, SPAN_FIRST};
+use crate::error::{Error, Result};
 use crate::node::Node;
 use crate::pipeline::{Output, Rhythm};
 use crate::status::Phase;
+use crate::task::NodeSetup;
 
 /// Asks of a run that goes on.
 pub enum Ask {
@@ -28,6 +31,16 @@ pub enum Ask {
     Meet(super::meeting::Meet),
     /// The meeting of this number is over.
     Part(u64),
+    /// Let a node, which stands at its last commit, go on as another build of itself.
+    Swap(Swap),
+}
+
+/// A node goes on as another build.
+pub struct Swap {
+    /// The build, under the node's name.
+    pub setup: Arc<NodeSetup>,
+    /// Told when it goes on, or why not.
+    pub reply: Sender<Result<()>>,
 }
 
 impl From<Ask> for Event {
@@ -46,8 +59,31 @@ impl Run<'_> {
                 named.for_each(|actor| actor.node.terms = terms);
             }
             Ask::Meet(meet) => self.meet(meet),
+            Ask::Swap(swap) => self.swap(swap, report),
             Ask::Part(number) => self.meetings.retain(|m| m.number != number),
         }
+    }
+
+    fn swap(&mut self, swap: Swap, report: &mut RunReport) {
+        let name = &swap.setup.plan.name;
+        let place = self.actors.iter().position(|a| a.name() == name && !a.gone);
+        // A node that does not run goes on as what it is with the next run.
+        if let Some(place) = place {
+            let actor = &mut self.actors[place];
+            if matches!(actor.at, At::Round { .. }) {
+                let what =
+                    "the node did not stay where it stood; it goes on with the next run".into();
+                // Who asked may have gone.
+                let _ = swap.reply.send(Err(Error::Refused(what)));
+                return;
+            }
+            actor.node.become_build(swap.setup);
+            let name = actor.name().clone();
+            self.board.phase(&name, Phase::Running);
+            self.reopen(place, report);
+        }
+        // Who asked may have gone.
+        let _ = swap.reply.send(Ok(()));
     }
 
     fn join(&mut self, node: Node, report: &mut RunReport) {

@@ -32,7 +32,7 @@ use crate::status::StatusBoard;
 use crate::workers::{self, Work};
 
 pub use self::actor::Upstream;
-pub use self::joining::Ask;
+pub use self::joining::{Ask, Swap};
 pub use self::meeting::Meet;
 pub use self::metering::Spent;
 pub use self::options::{Event, Graduation, RunOptions, RunReport, Stopper, Terms};

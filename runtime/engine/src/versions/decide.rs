@@ -173,6 +173,7 @@ mod tests {
             rate: None,
             served: false,
             validated: None,
+            takeovers: Default::default(),
         }
     }
 

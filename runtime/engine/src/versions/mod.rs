@@ -28,6 +28,7 @@ pub use self::names::{VersionName, ViewName};
 
 use crate::error::{Error, Result};
 use crate::pipeline::{Output, PlannedNode};
+use crate::upgrade::Takeovers;
 
 /// What names of registry entries begin with.
 const ENTRY: &str = "versions/";
@@ -89,6 +90,9 @@ pub struct Version {
     /// Cut, digest and partner of the last comparison that found no difference.
     #[serde(default)]
     pub validated: Option<Validated>,
+    /// Components that it was built from before, and how the present one took over.
+    #[serde(default)]
+    pub takeovers: Takeovers,
 }
 
 /// A comparison that found two versions equal.

@@ -160,7 +160,7 @@ impl Host {
         }
         let versions = self.versions()?;
         let all = versions.nodes().flat_map(|(_, n)| n.versions.values());
-        let kept: Vec<String> = all.map(|v| v.component.clone()).collect();
+        let kept: Vec<String> = all.flat_map(|v| v.components().cloned()).collect();
         self.components.retain(&kept)?;
         retired.done = true;
         Ok(retired)

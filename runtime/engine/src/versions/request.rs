@@ -10,6 +10,7 @@ use crate::receipt::Receipt;
 use crate::request::{From, Table};
 use crate::status::Phase;
 use crate::validate::checks::{CheckOrder, CheckReport};
+use crate::upgrade::{UpgradeOrder, Upgraded};
 use crate::validate::divergence::{DivergeOrder, Divergence};
 use crate::validate::report::{Report, ValidateOrder};
 
@@ -39,6 +40,8 @@ pub enum Request {
         /// Only this consumer; none: everybody.
         consumer: Option<String>,
     },
+    /// Let another component take over a node.
+    Upgrade(UpgradeOrder),
     /// The receipt of the last commit of a version of a view.
     Receipt {
         /// View, node or topic.
@@ -76,6 +79,7 @@ impl Request {
             Request::Estimate(order) | Request::Replay(order) => {
                 order.component.iter_mut().map(|(_, bytes)| bytes).collect()
             }
+            Request::Upgrade(order) => order.component.iter_mut().map(|(_, bytes)| bytes).collect(),
             _ => Vec::new(),
         }
     }
@@ -141,6 +145,8 @@ pub enum Answer {
     Changes(Vec<NodeChange>),
     /// To [`Request::Cutover`] and [`Request::Rollback`].
     Moved(Moved),
+    /// To [`Request::Upgrade`].
+    Upgraded(Upgraded),
     /// To [`Request::Receipt`].
     Receipt(Box<Receipt>),
     /// To [`Request::Retire`].

@@ -5,6 +5,8 @@
 #[rustfmt::skip]
 pub mod fold_plugin;
 #[rustfmt::skip]
+pub mod migrate_plugin;
+#[rustfmt::skip]
 pub mod process_plugin;
 #[rustfmt::skip]
 pub mod session_plugin;

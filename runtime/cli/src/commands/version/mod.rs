@@ -8,6 +8,7 @@ pub(crate) mod plan;
 pub(crate) mod replay;
 pub(crate) mod retire;
 pub(crate) mod rollback;
+pub(crate) mod upgrade;
 pub(crate) mod validate;
 
 use refrain_engine::request::{Request, Response};

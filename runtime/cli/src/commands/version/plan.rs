@@ -23,6 +23,7 @@ const TEXT_MAX: usize = 60;
   refrain plan
 
 Says for each node: same, new (begins with the next run), replay (its results would change: build them with `refrain replay`),
+state migration (`refrain upgrade` takes over the states; or a replay),
 cutover (a version like this is there already). Exit code 0 when nothing is to be done, 3 when something is.")]
 pub(crate) struct PlanArgs {}
 
@@ -67,6 +68,7 @@ fn sheet(changes: &[NodeChange]) -> Sheet {
         let need = match (change.need, change.version) {
             (Need::New, _) => "new".to_owned(),
             (Need::Same, _) => "same".to_owned(),
+            (Need::StateMigration, _) => "state migration".to_owned(),
             (Need::Replay, _) => "replay".to_owned(),
             (Need::Cutover, version) => format!("cutover to {}", version.unwrap_or(change.live)),
         };

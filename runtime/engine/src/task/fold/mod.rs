@@ -11,6 +11,8 @@ mod show;
 mod stored;
 mod timed;
 
+pub(crate) use self::stored::lead_bytes;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -18,6 +18,7 @@ use super::core::Shape;
 use super::{FoldTask, KeyedState};
 use crate::error::Result;
 use crate::keys;
+use crate::pipeline::{PlannedNode, Window};
 use crate::task::slots::Found;
 
 /// First byte of a state, with `keep`.
@@ -37,6 +38,19 @@ fn number(bytes: &mut &[u8]) -> i64 {
         .expect("a stored state has the numbers of its kind of window");
     *bytes = rest;
     i64::from_le_bytes(*number)
+}
+
+/// How many bytes of a stored state of a fold are the host's, before the plugin's own; none: the plugin has none there.
+pub(crate) fn lead_bytes(plan: &PlannedNode, value: &[u8]) -> Option<usize> {
+    let tag = match plan.keep_us {
+        Some(_) if value.first() == Some(&CLOSED) => return None,
+        Some(_) => 1,
+        None => 0,
+    };
+    Some(match &plan.window {
+        Some(Window::Session { .. } | Window::Count { .. }) => tag + 16,
+        _ => tag,
+    })
 }
 
 impl FoldTask {

@@ -7,6 +7,8 @@ mod pin;
 mod stored;
 mod timers;
 
+pub(crate) use self::stored::lead_bytes;
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;

@@ -32,6 +32,12 @@ pub(super) fn open(value: &[u8]) -> (impl Iterator<Item = i64>, &[u8]) {
     (times, state)
 }
 
+/// How many bytes of a stored state of a process plugin are the host's, before the plugin's own; none: the plugin has none.
+pub(crate) fn lead_bytes(value: &[u8]) -> Option<usize> {
+    let (_, state) = open(value);
+    (!state.is_empty()).then_some(value.len() - state.len())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,0 +1,320 @@
+//! Upgrades with real components of several versions: at a commit, no row lost or doubled, states migrated or the node
+//! untouched, and every receipt proven over its lineage.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use refrain_tests::{Home, Luck, poll, repository};
+use serde_json::Value;
+
+const PIPELINE: &str = r#"[topic.events]
+schema = { at = "timestamp", id = "i64", amount = "i64" }
+time = "at"
+key = ["id"]
+partitions = 2
+disorder = "1m"
+
+[node.total]
+plugin = "up"
+input = "events"
+key = ["id"]
+view = "total"
+
+[node.hourly]
+plugin = "up"
+input = "events"
+key = ["id"]
+window = { tumbling = "1h", lateness = "5m", as = "hour" }
+keep = "12h"
+view = "hourly"
+
+[run]
+commit_interval = "10ms"
+"#;
+
+fn guests() -> std::path::PathBuf {
+    repository().join("tests/guests/upgrade")
+}
+
+fn guest(name: &str) -> Vec<u8> {
+    std::fs::read(guests().join(format!("{name}.wasm"))).unwrap()
+}
+
+/// `rows` events from number `from` on, seven seconds apart, of 40 ids, some negative.
+fn events(from: usize, rows: usize) -> String {
+    let mut text = "at,id,amount\n".to_owned();
+    for i in from..from + rows {
+        let mut luck = Luck::of(i as u64);
+        let second = i * 7;
+        let (hour, rest) = (second / 3600, second % 3600);
+        let (day, hour) = (1 + hour / 24, hour % 24);
+        let amount = luck.below(100) as i64 - 30;
+        text += &format!(
+            "2001-01-{day:02}T{hour:02}:{:02}:{:02}Z,{},{amount}\n",
+            rest / 60,
+            rest % 60,
+            luck.below(40)
+        );
+    }
+    text
+}
+
+fn append(home: &Home, from: usize, rows: usize) {
+    let file = format!("events-{from}.csv");
+    home.write(&file, events(from, rows));
+    home.append("events", &file, &file).ok();
+}
+
+fn home(rows: usize) -> Home {
+    let home = Home::new(PIPELINE);
+    home.write("plugins/up.wasm", guest("first"));
+    for name in ["first", "fixed", "second", "silent"] {
+        home.write(&format!("{name}.wasm"), guest(name));
+    }
+    append(&home, 0, rows);
+    home
+}
+
+fn rows_taken(home: &Home) -> i64 {
+    let rows = home.view("total");
+    rows.iter().map(|row| row["rows"].as_i64().unwrap()).sum()
+}
+
+fn upgrade(home: &Home, node: &str, plugin: &str) -> Value {
+    let plugin = format!("{plugin}.wasm");
+    let done = home.refrain(&["upgrade", node, "--plugin", &plugin, "--output", "json"]);
+    done.ok().json()
+}
+
+/// The builds of the receipt of a view, which is proven.
+fn proven(home: &Home, view: &str) -> Vec<Value> {
+    home.refrain(&["receipt", view, "-o", "r.receipt"]).ok();
+    home.refrain(&["prove", "r.receipt"]).ok().says(&["equal"]);
+    let text = std::fs::read_to_string(home.path("r.receipt")).unwrap();
+    let receipt: Value = serde_json::from_str(&text).unwrap();
+    receipt["lineage"][0]["builds"].as_array().unwrap().clone()
+}
+
+/// Replaced and gone back from while rows come in: each row is taken once, by the one or the other.
+#[test]
+fn a_component_is_replaced_while_rows_come_in_and_back() {
+    let home = std::sync::Arc::new(home(500));
+    let running = home.start();
+    home.wait_until_taken();
+    let feeder = {
+        let home = home.clone();
+        std::thread::spawn(move || {
+            for part in 1..12 {
+                append(&home, part * 500, 500);
+            }
+        })
+    };
+    poll("some rows to be taken", || {
+        (rows_taken(&home) > 1_000).then_some(())
+    });
+    let done = upgrade(&home, "total", "fixed");
+    assert_eq!(done["how"], "replace");
+    assert!(done["pause_us"].as_u64().unwrap() > 0, "{done}");
+    let daily = upgrade(&home, "hourly", "fixed");
+    assert_eq!(daily["how"], "replace");
+    poll("more rows to be taken", || {
+        (rows_taken(&home) > 3_500).then_some(())
+    });
+    let back = home.refrain(&["upgrade", "total", "--back", "--output", "json"]);
+    let back = back.ok().json();
+    assert_eq!((&back["is"], &back["was"]), (&done["was"], &done["is"]));
+    feeder.join().unwrap();
+    home.wait_until_taken();
+    assert_eq!(rows_taken(&home), 6_000);
+    append(&home, 6_000, 100);
+    home.wait_until_taken();
+    let builds = proven(&home, "total");
+    let how: Vec<&str> = builds.iter().map(|b| b["how"].as_str().unwrap()).collect();
+    assert_eq!(how, ["begin", "replace", "replace"]);
+    assert_eq!(builds[1]["from"], done["cut"]);
+    assert_eq!(builds[2]["from"], back["cut"]);
+    assert_eq!(proven(&home, "hourly").len(), 2);
+    assert_eq!(running.stop(), Some(0));
+    let digests = [home.digest("total"), home.digest("hourly")];
+    // What took over goes on after a restart, and with the file of before in plugins/.
+    home.run().ok();
+    assert_eq!([home.digest("total"), home.digest("hourly")], digests);
+    assert_eq!(rows_taken(&home), 6_100);
+}
+
+#[test]
+fn states_are_migrated_and_the_file_agrees_afterwards() {
+    let home = home(2_000);
+    home.run().ok();
+    let before = home.view("total");
+    home.write("plugins/up.wasm", guest("second"));
+    home.refrain(&["plan", "--output", "json"]).code(3);
+    let plan = home.refrain(&["plan"]).code(3);
+    assert_eq!(
+        plan.out.matches("state migration").count(),
+        2,
+        "{}",
+        plan.out
+    );
+    assert!(plan.out.contains("state version"), "{}", plan.out);
+    home.run().ok().says(&["goes on as it was built"]);
+    let done = home
+        .refrain(&["upgrade", "total", "--output", "json"])
+        .ok()
+        .json();
+    assert_eq!(done["how"], "migrate");
+    assert_eq!(done["state_versions"], serde_json::json!([1, 2]));
+    assert_eq!(done["states"], 40);
+    assert_eq!(home.view("total"), before, "what is there stays as it is");
+    home.refrain(&["upgrade", "total"])
+        .code(2)
+        .says(&["runs this component already"]);
+    home.refrain(&["upgrade", "hourly"])
+        .ok()
+        .says(&["migrated from version 1 to 2"]);
+    home.refrain(&["plan"]).ok();
+    append(&home, 2_000, 600);
+    home.run().ok();
+    assert_eq!(rows_taken(&home), 2_600);
+    let rows = home.view("total");
+    assert!(
+        rows.iter().all(|row| row["version"] == 3),
+        "600 rows meet 40 ids"
+    );
+    // Negative amounts count from the cut on: the sums are those of before and all that came since.
+    let since: i64 = events(2_000, 600)
+        .lines()
+        .skip(1)
+        .map(|l| l.rsplit(',').next().unwrap().parse::<i64>().unwrap())
+        .sum();
+    let sum = |rows: &[Value]| rows.iter().map(|r| r["sum"].as_i64().unwrap()).sum::<i64>();
+    assert_eq!(sum(&rows), sum(&before) + since);
+    assert_eq!(proven(&home, "total").len(), 2);
+    assert_eq!(proven(&home, "hourly").len(), 2);
+    home.refrain(&["upgrade", "total", "--back"])
+        .code(2)
+        .says(&["no way back for states", "refrain replay total"]);
+    home.refrain(&["upgrade", "total", "--plugin", "first.wasm"])
+        .code(2)
+        .says(&["states are not taken back"]);
+}
+
+#[test]
+fn without_migrate_it_is_refused_with_two_ways_out() {
+    let home = home(1_000);
+    let running = home.start();
+    home.wait_until_taken();
+    let before = home.digest("total");
+    home.refrain(&["upgrade", "total", "--plugin", "silent.wasm"])
+        .code(2)
+        .says(&[
+            "two ways",
+            "export_fold!(Name, migrate)",
+            "refrain replay total",
+        ]);
+    assert_eq!(home.digest("total"), before);
+    home.refrain(&["upgrade", "total", "--plugin", "events-0.csv"])
+        .code(2);
+    home.refrain(&["upgrade", "total", "--back"])
+        .code(2)
+        .says(&["was not upgraded"]);
+    home.refrain(&["upgrade", "nothing"]).code(2);
+    append(&home, 1_000, 200);
+    home.wait_until_taken();
+    assert_eq!(rows_taken(&home), 1_200);
+    assert!(home.view("total").iter().all(|row| row["version"] == 1));
+    assert_eq!(running.stop(), Some(0));
+}
+
+/// A trap and a refusal in the middle of the states: nothing has changed, and the node takes rows.
+#[test]
+fn a_failed_migration_leaves_the_old_version_running() {
+    let home = home(1_000);
+    home.write(
+        "special.csv",
+        "at,id,amount\n2001-01-01T02:00:00Z,900,666\n",
+    );
+    home.append("events", "special.csv", "special").ok();
+    let running = home.start();
+    home.wait_until_taken();
+    let before = home.digest("total");
+    for node in ["total", "hourly"] {
+        home.refrain(&["upgrade", node, "--plugin", "second.wasm"])
+            .code(2)
+            .says(&["goes on as it was", "trap"]);
+    }
+    assert_eq!(home.digest("total"), before);
+    home.write("more.csv", "at,id,amount\n2001-01-01T02:00:00Z,900,1\n");
+    home.append("events", "more.csv", "more").ok();
+    home.wait_until_taken();
+    home.refrain(&["upgrade", "total", "--plugin", "second.wasm"])
+        .code(2)
+        .says(&["goes on as it was", "the sum 667 is refused"]);
+    assert_eq!(rows_taken(&home), 1_002);
+    assert!(home.view("total").iter().all(|row| row["version"] == 1));
+    home.append("events", "more.csv", "again").ok();
+    home.wait_until_taken();
+    upgrade(&home, "total", "second");
+    append(&home, 1_000, 400);
+    home.wait_until_taken();
+    assert_eq!(rows_taken(&home), 1_403);
+    assert_eq!(proven(&home, "total").len(), 2);
+    assert_eq!(running.stop(), Some(0));
+}
+
+/// kill -9 of the command and of the host, at any moment: the one or the other build, with states that fit it.
+#[test]
+fn a_killed_upgrade_is_done_or_not_done() {
+    let mut luck = Luck::printed("killed_upgrade");
+    let (mut done, mut undone) = (0, 0);
+    for round in 0..10 {
+        let home = home(1_500);
+        home.run().ok();
+        let mut host = (round % 2 == 1).then(|| home.start());
+        let mut child = home
+            .command(&["upgrade", "total", "--plugin", "second.wasm"])
+            .stderr(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        luck.pause(Duration::from_millis(250));
+        match host.take() {
+            Some(host) => host.kill(),
+            None => child.kill().unwrap(),
+        }
+        child.wait().ok();
+        append(&home, 1_500, 300);
+        home.run().ok();
+        assert_eq!(rows_taken(&home), 1_800);
+        let builds = proven(&home, "total").len();
+        *(if builds == 2 { &mut done } else { &mut undone }) += 1;
+        let versions: Vec<Value> = home
+            .view("total")
+            .iter()
+            .map(|r| r["version"].clone())
+            .collect();
+        let wanted = if builds == 2 { 3 } else { 1 };
+        assert!(versions.iter().all(|v| *v == wanted), "{versions:?}");
+    }
+    eprintln!("{done} done, {undone} not done");
+}
+
+/// Builds the guests anew, and keeps them with REFRAIN_KEEP_GUESTS.
+#[test]
+#[ignore = "compiles guests; .ci/full runs it"]
+fn build_the_upgrade_guests() {
+    let cache = refrain_plugin::build::default_cache();
+    let folder = tempfile::tempdir().unwrap();
+    let place = match std::env::var_os("REFRAIN_KEEP_GUESTS") {
+        Some(_) => guests(),
+        None => folder.path().to_owned(),
+    };
+    for name in ["first", "fixed", "second", "silent"] {
+        let out = place.join(format!("{name}.wasm"));
+        let built =
+            refrain_plugin::build::build_plugin(&guests().join(name), &out, &cache, &mut |line| {
+                println!("{line}");
+            });
+        built.unwrap_or_else(|e| panic!("{name}: {e}"));
+    }
+}
