@@ -103,8 +103,8 @@ pub use serde;
 /// All that a plugin needs.
 pub mod prelude {
     pub use crate::{
-        Context, Fold, Inputs, Keyed, Merge, Migrate, Moment, Out, Plugin, Process, Reject, Row, Saved, Span,
-        TestFold, TestProcess, TestTransform, Timestamp, Transform,
+        Context, Fold, Inputs, Keyed, Merge, Migrate, Moment, Out, Plugin, Process, Reject, Row,
+        Saved, Span, TestFold, TestProcess, TestTransform, Timestamp, Transform,
     };
     pub use crate::{export_fold, export_process, export_transform, state};
 }

@@ -34,6 +34,7 @@ files!(
     "plugin-sdk/rust",
     "refrain-sdk/Cargo.toml",
     "refrain-sdk/src/bindings/fold_plugin.rs",
+    "refrain-sdk/src/bindings/migrate_plugin.rs",
     "refrain-sdk/src/bindings/mod.rs",
     "refrain-sdk/src/bindings/process_plugin.rs",
     "refrain-sdk/src/bindings/session_plugin.rs",
