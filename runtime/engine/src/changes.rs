@@ -7,9 +7,9 @@ use crate::error::Result;
 use crate::estimate;
 use crate::host::{Host, Loaded, load_with};
 use crate::pipeline::{Output, PlannedNode};
+use crate::receipt::How;
 use crate::versions::request::Bill;
 use crate::versions::{Start, Version, VersionName};
-use crate::receipt::How;
 
 /// What has to be done for a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,7 +1,7 @@
 //! Nodes that come into a run and go from it while it goes on: versions that a replay builds, versions that are retired.
 
-use std::time::Duration;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crossbeam::channel::Sender;
 use refrain_log::ids::Sequence;

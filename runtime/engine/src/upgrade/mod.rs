@@ -235,9 +235,7 @@ impl Host {
             ))
         })?;
         let bytes = self.components.get(&past.component)?;
-        let plugin = self
-            .loader()
-            .load(&planned.plugin, &bytes, planned.canonical_nans)?;
+        let plugin = self.loader().load_for(&planned, &bytes)?;
         Ok(Heir {
             planned,
             plugin,

@@ -9,8 +9,8 @@ use crate::cost::Money;
 use crate::receipt::Receipt;
 use crate::request::{From, Table};
 use crate::status::Phase;
-use crate::validate::checks::{CheckOrder, CheckReport};
 use crate::upgrade::{UpgradeOrder, Upgraded};
+use crate::validate::checks::{CheckOrder, CheckReport};
 use crate::validate::divergence::{DivergeOrder, Divergence};
 use crate::validate::report::{Report, ValidateOrder};
 

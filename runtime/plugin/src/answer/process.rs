@@ -164,6 +164,7 @@ mod tests {
             outputs: vec![Field::new("k", Kind::I64), Field::new("n", Kind::I64)],
             wants_keys: false,
             merges: false,
+            migrates: false,
             state_version: 1,
             settings: Vec::new(),
             process: Some(Declared {
