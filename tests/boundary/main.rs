@@ -18,6 +18,7 @@ mod grants;
 mod groups;
 mod guests;
 mod joins;
+mod keep;
 mod keyed;
 mod languages;
 mod observe;

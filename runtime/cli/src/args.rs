@@ -81,6 +81,10 @@ pub(crate) enum Command {
     /// Read views
     #[command(subcommand)]
     View(ViewCommand),
+    /// The whole project at one moment: keep it, go back to it
+    #[command(subcommand)]
+    Savepoint(SavepointCommand),
+    Retention(commands::keep::retention::RetentionArgs),
     Plan(commands::version::plan::PlanArgs),
     Replay(commands::version::replay::ReplayArgs),
     Validate(commands::version::validate::ValidateArgs),
@@ -111,6 +115,16 @@ pub(crate) enum TopicCommand {
     Describe(commands::topic::describe::DescribeArgs),
     Append(commands::topic::append::AppendArgs),
     Read(commands::topic::read::ReadArgs),
+    Trim(commands::topic::trim::TrimArgs),
+    Verify(commands::topic::verify::VerifyArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SavepointCommand {
+    Create(commands::keep::create::CreateArgs),
+    List(commands::keep::list::ListArgs),
+    Restore(commands::keep::restore::RestoreArgs),
+    Delete(commands::keep::delete::DeleteArgs),
 }
 
 #[derive(Debug, Subcommand)]

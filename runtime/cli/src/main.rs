@@ -23,7 +23,9 @@ use std::process::ExitCode;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
-use args::{Args, Command, PluginCommand, RejectedCommand, TopicCommand, ViewCommand};
+use args::{
+    Args, Command, PluginCommand, RejectedCommand, SavepointCommand, TopicCommand, ViewCommand,
+};
 use failure::Failure;
 
 fn main() -> ExitCode {
@@ -62,6 +64,17 @@ fn run(args: &Args) -> Result<(), Failure> {
         Command::Freshness(args) => commands::freshness::run(global, args),
         Command::Cost(args) => commands::cost::run(global, args),
         Command::Rhythm(args) => commands::rhythm::run(global, args),
+        Command::Savepoint(SavepointCommand::Create(args)) => {
+            commands::keep::create::run(global, args)
+        }
+        Command::Savepoint(SavepointCommand::List(_)) => commands::keep::list::run(global),
+        Command::Savepoint(SavepointCommand::Restore(args)) => {
+            commands::keep::restore::run(global, args)
+        }
+        Command::Savepoint(SavepointCommand::Delete(args)) => {
+            commands::keep::delete::run(global, args)
+        }
+        Command::Retention(_) => commands::keep::retention::run(global),
         Command::Plan(_) => commands::version::plan::run(global),
         Command::Validate(args) => commands::version::validate::run(global, args),
         Command::Replay(args) => commands::version::replay::run(global, args),
@@ -87,6 +100,8 @@ fn run(args: &Args) -> Result<(), Failure> {
             commands::topic::describe::run(global, args)
         }
         Command::Topic(TopicCommand::Append(args)) => commands::topic::append::run(global, args),
+        Command::Topic(TopicCommand::Trim(args)) => commands::topic::trim::run(global, args),
+        Command::Topic(TopicCommand::Verify(args)) => commands::topic::verify::run(global, args),
         Command::Topic(TopicCommand::Read(args)) => commands::topic::read::run(global, args),
         Command::Rejected(RejectedCommand::List(_)) => commands::rejected::list::run(global),
         Command::Rejected(RejectedCommand::Show(args)) => {

@@ -18,6 +18,7 @@ use refrain_state::view::{Pages, View};
 use crate::accounts::Freshness;
 use crate::error::{Error, Result};
 use crate::host::Host;
+use crate::keep::request as keep;
 use crate::pipeline::Rhythm;
 use crate::request::{
     From, HostStatus, Request, Response, Table, TopicRows, TopicStatus, ViewAnswer, ViewStatus,
@@ -50,7 +51,7 @@ pub fn exit_code(error: &Error) -> u8 {
         Log::NoSpace { .. } => 7,
         Log::Locked { .. } => 6,
         Log::Damaged { .. } => 5,
-        Log::Invalid(_) => 2,
+        Log::Invalid(_) | Log::Removed { .. } => 2,
         _ => 1,
     };
     match error {
@@ -58,6 +59,7 @@ pub fn exit_code(error: &Error) -> u8 {
         Error::State(refrain_state::Error::Invalid(_)) => 2,
         Error::State(refrain_state::Error::Damaged { .. }) => 5,
         Error::State(_) => 1,
+        Error::Savepoint { .. } => 5,
         Error::Fault { .. } => 4,
         Error::Load(_) | Error::Pipeline(_) | Error::Refused(_) => 2,
         Error::Io { .. } => 1,
@@ -66,8 +68,14 @@ pub fn exit_code(error: &Error) -> u8 {
 
 fn attempt(host: &Host, request: Request) -> Result<Response> {
     Ok(match request {
-        Request::Topics => Response::Topics(host.log().topics().iter().map(topic_status).collect()),
-        Request::Topic(name) => Response::Topics(vec![topic_status(&topic(host, &name)?)]),
+        Request::Topics => Response::Topics(
+            host.log()
+                .topics()
+                .iter()
+                .map(|t| topic_status(host, t))
+                .collect(),
+        ),
+        Request::Topic(name) => Response::Topics(vec![topic_status(host, &topic(host, &name)?)]),
         Request::Append {
             topic: name,
             rows,
@@ -128,6 +136,7 @@ fn attempt(host: &Host, request: Request) -> Result<Response> {
             drop(host.scans().take(number));
             Response::Enough
         }
+        Request::Keep(request) => Response::Kept(Box::new(of_keeping(host, request)?)),
         Request::Versions(request) => Response::Versions(Box::new(of_versions(host, request)?)),
         Request::Tap { node, tap } => Response::Tapped(host.tap(&node, tap)?),
         Request::Status => Response::Status(status(host)),
@@ -139,6 +148,24 @@ fn attempt(host: &Host, request: Request) -> Result<Response> {
         Request::Stop => {
             host.stopper().stop();
             Response::Stopping
+        }
+    })
+}
+
+fn of_keeping(host: &Host, request: keep::Request) -> Result<keep::Answer> {
+    use keep::{Answer, Request};
+    Ok(match request {
+        Request::Trim(order) => Answer::Trimmed(host.trim(&order)?),
+        Request::Report => Answer::Report(host.kept()?),
+        Request::Scrub(keep::Scrub { place, from }) => Answer::Scrubbed(match place {
+            Some((name, partition)) => topic(host, &name)?.scrub(partition, from)?,
+            None => host.state().scrub(from)?,
+        }),
+        Request::Save(name) => Answer::Saved(host.save(&name)?),
+        Request::Savepoints => Answer::Savepoints(host.savepoints()?),
+        Request::Unsave { name, confirm } => {
+            let (savepoint, gone) = host.unsave(&name, confirm)?;
+            Answer::Unsaved(savepoint, gone)
         }
     })
 }
@@ -211,7 +238,8 @@ fn of_view(
     }
 }
 
-fn topic_status(topic: &Arc<Topic>) -> TopicStatus {
+fn topic_status(host: &Host, topic: &Arc<Topic>) -> TopicStatus {
+    let kept = host.kept_of(topic).ok();
     let spec = topic.spec();
     TopicStatus {
         name: spec.name.clone(),
@@ -224,6 +252,12 @@ fn topic_status(topic: &Arc<Topic>) -> TopicStatus {
             .collect(),
         bytes: topic.bytes(),
         time_max: topic.time_max(),
+        retention: kept
+            .as_ref()
+            .map(|kept| kept.rule.to_string())
+            .unwrap_or_default(),
+        oldest: kept.as_ref().and_then(|kept| kept.oldest),
+        removed_bytes: kept.map_or(0, |kept| kept.removed_bytes),
     }
 }
 
@@ -294,7 +328,7 @@ fn read(topic: &Arc<Topic>, partition: u32, from: From, limit: u64) -> Result<To
     }
     let from = match from {
         From::Earliest => topic.start(partition),
-        From::Offset(offset) => offset.max(topic.start(partition)),
+        From::Offset(offset) => offset,
         From::Time(time) => topic.seek_time(partition, time)?,
     };
     let fields: Vec<usize> = (0..topic.schema().fields().len()).collect();

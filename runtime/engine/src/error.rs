@@ -74,6 +74,16 @@ pub enum Error {
     /// The request does not fit, with what to do.
     #[error("{0}")]
     Refused(String),
+    /// A savepoint cannot be used as it is.
+    #[error(
+        "savepoint {name} is damaged ({what}); nothing was changed: restore its files from a copy, or use another savepoint"
+    )]
+    Savepoint {
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        what: String,
+    },
     /// A file of the project cannot be read or written.
     #[error("{action} {path}: {source}")]
     Io {

@@ -19,6 +19,7 @@ use crate::accounts::{Gauge, Ledger};
 use crate::answer;
 use crate::error::{Error, Result};
 use crate::graduation;
+use crate::keep;
 use crate::lineup::Lineup;
 use crate::loader::Loader;
 use crate::pipeline::{self, Declaration, Plan, Rhythm, StateDeclaration};
@@ -242,6 +243,9 @@ pub struct Host {
     pub(crate) parsed: Mutex<(u64, Arc<Versions>)>,
     /// Of meetings, so far.
     numbers: AtomicU64,
+    pub(crate) storage: Arc<dyn Storage>,
+    /// One at a time removes segments or gives them second names.
+    keeping: Mutex<()>,
     _lock: Box<dyn Send + Sync>,
 }
 
@@ -279,6 +283,7 @@ impl Host {
         };
         storage.create_dir_all(&data).map_err(io)?;
         let lock = lock(&storage, &data)?;
+        keep::restore::finish(&*storage, &data)?;
         let components = Components::new(Arc::clone(&storage), data.join("components"));
         let (log, mut findings) = Log::open(
             Arc::clone(&storage),
@@ -295,7 +300,8 @@ impl Host {
             ..StateOptions::default()
         };
         let gauge = Gauge::new(Ledger::open(Arc::clone(&storage), &data, clock.now()));
-        let (state, more) = State::open_with(storage, clock, data.join("commits"), options)?;
+        let (state, more) =
+            State::open_with(Arc::clone(&storage), clock, data.join("commits"), options)?;
         findings.extend(more);
         for source in sources {
             log.declare(source.spec)?;
@@ -323,6 +329,8 @@ impl Host {
             loader: Mutex::default(),
             parsed: Mutex::default(),
             numbers: AtomicU64::new(0),
+            storage,
+            keeping: Mutex::default(),
             _lock: lock,
         })
     }
@@ -415,6 +423,12 @@ impl Host {
         self.numbers.fetch_add(1, Ordering::Relaxed) + 1
     }
 
+    pub(crate) fn keeping(&self) -> MutexGuard<'_, ()> {
+        self.keeping
+            .lock()
+            .expect("nobody panics while keeping files")
+    }
+
     pub(crate) fn loader(&self) -> MutexGuard<'_, Loader> {
         self.loader.lock().expect("nobody panics with the loader")
     }
@@ -439,15 +453,28 @@ impl Host {
         self.begin_counting();
         self.running.store(true, Ordering::SeqCst);
         let interval = Duration::from_micros(loaded.plan.commit_interval_us.max(0) as u64);
-        let report = Run::run(
-            &self.log,
-            &self.state,
-            &self.board,
-            nodes,
-            interval,
-            options,
-            self.events.clone(),
-        );
+        let (over, ended) = unbounded();
+        let report = std::thread::scope(|scope| {
+            let keeper = std::thread::Builder::new().name("keeper".into());
+            let keeper = keeper.spawn_scoped(scope, || self.keep_on(&ended));
+            keeper.expect("threads can be started");
+            let report = Run::run(
+                &self.log,
+                &self.state,
+                &self.board,
+                nodes,
+                interval,
+                options,
+                self.events.clone(),
+            );
+            drop::<Sender<()>>(over);
+            report
+        });
+        // What this run has read may go.
+        match self.retain() {
+            Ok(told) => told.iter().for_each(keep::log_trimmed),
+            Err(error) => tracing::warn!(%error, "retention could not do its work"),
+        }
         self.running.store(false, Ordering::SeqCst);
         self.end_counting();
         report.map(|mut report| {
@@ -509,7 +536,7 @@ fn show_derived(log: &Log, state: &State) -> Result<()> {
     Ok(())
 }
 
-fn lock(storage: &Arc<dyn Storage>, data: &Path) -> Result<Box<dyn Send + Sync>> {
+pub(crate) fn lock(storage: &Arc<dyn Storage>, data: &Path) -> Result<Box<dyn Send + Sync>> {
     let path = data.join("lock");
     storage.lock(&path).map_err(|source| match source.kind() {
         std::io::ErrorKind::WouldBlock => {

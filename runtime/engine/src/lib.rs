@@ -11,6 +11,7 @@ pub mod histogram;
 pub mod host;
 pub mod ingest;
 pub mod input;
+pub mod keep;
 pub mod keys;
 mod lineup;
 pub mod loader;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use refrain_log::ids::Sequence;
-use refrain_plugin::{Digest, Plugin};
+use refrain_plugin::{Digest, Plugin, PluginKind};
 use refrain_state::registry::Decision;
 use refrain_state::view::ViewSpec;
 
@@ -42,6 +42,7 @@ impl Host {
     pub(crate) fn line_up(&self, loaded: &Loaded, options: &RunOptions) -> Result<Lineup> {
         let chosen = choose(&loaded.plan, &options.nodes)?;
         let rebuild = choose_rebuild(&loaded.plan, &options.rebuild)?;
+        self.check_base()?;
         self.enroll(loaded)?;
         self.rebuild(loaded, &rebuild)?;
         let Roster { members, kept } = self.roster(loaded)?;
@@ -90,7 +91,10 @@ impl Host {
         for node in currents(loaded) {
             let name = &node.planned.name;
             if versions.node(name).is_none() && node.fits(&self.state) {
-                let version = self.version_of(node.planned, node.plugin)?;
+                let mut version = self.version_of(node.planned, node.plugin)?;
+                if self.state.node(name).is_none() {
+                    version.start = self.begin(node.planned, false)?;
+                }
                 new.push(entry(name, &NodeVersions::first(version)));
             }
         }
@@ -127,6 +131,25 @@ impl Host {
         })
     }
 
+    /// Where a node begins that has nothing yet. `again`: it had results once, which it must not lose a part of unseen.
+    fn begin(&self, node: &PlannedNode, again: bool) -> Result<Start> {
+        let topics = node.input_topics();
+        let start = self.earliest(&topics)?;
+        let Some(gone) = self.gone(&topics).filter(|_| start.after > Sequence(0)) else {
+            return Ok(start);
+        };
+        let name = &node.name;
+        let total = node.window.as_ref().is_none_or(|w| !w.timed());
+        if again && node.about.kind == PluginKind::Fold && total {
+            return Err(Error::Refused(format!(
+                "node {name} keeps a running total, and {gone}: it cannot be computed anew from what is left; its results \
+                 are kept, and are in the base savepoint, too"
+            )));
+        }
+        tracing::warn!("node {name} begins after sequence {}: {gone}", start.after);
+        Ok(start)
+    }
+
     /// Forgets the versions named, which so begin anew; live ones as the pipeline file has them.
     fn rebuild(&self, loaded: &Loaded, names: &[String]) -> Result<()> {
         if names.is_empty() {
@@ -154,6 +177,8 @@ impl Host {
                         ..new
                     };
                 }
+                let planned = version.planned()?.of_version(*number, &version.inputs);
+                version.start = self.begin(&planned, true)?.later(version.start);
                 let new = version.planned()?.of_version(*number, &version.inputs);
                 gone.extend(old.derived_topics().into_iter().chain(new.derived_topics()));
                 decision.forget.push(old.name);

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use refrain_log::ids::{Offset, Sequence, Timestamp};
+use refrain_log::ids::{Sequence, Timestamp};
 use refrain_log::topic::Topic;
 use refrain_plugin::{Digest, PluginKind};
 use refrain_state::registry::Decision;
@@ -219,17 +219,26 @@ impl Host {
 
     /// Where a replay begins, and from which event time on its windows are whole.
     fn start(&self, loaded: &Loaded, nodes: &[String], from: From) -> Result<Start> {
-        if from == From::Earliest {
-            return Ok(Start::default());
-        }
         let node = loaded.plan.node(&nodes[0]).expect("chosen from the plan");
+        if from == From::Earliest {
+            let all = nodes.iter().filter_map(|name| loaded.plan.node(name));
+            let topics: Vec<String> = all.flat_map(|node| node.input_topics()).collect();
+            let start = self.earliest(&topics)?;
+            return match self.gone(&topics).filter(|_| start.after.0 > 0) {
+                None => Ok(start),
+                Some(gone) => match refuse_later(node, nodes) {
+                    Err(Error::Refused(why)) => Err(Error::Refused(format!("{gone}; {why}"))),
+                    fine => fine.map(|()| start),
+                },
+            };
+        }
         refuse_later(node, nodes)?;
         let topic = self.live_topic(&node.input_topics()[0])?;
         let mut first: Option<Sequence> = None;
         for partition in 0..topic.spec().partitions {
             let at = match from {
                 From::Earliest => topic.start(partition),
-                From::Offset(offset) => offset.max(topic.start(partition)),
+                From::Offset(offset) => offset,
                 From::Time(time) => topic.seek_time(partition, time)?,
             };
             if let Some(frame) = topic.cursor(partition, at)?.next(Sequence(u64::MAX))? {
@@ -258,7 +267,12 @@ impl Host {
     ) -> Result<Option<Timestamp>> {
         let mut max = None;
         for partition in 0..topic.spec().partitions {
-            let mut cursor = topic.cursor(partition, topic.start(partition))?;
+            let kept = topic.kept(partition)?;
+            max = max.max(match topic.spec().time {
+                Some(_) => kept.removed_time_max,
+                None => kept.removed_time,
+            });
+            let mut cursor = topic.cursor(partition, kept.start)?;
             while let Some(frame) = cursor.next(up_to)? {
                 let header = frame.header();
                 let time = match (&topic.spec().time, header.times) {
@@ -309,7 +323,7 @@ fn mean_bytes(topic: &std::sync::Arc<Topic>, name: &str) -> f64 {
         return 0.0;
     };
     let sampled = || -> Option<f64> {
-        let mut cursor = topic.cursor(0, Offset(0)).ok()?;
+        let mut cursor = topic.cursor(0, topic.start(0)).ok()?;
         let frame = cursor.next(Sequence(u64::MAX)).ok()??;
         let rows = frame.header().rows.max(1);
         let column = frame.column(place).ok()?;

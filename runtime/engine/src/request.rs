@@ -14,6 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::accounts::Freshness;
 use crate::cost::{Bill, Question};
 use crate::graduation::Graduated;
+use crate::keep::request as keep;
 use crate::objective::{Alert, ObjectiveReport};
 use crate::rejected::{RejectedStatus, Resubmission, Resubmitted, RowsAt};
 use crate::status::NodeStatus;
@@ -122,6 +123,8 @@ pub enum Request {
         /// At most so many; none: all.
         limit: Option<u64>,
     },
+    /// About what is kept.
+    Keep(keep::Request),
     /// About versions of nodes.
     Versions(versions::Request),
     /// Rows on their way into the view of a node; waits a moment for some.
@@ -167,6 +170,12 @@ pub struct TopicStatus {
     pub bytes: u64,
     /// Largest event time.
     pub time_max: Option<Timestamp>,
+    /// What is kept, as people say it.
+    pub retention: String,
+    /// Append time of the oldest row that is there.
+    pub oldest: Option<Timestamp>,
+    /// Bytes that retention has removed.
+    pub removed_bytes: u64,
 }
 
 /// One view, as it stands.
@@ -253,6 +262,8 @@ pub enum Response {
     View(ViewAnswer),
     /// To [`Request::ViewEnough`].
     Enough,
+    /// To [`Request::Keep`].
+    Kept(Box<keep::Answer>),
     /// To [`Request::Versions`].
     Versions(Box<versions::Answer>),
     /// To [`Request::Tap`].

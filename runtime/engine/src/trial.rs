@@ -243,9 +243,7 @@ impl Trial<'_> {
     fn private(&self) -> Declaration {
         let mut declaration = self.declaration.clone();
         declaration.state.on_disk = false;
-        for topic in &mut declaration.topics {
-            topic.retention = None;
-        }
+        declaration.retention.clear();
         declaration
     }
 }

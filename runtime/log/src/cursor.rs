@@ -53,6 +53,8 @@ impl Cursor {
     pub(crate) fn at_offset(run: Arc<Run>, from: Offset) -> Result<Cursor> {
         let mut cursor = Cursor::new(run);
         cursor.enter(|s| s.base <= from, |s| s.index().floor(|b| b.offset < from));
+        // After it stands on a segment: what is removed from now on, it has open.
+        cursor.run.check_kept(from)?;
         let before = |raw: &RawHeader| {
             raw.end_offset() < from || raw.end_offset() == from && raw.header.rows > 0
         };
@@ -65,6 +67,7 @@ impl Cursor {
         let mut cursor = Cursor::new(run.clone());
         let begins = |s: &Arc<Segment>| first_sequence(s).is_none_or(|first| first <= after);
         cursor.enter(begins, |s| s.index().floor(|b| b.sequence <= after));
+        run.check_kept_after(after)?;
         let before = |frame: &Frame| frame.header().sequence <= after;
         cursor.skip(before, |_, next| next.is_some_and(before))?;
         Ok(cursor)
@@ -232,6 +235,9 @@ impl Cursor {
             let Some(next) = next else {
                 return Ok(None);
             };
+            if next.base > segment.end_offset() {
+                return Err(self.run.removed_before(next.base));
+            }
             self.stand(&next, START);
         }
     }

@@ -6,10 +6,12 @@ use std::sync::atomic::Ordering;
 use arrow_array::RecordBatch;
 
 use crate::frame::{FrameHeader, FrameKind, Origins, origins};
-use crate::ids::Offset;
+use crate::ids::{Offset, Sequence};
+use crate::log::Log;
+use crate::open::{Opening, recover};
 use crate::prepare;
 use crate::tail::{Built, Tail};
-use crate::topic::Topic;
+use crate::topic::{Origin, Topic};
 use crate::{Error, Result, columns};
 
 /// Appends to one partition of a derived topic. What it appends is seen by readers when it is published.
@@ -93,6 +95,69 @@ impl Drop for DerivedWriter {
     fn drop(&mut self) {
         if let Ok(partition) = self.topic.partition(self.partition) {
             partition.taken.store(false, Ordering::Release);
+        }
+    }
+}
+
+impl Log {
+    /// The writer of one partition of a derived topic; one at a time.
+    pub fn derived(&self, topic: &str, partition: u32) -> Result<DerivedWriter> {
+        DerivedWriter::new(self.derived_topic(topic)?, partition)
+    }
+
+    fn derived_topic(&self, topic: &str) -> Result<Arc<Topic>> {
+        let topic = self.core.topic(topic)?;
+        if topic.spec().origin == Origin::Derived {
+            return Ok(topic);
+        }
+        let name = &topic.spec().name;
+        Err(Error::Invalid(format!(
+            "{name} is a source topic: it is appended to, and never cut"
+        )))
+    }
+
+    /// After a restart: cuts a partition of a derived topic back to what the last commit names, and publishes it. Frames
+    /// that cover source frames up to `cut` are kept, all others go; `end` is the offset after the last row kept. Before
+    /// anything reads it.
+    pub fn cut_derived(
+        &self,
+        topic: &str,
+        partition: u32,
+        end: Offset,
+        cut: Sequence,
+    ) -> Result<()> {
+        let topic = self.derived_topic(topic)?;
+        let place = topic.partition(partition)?;
+        let mut tail = place.tail();
+        let opening = Opening {
+            durable: Some(end),
+            cut: Some(cut),
+            ..self.core.opening(topic.spec(), topic.schema(), partition)
+        };
+        let (run, recovered, findings) = recover(place.run.clone(), &opening)?;
+        for finding in findings {
+            tracing::warn!(topic = finding.topic, partition, "{}", finding.what);
+        }
+        if run.end() != end {
+            return Err(Error::Invalid(format!(
+                "{}/{partition} ends at row {} where its last commit says {end}; rebuild it by a replay of its node",
+                topic.spec().name,
+                run.end()
+            )));
+        }
+        *tail = Some(recovered);
+        Ok(())
+    }
+
+    /// Removes a derived topic with all its rows: its node is computed anew from the beginning. No change when there is
+    /// none.
+    pub fn drop_derived(&self, name: &str) -> Result<()> {
+        match self.topic(name) {
+            Some(topic) if topic.spec().origin == Origin::Derived => self.core.remove(name),
+            Some(_) => Err(Error::Invalid(format!(
+                "{name} is a source topic: its rows are never removed"
+            ))),
+            None => Ok(()),
         }
     }
 }

@@ -55,6 +55,18 @@ pub enum Error {
         /// Which check failed.
         what: String,
     },
+    /// Read from `first` on: what was asked for is older than what retention keeps.
+    #[error(
+        "{topic}/{partition}: retention has removed the rows before offset {first}; begin at {first} or later, or with a savepoint that has what came before"
+    )]
+    Removed {
+        /// Topic that was read.
+        topic: String,
+        /// Partition that was read.
+        partition: u32,
+        /// First offset that is kept.
+        first: Offset,
+    },
     /// Another process owns the data folder.
     #[error(
         "{path} is in use by another process{holder}; send commands through it, or stop it first"

@@ -64,6 +64,11 @@ impl Index {
         self.blocks.first().map(|b| b.sequence)
     }
 
+    /// Largest event time.
+    pub(crate) fn time_max(&self) -> Option<Timestamp> {
+        self.blocks.iter().filter_map(|b| b.time_max).max()
+    }
+
     /// Start of the first block that may hold event times ≥ `time`.
     pub(crate) fn seek_time(&self, time: Timestamp) -> Option<Position> {
         let holds = |b: &&Block| b.time_max.is_some_and(|max| max >= time);

@@ -9,6 +9,7 @@ use crate::index::{Footer, Past};
 use crate::limits::SEGMENT_HEADER_BYTES;
 use crate::log::Finding;
 use crate::recovery::{self, Known, Verdict};
+use crate::retention::Removed;
 use crate::scan::{Fact, Reader, Scan, scan};
 use crate::schema::Schema;
 use crate::segment::{Gap, Run, RunName, Segment, base_of, footer_name, segment_name};
@@ -29,6 +30,8 @@ pub(crate) struct Opening {
     pub(crate) durable: Option<Offset>,
     /// Frames after this are taken away (a derived topic, after its last commit).
     pub(crate) cut: Option<Sequence>,
+    /// It begins where retention left it, and nowhere else.
+    pub(crate) retained: bool,
 }
 
 /// A run, open.
@@ -74,6 +77,7 @@ struct Recovery<'a> {
 impl Recovery<'_> {
     fn open(&mut self) -> Result<Tail> {
         let mut bases = self.bases()?;
+        self.retained(&mut bases)?;
         let void = self.void(&mut bases)?;
         let mut last = self.last(&mut bases, void)?;
         self.cut(&mut bases, &mut last)?;
@@ -85,7 +89,8 @@ impl Recovery<'_> {
             Some((file, scan)) => self.open_last(bases[sealed], file, scan, void)?,
             None => None,
         };
-        let next = self.segments.last().map_or(Offset(0), |s| s.end_offset());
+        let start = self.run.kept_from();
+        let next = self.segments.last().map_or(start, |s| s.end_offset());
         let floor = self.opening.durable.unwrap_or_default();
         if void.is_some() {
             let removed = self.run.storage.remove(&self.run.path(VOID));
@@ -115,6 +120,30 @@ impl Recovery<'_> {
     fn bases(&self) -> Result<Vec<Offset>> {
         let names = self.done("list", "", self.run.storage.list(&self.run.folder))?;
         Ok(names.iter().filter_map(|name| base_of(name)).collect())
+    }
+
+    /// Finishes a removal that was interrupted, and says so when more is missing than was removed.
+    fn retained(&mut self, bases: &mut Vec<Offset>) -> Result<()> {
+        if !self.opening.retained {
+            return Ok(());
+        }
+        let removed = Removed::read(&self.run)?;
+        let start = removed.as_ref().map_or(Offset(0), |removed| removed.start);
+        while bases.first().is_some_and(|base| *base < start) {
+            self.run.unlink(bases.remove(0))?;
+        }
+        self.run.unlink_footers(start)?;
+        if let Some(base) = bases.first().filter(|base| **base > start) {
+            let rows = (start, Offset(base.0 - 1));
+            let what = format!(
+                "the segments of rows {} to {} are gone, and retention did not remove them; restore them from a copy",
+                rows.0, rows.1
+            );
+            self.findings.push(self.finding(true, Some(rows), what));
+        }
+        self.past = removed.as_ref().map(|r| r.past.clone()).unwrap_or_default();
+        *self.run.removed_mut() = removed;
+        Ok(())
     }
 
     /// What a failed write left to be voided. Segments after it go.
@@ -242,7 +271,7 @@ impl Recovery<'_> {
         if let Some(footer) = footer.filter(whole) {
             let segment = Segment::new(base, footer.epoch, file);
             segment.publish(footer.end, footer.end_offset);
-            *segment.index_mut() = footer.index;
+            segment.remember(footer.index, &footer.past);
             self.past = footer.past;
             self.segments.push(Arc::new(segment));
             return Ok(());
@@ -281,7 +310,7 @@ impl Recovery<'_> {
         let segment = Segment::new(base, scan.epoch, file.clone());
         for fact in &scan.facts[..verdict.keep] {
             if let Fact::Frame(raw) = fact {
-                segment.index_mut().note(raw);
+                segment.note(raw);
                 self.past.note(raw);
             }
         }

@@ -89,6 +89,71 @@ pub(crate) fn scan(file: &dyn File, base: Offset) -> io::Result<Scan> {
     Ok(scan)
 }
 
+/// What a whole look at the first bytes of a segment found.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    /// Offset after the last row that was found.
+    pub(crate) end: Offset,
+    /// What is wrong, each a sentence, with the first row that is concerned and the one after the last, where known.
+    pub(crate) flaws: Vec<(String, Option<(Offset, Offset)>)>,
+    /// Frames that are whole.
+    pub(crate) frames: u64,
+}
+
+/// Reads the first bytes of a segment, up to `end`: every frame, every checksum.
+pub(crate) fn check(file: &dyn File, base: Offset, end: Position) -> io::Result<Checked> {
+    let mut reader = Reader::new(file, file.len()?.min(end.0));
+    let mut checked = Checked {
+        end: base,
+        flaws: Vec::new(),
+        frames: 0,
+    };
+    if reader.len < end.0 {
+        let what = format!("has {} of {end} bytes", reader.len);
+        checked.flaws.push((what, None));
+    }
+    let first = reader.bytes(Position(0), SEGMENT_HEADER_BYTES)?;
+    let header = SegmentHeader::read(first).filter(|(header, _)| header.base == base);
+    let start = Position(SEGMENT_HEADER_BYTES);
+    if header.is_none() {
+        checked.flaws.push(("its header is damaged".into(), None));
+    }
+    let epoch = match header {
+        Some((header, _)) => header.epoch,
+        None => reader.find_any_epoch(start)?.unwrap_or_default(),
+    };
+    let mut reached = start;
+    for fact in reader.facts(start, epoch, header.map(|(_, check)| check), base)? {
+        let (from, to, what, rows) = match fact {
+            Fact::Bad { from, to, what, .. } => (from, to, what, None),
+            Fact::Frame(raw) => {
+                let rows = (raw.header.base_offset, raw.end_offset());
+                // What stood before this frame had the rows up to it.
+                if let Some((_, lost)) = checked.flaws.last_mut()
+                    && checked.end < rows.0
+                {
+                    *lost = Some((checked.end, rows.0));
+                }
+                checked.end = rows.1;
+                reached = raw.end();
+                let Some(what) = reader.check_columns(&raw)? else {
+                    checked.frames += 1;
+                    continue;
+                };
+                (raw.place.position, raw.end(), what, Some(rows))
+            }
+        };
+        reached = reached.max(to);
+        let what = format!("bytes {from} to {to}: {what}");
+        checked.flaws.push((what, rows));
+    }
+    if reached < end && reader.len >= end.0 {
+        let what = format!("bytes {reached} to {end}: nothing where frames were");
+        checked.flaws.push((what, None));
+    }
+    Ok(checked)
+}
+
 /// A window over a file.
 pub(crate) struct Reader<'a> {
     file: &'a dyn File,

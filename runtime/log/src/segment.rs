@@ -1,16 +1,17 @@
 //! What readers see of a run of segments: its files in order, each up to its published end.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use arrow_buffer::Buffer;
 
 use crate::frame::Frame;
 use crate::frame::header::{self, RawHeader};
-use crate::ids::{Offset, Position};
-use crate::index::Index;
+use crate::ids::{Offset, Position, Sequence, Timestamp};
+use crate::index::{Index, Past};
 use crate::limits::{FRAME_HEADER_BYTES, SEGMENT_HEADER_BYTES};
+use crate::retention::Removed;
 use crate::scan::Reader;
 use crate::schema::Schema;
 use crate::storage::{File, Storage};
@@ -41,6 +42,8 @@ pub(crate) struct Run {
     segments: RwLock<Vec<Arc<Segment>>>,
     /// Blocks of a segment that was removed are being given back.
     freeing: Arc<AtomicBool>,
+    /// What retention took away.
+    pub(crate) removed: RwLock<Option<Removed>>,
 }
 
 /// Bytes that were acknowledged and cannot be read.
@@ -65,6 +68,10 @@ pub(crate) struct Segment {
     pub(crate) file: Arc<dyn File>,
     end: AtomicU64,
     end_offset: AtomicU64,
+    /// Of the last published frame.
+    last_sequence: AtomicU64,
+    /// Of the last published frame.
+    last_time: AtomicI64,
     index: RwLock<Index>,
     gaps: RwLock<Vec<Gap>>,
 }
@@ -102,6 +109,7 @@ impl Run {
             schema,
             segments: RwLock::default(),
             freeing: Arc::default(),
+            removed: RwLock::default(),
         }
     }
 
@@ -118,12 +126,14 @@ impl Run {
 
     /// First offset that is there.
     pub(crate) fn start(&self) -> Offset {
-        self.segments().first().map_or(Offset(0), |s| s.base)
+        let first = self.segments().first().map(|s| s.base);
+        first.unwrap_or_else(|| self.kept_from())
     }
 
     /// Offset after the last published row.
     pub(crate) fn end(&self) -> Offset {
-        self.segments().last().map_or(Offset(0), |s| s.end_offset())
+        let last = self.segments().last().map(|s| s.end_offset());
+        last.unwrap_or_else(|| self.kept_from())
     }
 
     /// Bytes of published frames.
@@ -229,6 +239,8 @@ impl Segment {
             file,
             end: SEGMENT_HEADER_BYTES.into(),
             end_offset: base.0.into(),
+            last_sequence: 0.into(),
+            last_time: i64::MIN.into(),
             index: RwLock::default(),
             gaps: RwLock::default(),
         }
@@ -242,6 +254,33 @@ impl Segment {
     /// Offset after the last published row.
     pub(crate) fn end_offset(&self) -> Offset {
         Offset(self.end_offset.load(Ordering::Acquire))
+    }
+
+    /// Takes note of the next frame of the segment.
+    pub(crate) fn note(&self, raw: &RawHeader) {
+        self.index_mut().note(raw);
+        self.reach(raw.header.sequence, raw.header.append_time);
+    }
+
+    /// The index as a footer has it, and what was past at its end.
+    pub(crate) fn remember(&self, index: Index, past: &Past) {
+        *self.index_mut() = index;
+        self.reach(past.sequence, past.append_time.unwrap_or(Timestamp::MIN));
+    }
+
+    fn reach(&self, sequence: Sequence, append_time: Timestamp) {
+        self.last_sequence.fetch_max(sequence.0, Ordering::AcqRel);
+        self.last_time.fetch_max(append_time.0, Ordering::AcqRel);
+    }
+
+    /// No frame of it has a greater sequence.
+    pub(crate) fn last_sequence(&self) -> Sequence {
+        Sequence(self.last_sequence.load(Ordering::Acquire))
+    }
+
+    /// No frame of it was appended later.
+    pub(crate) fn last_time(&self) -> Timestamp {
+        Timestamp(self.last_time.load(Ordering::Acquire))
     }
 
     /// Readers see everything up to here from now on.

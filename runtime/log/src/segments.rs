@@ -1,6 +1,6 @@
 //! A run of segment files: what a partition and the commit log have in common. Append, sync, publish, read, recover.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
@@ -12,6 +12,7 @@ use crate::frame::{FrameHeader, FrameKind};
 use crate::ids::{Offset, Sequence, Timestamp};
 use crate::log::Finding;
 use crate::open::{Opening, open};
+use crate::parts::Part;
 use crate::schema::Schema;
 use crate::segment::{Run, RunName};
 use crate::storage::Storage;
@@ -78,6 +79,7 @@ impl Segments {
             },
             durable,
             cut: None,
+            retained: false,
         })?;
         Ok((Segments { run, tail }, findings))
     }
@@ -155,6 +157,16 @@ impl Segments {
     /// A cursor over the frames from this offset on.
     pub fn cursor(&self, from: Offset) -> Result<Cursor> {
         Cursor::at_offset(self.run.clone(), from)
+    }
+
+    /// Gives every segment a second name in `folder`, which is there and empty, up to what was synced; see
+    /// [`crate::parts::lay_out`].
+    pub fn link_into(&self, folder: &Path) -> Result<Vec<Part>> {
+        self.run.link_into(folder, false)
+    }
+
+    pub(crate) fn run(&self) -> &Arc<Run> {
+        &self.run
     }
 
     /// Starts a new segment, so that everything before it can be dropped as a whole later. What was appended is synced.

@@ -6,18 +6,37 @@ use std::sync::Arc;
 
 use arrow_buffer::Buffer;
 
+mod copy;
 mod disk;
 mod memory;
 mod overlay;
 
+pub use copy::copy;
 pub use disk::DiskStorage;
 pub use memory::{Fault, MemoryStorage};
 pub use overlay::Overlay;
 
 /// A place for files. Every path is used as given.
 pub trait Storage: Send + Sync + std::fmt::Debug {
-    /// Makes the folder and its parents, durably.
-    fn create_dir_all(&self, path: &Path) -> io::Result<()>;
+    /// Makes one folder in a folder that is there; `AlreadyExists` when it is. Durable after [`Storage::sync_dir`] of the
+    /// folder it is in.
+    fn create_dir(&self, path: &Path) -> io::Result<()>;
+    /// Makes the folder and its parents, durably. That it is there does not prove that it is durable: who made it may have
+    /// ended before it was, so the folder it is in is synced in any case.
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
+        let made = match (self.create_dir(path), parent) {
+            (Err(e), Some(parent)) if e.kind() == io::ErrorKind::NotFound => {
+                self.create_dir_all(parent)?;
+                self.create_dir(path)
+            }
+            (made, _) => made,
+        };
+        match made {
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(e),
+            _ => self.sync_dir(parent.unwrap_or(Path::new("."))),
+        }
+    }
     /// Names in the folder, sorted. An absent folder is empty.
     fn list(&self, path: &Path) -> io::Result<Vec<String>>;
     /// Makes a new file; it is an error if it exists. Durable in its folder after [`Storage::sync_dir`].
@@ -30,6 +49,9 @@ pub trait Storage: Send + Sync + std::fmt::Debug {
     fn replace(&self, path: &Path, content: &[u8]) -> io::Result<()>;
     /// Renames within the storage, durable after [`Storage::sync_dir`].
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Gives a file a second name, durable after [`Storage::sync_dir`]: both are the same bytes until one of them goes.
+    /// `Unsupported` where the storage has one name a file, or the names are on two disks.
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Removes a folder and all in it. An absent folder is no error.

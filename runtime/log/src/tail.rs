@@ -384,7 +384,7 @@ impl Tail {
             return;
         };
         for (segment, raw) in self.unpublished.drain(..synced.unpublished) {
-            segment.index_mut().note(&raw);
+            segment.note(&raw);
             self.past.note(&raw);
         }
         for (segment, end, end_offset) in self.sealed.drain(..synced.sealed).collect::<Vec<_>>() {
@@ -548,6 +548,11 @@ impl Tail {
             topic: self.run.name.topic.clone(),
             partition: self.run.name.partition,
         }
+    }
+
+    /// Whether everything written is published.
+    pub(crate) fn is_calm(&self) -> bool {
+        self.failure.is_none() && self.unpublished.is_empty() && self.begun.is_empty()
     }
 
     /// Seals the active segment; the next append begins a new one. The first offset of that one.

@@ -1,155 +1,20 @@
 //! The one thread that appends to source topics: collects appends into a group, gives each frame its sequence, writes,
 //! syncs, publishes, answers. It also writes ticks for quiet partitions and marks when it is idle.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::frame::header::frame_bytes;
 use crate::frame::{FrameHeader, FrameKind};
 use crate::ids::{Offset, Sequence, Timestamp};
-use crate::limits::{GROUP_BYTES_MAX, MARK_AFTER_MS, QUEUE_BYTES_MAX, TICK_POLL_MS};
+use crate::limits::{MARK_AFTER_MS, TICK_POLL_MS};
 use crate::log::{Appended, Core};
 use crate::prepare::{Part, Prepared, part};
+use crate::queue::{Job, Seal};
 use crate::tail::{Built, Tail};
 use crate::topic::{Origin, Topic};
 use crate::{Error, Result};
-
-/// Where the answer to an append is left.
-#[derive(Debug, Default)]
-pub(crate) struct Reply {
-    answer: Mutex<Option<Result<Appended>>>,
-    answered: AtomicBool,
-    ready: Condvar,
-}
-
-impl Reply {
-    pub(crate) fn set(&self, answer: Result<Appended>) {
-        *self.answer.lock().expect("no holder of this lock panics") = Some(answer);
-        self.answered.store(true, Ordering::Release);
-        self.ready.notify_all();
-    }
-
-    /// Leaves no one waiting for a writer that is gone.
-    fn abandon(&self) {
-        if !self.answered.load(Ordering::Acquire) {
-            self.set(Err(Error::Invalid(
-                "the log's writer is gone; open the log again to see what was kept".into(),
-            )));
-        }
-    }
-
-    pub(crate) fn wait(&self) -> Result<Appended> {
-        let mut answer = self.answer.lock().expect("no holder of this lock panics");
-        loop {
-            if let Some(answer) = answer.take() {
-                return answer;
-            }
-            answer = self
-                .ready
-                .wait(answer)
-                .expect("no holder of this lock panics");
-        }
-    }
-}
-
-/// An append in the queue.
-#[derive(Debug)]
-pub(crate) struct Job {
-    pub(crate) prepared: Prepared,
-    pub(crate) reply: Arc<Reply>,
-}
-
-impl Drop for Job {
-    fn drop(&mut self) {
-        self.reply.abandon();
-    }
-}
-
-/// The appends that wait for the writer.
-#[derive(Debug, Default)]
-pub(crate) struct Queue {
-    state: Mutex<QueueState>,
-    /// Something came, or it closed, or a look at the clock is wanted.
-    filled: Condvar,
-    /// Something went.
-    drained: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct QueueState {
-    jobs: VecDeque<Job>,
-    bytes: u64,
-    closed: bool,
-    nudged: bool,
-}
-
-impl Queue {
-    fn state(&self) -> MutexGuard<'_, QueueState> {
-        self.state.lock().expect("no holder of this lock panics")
-    }
-
-    /// Blocks while the queue is full.
-    pub(crate) fn push(&self, job: Job) -> Result<()> {
-        let mut state = self.state();
-        while state.bytes >= QUEUE_BYTES_MAX && !state.closed {
-            state = self
-                .drained
-                .wait(state)
-                .expect("no holder of this lock panics");
-        }
-        if state.closed {
-            return Err(Error::Invalid("the log is closed".into()));
-        }
-        state.bytes += job.prepared.bytes;
-        state.jobs.push_back(job);
-        self.filled.notify_one();
-        Ok(())
-    }
-
-    pub(crate) fn close(&self) {
-        self.state().closed = true;
-        self.filled.notify_all();
-        self.drained.notify_all();
-    }
-
-    /// Drops what still waits.
-    fn abandon(&self) {
-        let jobs = std::mem::take(&mut self.state().jobs);
-        drop(jobs);
-    }
-
-    /// Makes the writer look at the clock.
-    pub(crate) fn nudge(&self) {
-        self.state().nudged = true;
-        self.filled.notify_all();
-    }
-
-    /// The next group. Empty: time passed. `None`: closed and empty.
-    fn next(&self, patience: Duration) -> Option<Vec<Job>> {
-        let waits = |s: &mut QueueState| s.jobs.is_empty() && !s.closed && !s.nudged;
-        let (mut state, _) = self
-            .filled
-            .wait_timeout_while(self.state(), patience, waits)
-            .expect("no holder of this lock panics");
-        state.nudged = false;
-        if state.jobs.is_empty() && state.closed {
-            return None;
-        }
-        let mut group = Vec::new();
-        let mut bytes = 0;
-        while bytes < GROUP_BYTES_MAX
-            && let Some(job) = state.jobs.pop_front()
-        {
-            bytes += job.prepared.bytes;
-            group.push(job);
-        }
-        state.bytes -= bytes;
-        self.drained.notify_all();
-        Some(group)
-    }
-}
 
 type Place = (String, u32);
 
@@ -197,6 +62,9 @@ impl Writer {
             if !idle {
                 self.marked = false;
                 self.commit(group);
+            }
+            for seal in self.core.queue.seals() {
+                self.seal(seal);
             }
             self.tick();
             if idle && !self.marked {
@@ -395,6 +263,23 @@ impl Writer {
         if let Err(Attempt::Unwritten(e) | Attempt::Failed(e)) = self.write(batches, sequence) {
             tracing::warn!(error = %e, "no tick was written");
         }
+    }
+
+    /// Between groups nothing is written that is not published: a segment can end here.
+    fn seal(&self, seal: Seal) {
+        let sealed = match self.core.is_stopped() {
+            true => Ok(()),
+            false => seal.partition().and_then(|partition| {
+                let mut tail = partition.tail();
+                let tail = tail.as_mut().expect("a source topic is open");
+                let sealed = tail.seal().map(drop);
+                if tail.void_unknown {
+                    self.core.stop();
+                }
+                sealed
+            }),
+        };
+        seal.reply.set(sealed.map(|()| Appended::default()));
     }
 
     fn mark(&mut self) {

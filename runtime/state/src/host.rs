@@ -1,12 +1,16 @@
 //! The state of a host: the one commit log, and the stores and views that it says. Commits are made here, and become
 //! visible here when they are durable.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use refrain_log::clock::Clock;
 use refrain_log::codec;
+use refrain_log::ids::{Offset, Timestamp};
 use refrain_log::log::Finding;
+use refrain_log::parts::Part;
+use refrain_log::scrub::Scrubbed;
 use refrain_log::storage::Storage;
 
 use crate::base::{Round, is_due};
@@ -42,6 +46,21 @@ pub struct StateOptions {
     pub growth_bytes: u64,
     /// Where states are kept, and with them rows of views.
     pub store: StoreOptions,
+}
+
+/// The commit log under second names, and what it says.
+#[derive(Clone, Debug)]
+pub struct Linked {
+    /// Its segments.
+    pub parts: Vec<Part>,
+    /// Number of the last commit.
+    pub commit: u64,
+    /// When they were linked; no commit in them is later.
+    pub time: Timestamp,
+    /// Each node at its last commit.
+    pub nodes: BTreeMap<String, NodeState>,
+    /// The view of each node that has one: name, rows, digest.
+    pub views: BTreeMap<String, (String, u64, u128)>,
 }
 
 impl Default for StateOptions {
@@ -276,6 +295,35 @@ impl State {
     /// Bytes of state and of views held.
     pub fn bytes(&self) -> u64 {
         self.read().bytes()
+    }
+
+    /// Gives every file of the commit log a second name in `folder`, which is there and empty: everything as of the last
+    /// commit, and no later one. Commits wait for a moment, whatever the size.
+    pub fn link_into(&self, folder: &std::path::Path) -> Result<Linked> {
+        let committer = self.committer();
+        let parts = committer.log.link_into(folder)?;
+        let held = self.read();
+        let views = held.views.values().map(|view| {
+            let (spec, state) = (view.spec(), view.state());
+            (
+                spec.node.clone(),
+                (spec.name.clone(), state.rows, state.digest),
+            )
+        });
+        Ok(Linked {
+            parts,
+            commit: committer.commit,
+            time: committer.time.max(self.clock.now()),
+            nodes: held.nodes.clone(),
+            views: views.collect(),
+        })
+    }
+
+    /// Reads one segment of the commit log, the first that begins at or after `from`; what is wrong with it. Commits go
+    /// on meanwhile.
+    pub fn scrub(&self, from: Offset) -> Result<Option<Scrubbed>> {
+        let scrubber = self.committer().log.scrubber();
+        Ok(scrubber.scrub(from)?)
     }
 
     /// Bytes of the commit log.

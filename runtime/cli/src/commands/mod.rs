@@ -7,6 +7,7 @@ pub(crate) mod dev;
 pub(crate) mod doctor;
 pub(crate) mod freshness;
 pub(crate) mod init;
+pub(crate) mod keep;
 pub(crate) mod plugin;
 pub(crate) mod receipt;
 pub(crate) mod rejected;

@@ -10,9 +10,8 @@ use serde_spanned::Spanned;
 use super::checks::CheckDeclaration;
 use super::diagnostic::Diagnostic;
 use super::store::StateDeclaration;
-use super::units::Retention;
 use super::window::WindowDeclaration;
-use super::{OnTrap, Prices, Rhythm, TierNames};
+use super::{OnTrap, Prices, Rhythm, Rule, TierNames};
 use crate::ingest::TimeUnit;
 
 /// A pipeline file, read.
@@ -38,6 +37,8 @@ pub struct Declaration {
     pub allowances: Vec<Allowance>,
     /// `[run] commit_interval` in microseconds. Default 1 s.
     pub commit_interval_us: i64,
+    /// What is kept of topics that do not keep everything for ever, by name.
+    pub retention: BTreeMap<String, Rule>,
     /// `[state]`
     pub state: StateDeclaration,
     /// What is accepted and has no effect yet.
@@ -105,8 +106,6 @@ pub struct TopicDeclaration {
     pub idle_us: Option<i64>,
     /// How often rows are delivered. Default all the time.
     pub every: Option<Spanned<i64>>,
-    /// How long rows are kept; not acted on yet.
-    pub retention: Option<Retention>,
     /// Default 64 MiB.
     pub segment_bytes: u64,
 }

@@ -14,7 +14,7 @@ use super::declaration::{
 use super::diagnostic::{Diagnostics, Findings, suggestion};
 use super::section::{Reader, Section};
 use super::store::{self, StateDeclaration};
-use super::{OnTrap, Prices, Rhythm, TierNames, checks, need, prices, units};
+use super::{OnTrap, Prices, Rhythm, TierNames, checks, need, prices, retention, units};
 use crate::ingest::TimeUnit;
 
 /// Longest name of a topic, node, view or consumer: leaves room for `.rejected`.
@@ -30,8 +30,18 @@ const SEGMENT_BYTES: u64 = 64 << 20;
 const SEGMENT_BYTES_MIN: u64 = 64 << 10;
 const SEGMENT_BYTES_MAX: u64 = 4 << 30;
 const CALL_ROWS: usize = 4096;
-const SECTIONS: [&str; 10] = [
-    "topic", "node", "consumer", "check", "sink", "run", "state", "tiers", "prices", "allow",
+const SECTIONS: [&str; 11] = [
+    "topic",
+    "node",
+    "consumer",
+    "check",
+    "sink",
+    "run",
+    "state",
+    "retention",
+    "tiers",
+    "prices",
+    "allow",
 ];
 
 /// Reads a pipeline file. `env` gives the value of an environment variable.
@@ -64,6 +74,7 @@ pub fn parse(
         prices: Prices::default(),
         allowances: Vec::new(),
         commit_interval_us: COMMIT_INTERVAL_US,
+        retention: BTreeMap::new(),
         state: StateDeclaration::default(),
         warnings: Vec::new(),
     };
@@ -86,9 +97,21 @@ pub fn parse(
 fn root_table(root: &DeTable, declaration: &mut Declaration, reader: &mut Reader) {
     declaration.tiers = need::tiers(root, reader);
     let tiers = declaration.tiers.clone();
+    let mut named = BTreeMap::new();
     for (key, value) in root.iter() {
         match key.get_ref().as_ref() {
-            "topic" => declaration.topics = members("topic", value, reader, topic),
+            "topic" => {
+                let rules = std::cell::RefCell::new(&mut declaration.retention);
+                declaration.topics = members("topic", value, reader, |name, section, reader| {
+                    let found = topic(name.clone(), section, reader);
+                    let rule = retention::of_topic(section, reader);
+                    if !rule.is_empty() {
+                        rules.borrow_mut().insert(name.into_inner(), rule);
+                    }
+                    found
+                });
+            }
+            "retention" => named = retention::by_name(key.span(), value, reader),
             "node" => declaration.nodes = members("node", value, reader, node),
             "consumer" => {
                 declaration.consumers =
@@ -118,6 +141,7 @@ fn root_table(root: &DeTable, declaration: &mut Declaration, reader: &mut Reader
         }
     }
     store::warn_of_unused_caches(declaration, reader);
+    retention::settle(declaration, named, reader);
     if declaration.topics.is_empty() && !reader.findings.failed() {
         reader.findings.error(
             "no-topic",
@@ -205,7 +229,6 @@ fn topic(
     let idle_us = section.duration_us("idle", reader);
     let every = every(section, reader);
     let segment_bytes = segment_bytes(section, reader);
-    let retention = retention(section, reader);
     Some(TopicDeclaration {
         name,
         schema,
@@ -217,7 +240,6 @@ fn topic(
         ahead_us,
         idle_us,
         every,
-        retention,
         segment_bytes,
     })
 }
@@ -302,19 +324,6 @@ fn every(section: &mut Section, reader: &mut Reader) -> Option<Spanned<i64>> {
     let span = section.get("every")?.span();
     let us = section.duration_us("every", reader)?;
     Some(Spanned::new(span, us))
-}
-
-fn retention(section: &mut Section, reader: &mut Reader) -> Option<units::Retention> {
-    let span = section.get("retention")?.span();
-    let help = "write a whole number and a unit, such as \"90d\" or \"24 months\"";
-    let retention = section.measure("retention", "duration", help, reader, units::retention)?;
-    reader.findings.warning(
-        "retention-kept-only",
-        span,
-        "`retention` has no effect in this version: rows are kept for ever",
-        "leave it for later versions, or remove it",
-    );
-    Some(retention)
 }
 
 fn node(

@@ -175,18 +175,6 @@ fn an_objective_is_taken() {
 }
 
 #[test]
-fn retention_is_taken_with_a_warning() {
-    let text = with_flights("retention = \"24 months\"\n");
-    let declaration = parse("refrain.toml", &text, &env).unwrap();
-    assert_eq!(declaration.warnings.len(), 1);
-    assert_eq!(declaration.warnings[0].code, "retention-kept-only");
-    assert_eq!(
-        declaration.topics[0].retention,
-        Some(units::Retention::Months(24))
-    );
-}
-
-#[test]
 fn environment_variables() {
     let text = "[topic.t]\nschema = { a = \"${env:KIND:-i64}\" }\npartitions = \"${env:PARTS}\"\n";
     let plan = planned(text).unwrap();

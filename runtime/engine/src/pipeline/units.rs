@@ -1,6 +1,7 @@
 //! Durations, sizes and field types as a pipeline file writes them.
 
 use refrain_log::schema::Kind;
+use serde::{Deserialize, Serialize};
 
 use crate::ingest::TimeUnit;
 
@@ -25,6 +26,9 @@ const SIZE_UNITS: [(&str, u64); 8] = [
     ("GiB", 1 << 30),
     ("TiB", 1 << 40),
 ];
+
+/// A month of 30 days, in microseconds.
+pub const MONTH_US: i64 = 30 * 86_400_000_000;
 
 /// What a duration looks like, for messages.
 pub(super) const DURATION_HELP: &str =
@@ -54,23 +58,33 @@ pub fn duration_text(us: i64) -> String {
 }
 
 /// How long rows are kept: a duration, or calendar months.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Retention {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Age {
     /// So many microseconds.
     Us(i64),
     /// So many calendar months.
     Months(u32),
 }
 
+impl std::fmt::Display for Age {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Age::Us(us) => write!(f, "{}", duration_text(*us)),
+            Age::Months(1) => write!(f, "1 month"),
+            Age::Months(months) => write!(f, "{months} months"),
+        }
+    }
+}
+
 /// A retention such as `90d`, `24 months` or `2 years`.
-pub fn retention(text: &str) -> Option<Retention> {
+pub fn retention(text: &str) -> Option<Age> {
     let (number, unit) = number_and_unit(text)?;
     let months = match unit {
         "month" | "months" => number,
         "year" | "years" => number.checked_mul(12)?,
-        _ => return duration_us(text).map(Retention::Us),
+        _ => return duration_us(text).map(Age::Us),
     };
-    u32::try_from(months).ok().map(Retention::Months)
+    u32::try_from(months).ok().map(Age::Months)
 }
 
 /// A size such as `256MiB`, in bytes.
@@ -78,6 +92,16 @@ pub fn size_bytes(text: &str) -> Option<u64> {
     let (number, unit) = number_and_unit(text)?;
     let (_, factor) = SIZE_UNITS.iter().find(|(name, _)| *name == unit)?;
     number.checked_mul(*factor)
+}
+
+/// A size for messages: the largest binary unit that divides it.
+pub fn size_text(bytes: u64) -> String {
+    let units = SIZE_UNITS.iter().filter(|(name, _)| name.ends_with("iB"));
+    let (name, factor) = units
+        .rev()
+        .find(|(_, factor)| bytes != 0 && bytes.is_multiple_of(*factor))
+        .unwrap_or(&("B", 1));
+    format!("{}{name}", bytes / factor)
 }
 
 fn number_and_unit(text: &str) -> Option<(u64, &str)> {
@@ -146,8 +170,8 @@ mod tests {
         assert_eq!(duration_us("-5s"), None);
         assert_eq!(duration_us("99999999999999w"), None);
         assert_eq!(duration_us("24 months"), None);
-        assert_eq!(retention("24 months"), Some(Retention::Months(24)));
-        assert_eq!(retention("1 year"), Some(Retention::Months(12)));
+        assert_eq!(retention("24 months"), Some(Age::Months(24)));
+        assert_eq!(retention("1 year"), Some(Age::Months(12)));
         assert_eq!(duration_text(90_000_000), "90s");
         assert_eq!(duration_text(86_400_000_000), "1d");
         assert_eq!(duration_text(0), "0s");

@@ -66,6 +66,16 @@ pub struct Start {
     pub time_max: Option<Timestamp>,
 }
 
+impl Start {
+    /// The later of the two.
+    pub(crate) fn later(self, other: Start) -> Start {
+        match self.after > other.after {
+            true => self,
+            false => other,
+        }
+    }
+}
+
 /// One version of a node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Version {

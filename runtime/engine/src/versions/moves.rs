@@ -354,7 +354,9 @@ impl Host {
                 continue;
             }
             for partition in 0..spec.partitions {
-                let mut cursor = topic.cursor_after(partition, cut)?;
+                // What is gone, nobody waits for.
+                let after = cut.max(topic.kept(partition)?.removed_up_to);
+                let mut cursor = topic.cursor_after(partition, after)?;
                 if let Some(frame) = cursor.next(Sequence(u64::MAX))? {
                     let time = frame.header().append_time;
                     oldest = Some(oldest.map_or(time, |o| time.min(o)));

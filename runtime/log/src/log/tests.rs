@@ -1,6 +1,7 @@
 //! The log as its users see it, on a disk that is made to fail.
 
 mod faults;
+mod keep;
 mod life;
 
 use std::path::PathBuf;
@@ -13,7 +14,8 @@ use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicro
 use super::*;
 use crate::clock::ManualClock;
 use crate::columns::batch_of;
-use crate::schema::{Field, Kind};
+use crate::ids::Offset;
+use crate::schema::{Field, Kind, Schema};
 use crate::storage::MemoryStorage;
 
 pub(super) const NOW: Timestamp = Timestamp(1_700_000_000_000_000);

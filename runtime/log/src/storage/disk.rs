@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, IoSlice, Read, Seek, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -79,19 +79,8 @@ impl DiskFile {
 }
 
 impl Storage for DiskStorage {
-    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        if path.is_dir() {
-            return Ok(());
-        }
-        let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
-        if let Some(parent) = parent {
-            self.create_dir_all(parent)?;
-        }
-        match fs::create_dir(path) {
-            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
-            _ => {}
-        }
-        self.sync_dir(parent.unwrap_or(Path::new(".")))
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        fs::create_dir(path)
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<String>> {
@@ -138,6 +127,16 @@ impl Storage for DiskStorage {
     #[expect(clippy::disallowed_methods, reason = "the room of files")]
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs::rename(from, to)
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let linked = rustix::fs::link(from, to);
+        linked.map_err(|errno| match errno {
+            Errno::XDEV | Errno::PERM | Errno::MLINK | Errno::OPNOTSUPP | Errno::NOSYS => {
+                io::ErrorKind::Unsupported.into()
+            }
+            errno => errno.into(),
+        })
     }
 
     #[expect(clippy::disallowed_methods, reason = "the room of files")]
@@ -259,6 +258,10 @@ impl File for DiskFile {
         drop(map);
         // Before it is shortened, the file must not come back after a loss of power.
         if !self.maps.is_none() || DiskStorage.sync_dir(folder).is_err() {
+            return;
+        }
+        // A savepoint may have it under another name: then its bytes are still somebody's.
+        if !self.file.metadata().is_ok_and(|file| file.nlink() == 0) {
             return;
         }
         let mut len = self.len().unwrap_or(0);

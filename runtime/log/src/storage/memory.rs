@@ -36,10 +36,14 @@ struct Disk {
     faults: Vec<(u64, Fault, bool)>,
     bytes_max: u64,
     next_file: u64,
+    /// Handles of each file: what is open stays when its last name goes.
+    open: BTreeMap<u64, u32>,
     files: BTreeMap<u64, Content>,
     names: BTreeMap<PathBuf, u64>,
     names_durable: BTreeMap<PathBuf, u64>,
     changes: Vec<NameChange>,
+    /// Folders that were made, and whether durably.
+    folders: BTreeMap<PathBuf, bool>,
     locks: BTreeSet<PathBuf>,
 }
 
@@ -80,10 +84,12 @@ impl MemoryStorage {
             faults: Vec::new(),
             bytes_max: u64::MAX,
             next_file: 0,
+            open: BTreeMap::new(),
             files: BTreeMap::new(),
             names: BTreeMap::new(),
             names_durable: BTreeMap::new(),
             changes: Vec::new(),
+            folders: BTreeMap::new(),
             locks: BTreeSet::new(),
         })))
     }
@@ -92,6 +98,8 @@ impl MemoryStorage {
     pub fn fork(&self) -> MemoryStorage {
         let mut disk = self.disk().clone();
         disk.locks.clear();
+        // Handles belong to the disk they were opened on.
+        disk.open.clear();
         Self(Arc::new(Mutex::new(disk)))
     }
 
@@ -164,7 +172,9 @@ impl MemoryStorage {
         self.0.lock().expect("no holder of this lock panics")
     }
 
-    fn file(&self, id: u64, generation: u64) -> Arc<dyn File> {
+    fn file(&self, disk: &mut Disk, id: u64) -> Arc<dyn File> {
+        let generation = disk.generation;
+        *disk.open.entry(id).or_default() += 1;
         Arc::new(MemoryFile {
             disk: self.clone(),
             id,
@@ -246,6 +256,7 @@ impl Disk {
             .names
             .values()
             .chain(self.names_durable.values())
+            .chain(self.open.keys())
             .copied()
             .collect();
         self.files.retain(|id, _| named.contains(id));
@@ -303,13 +314,34 @@ impl Disk {
         }
     }
 
+    /// Folders whose names were not synced are lost with everything in them, or not.
+    fn forget_folders(&mut self) {
+        let unsure: Vec<PathBuf> = self
+            .folders
+            .iter()
+            .filter(|(_, durable)| !**durable)
+            .map(|(path, _)| path.clone())
+            .collect();
+        for path in unsure {
+            if self.next_random().is_multiple_of(2) {
+                self.folders.insert(path, true);
+            } else {
+                self.folders.retain(|inside, _| !inside.starts_with(&path));
+                self.names_durable
+                    .retain(|inside, _| !inside.starts_with(&path));
+            }
+        }
+    }
+
     fn crash(&mut self) {
         self.generation += 1;
+        self.open.clear();
         self.faults.clear();
         self.locks.clear();
         let kept = self.next_random() as usize % (self.changes.len() + 1);
         self.sync_names(kept);
         self.changes.clear();
+        self.forget_folders();
         self.names = self.names_durable.clone();
         self.forget_unnamed();
         for id in self.files.keys().copied().collect::<Vec<_>>() {
@@ -336,8 +368,29 @@ fn errno(fault: Fault) -> io::Error {
 }
 
 impl Storage for MemoryStorage {
-    fn create_dir_all(&self, _path: &Path) -> io::Result<()> {
-        self.disk().step()
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        let mut disk = self.disk();
+        disk.step()?;
+        let parent = path.parent().filter(|p| p.parent().is_some());
+        if disk.folders.contains_key(path) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        if parent.is_some_and(|parent| !disk.folders.contains_key(parent)) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        disk.folders.insert(path.to_owned(), false);
+        Ok(())
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut disk = self.disk();
+        disk.step()?;
+        let id = *disk.names.get(from).ok_or(io::ErrorKind::NotFound)?;
+        if disk.names.contains_key(to) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        disk.set_name(to, id);
+        Ok(())
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<String>> {
@@ -360,14 +413,14 @@ impl Storage for MemoryStorage {
         }
         let id = disk.new_file();
         disk.set_name(path, id);
-        Ok(self.file(id, disk.generation))
+        Ok(self.file(&mut disk, id))
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
         let mut disk = self.disk();
         disk.step()?;
         let id = *disk.names.get(path).ok_or(io::ErrorKind::NotFound)?;
-        Ok(self.file(id, disk.generation))
+        Ok(self.file(&mut disk, id))
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
@@ -427,13 +480,22 @@ impl Storage for MemoryStorage {
         for name in inside {
             disk.unset_name(&name)?;
         }
+        disk.folders.retain(|folder, _| !folder.starts_with(path));
         disk.forget_unnamed();
         Ok(())
     }
 
-    fn sync_dir(&self, _path: &Path) -> io::Result<()> {
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
         let mut disk = self.disk();
         disk.step()?;
+        let place = Path::new(".");
+        let inside = |folder: &Path| match folder.parent() {
+            Some(parent) => parent == path || parent.as_os_str().is_empty() && path == place,
+            None => false,
+        };
+        for (folder, durable) in &mut disk.folders {
+            *durable |= inside(folder);
+        }
         let changes = disk.changes.len();
         disk.sync_names(changes);
         Ok(())
@@ -458,6 +520,23 @@ impl Drop for MemoryLock {
         let mut disk = self.disk.disk();
         if disk.generation == self.generation {
             disk.locks.remove(&self.path);
+        }
+    }
+}
+
+impl Drop for MemoryFile {
+    fn drop(&mut self) {
+        let mut disk = self.disk.disk();
+        if disk.generation != self.generation {
+            return;
+        }
+        let left = disk.open.get_mut(&self.id).map(|count| {
+            *count -= 1;
+            *count
+        });
+        if left == Some(0) {
+            disk.open.remove(&self.id);
+            disk.forget_unnamed();
         }
     }
 }

@@ -74,8 +74,16 @@ impl Overlay {
 }
 
 impl Storage for Overlay {
+    fn create_dir(&self, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
     fn create_dir_all(&self, _: &Path) -> io::Result<()> {
         Ok(())
+    }
+
+    fn link(&self, _: &Path, _: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<String>> {

@@ -53,6 +53,14 @@ pub(crate) fn run(global: &Global, args: &DescribeArgs) -> Result<(), Failure> {
             ]);
         }
         partitions.print(global.output)?;
+        let mut kept = Sheet::new(&["retention", "oldest_row", "bytes", "removed_bytes"]);
+        kept.push(vec![
+            Cell::text(&topic.retention),
+            Cell::time(topic.oldest.map(|t| t.0)),
+            Cell::count(topic.bytes),
+            Cell::count(topic.removed_bytes),
+        ]);
+        kept.print(global.output)?;
     }
     Ok(())
 }

@@ -5,6 +5,8 @@ pub(crate) mod describe;
 pub(crate) mod feed;
 pub(crate) mod list;
 pub(crate) mod read;
+pub(crate) mod trim;
+pub(crate) mod verify;
 
 use refrain_engine::request::{Request, Response, TopicStatus};
 
