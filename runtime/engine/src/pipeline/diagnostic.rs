@@ -98,11 +98,32 @@ impl Findings {
         message: impl Into<String>,
         help: impl Into<String>,
     ) {
+        self.push(Severity::Error, code, span, message.into(), help.into());
+    }
+
+    pub(super) fn warning(
+        &mut self,
+        code: &str,
+        span: Range<usize>,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        self.push(Severity::Warning, code, span, message.into(), help.into());
+    }
+
+    fn push(
+        &mut self,
+        severity: Severity,
+        code: &str,
+        span: Range<usize>,
+        message: String,
+        help: String,
+    ) {
         self.0.push(Diagnostic {
             code: code.into(),
-            severity: Severity::Error,
-            message: message.into(),
-            help: Some(help.into()).filter(|h: &String| !h.is_empty()),
+            severity,
+            message,
+            help: Some(help).filter(|h| !h.is_empty()),
             at: None,
             path: Vec::new(),
             per_month: None,

@@ -101,7 +101,9 @@ impl<'a> Heir<'a> {
         for (key, value) in &all {
             let lead = match self.planned.about.kind {
                 PluginKind::Process => process::lead_bytes(value),
-                PluginKind::Fold | PluginKind::Transform => fold::lead_bytes(self.planned, value),
+                PluginKind::Fold | PluginKind::Transform => {
+                    fold::lead_bytes(self.planned, key, value)
+                }
             };
             let Some(lead) = lead else {
                 continue;

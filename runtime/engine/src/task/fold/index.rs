@@ -24,6 +24,7 @@ use super::keep::Due;
 use super::{FoldTask, KeyedState};
 use crate::error::{Error, Result};
 use crate::keys;
+use crate::pipeline::Window;
 use crate::task::Failure;
 use crate::watermark::NEVER;
 
@@ -96,11 +97,16 @@ fn sessions_of(value: &[u8]) -> impl Iterator<Item = (i64, i64)> {
     })
 }
 
+/// Whether a key of the store is one of an index, of a node with such windows.
+pub(super) fn holds(window: Option<&Window>, store_key: &[u8]) -> bool {
+    let in_store_keys = !matches!(window, None | Some(Window::Count { .. }));
+    in_store_keys && store_key.first().is_none_or(|first| *first <= KEPT)
+}
+
 impl FoldTask {
     /// Whether a key of the store is one of an index.
     pub(super) fn is_index(&self, store_key: &[u8]) -> bool {
-        let first = store_key.first().copied();
-        self.core.shape.in_store_keys() && first.is_none_or(|first| first <= KEPT)
+        holds(self.setup.plan.window.as_ref(), store_key)
     }
 
     /// Whether the node's states need indexes.

@@ -15,7 +15,7 @@
 use refrain_plugin::States;
 
 use super::core::Shape;
-use super::{FoldTask, KeyedState};
+use super::{FoldTask, KeyedState, index};
 use crate::error::Result;
 use crate::keys;
 use crate::pipeline::{PlannedNode, Window};
@@ -40,8 +40,12 @@ fn number(bytes: &mut &[u8]) -> i64 {
     i64::from_le_bytes(*number)
 }
 
-/// How many bytes of a stored state of a fold are the host's, before the plugin's own; none: the plugin has none there.
-pub(crate) fn lead_bytes(plan: &PlannedNode, value: &[u8]) -> Option<usize> {
+/// How many bytes of a stored state of a fold are the host's, before the plugin's own; none: the plugin has none there,
+/// since it is an entry of an index or a closed window.
+pub(crate) fn lead_bytes(plan: &PlannedNode, key: &[u8], value: &[u8]) -> Option<usize> {
+    if index::holds(plan.window.as_ref(), key) {
+        return None;
+    }
     let tag = match plan.keep_us {
         Some(_) if value.first() == Some(&CLOSED) => return None,
         Some(_) => 1,
