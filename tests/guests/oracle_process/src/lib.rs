@@ -97,19 +97,21 @@ impl process::Guest for Component {
         };
         Declaration {
             inputs: vec![
-                input("left", &[("number", "i64"), ("name", "text"), ("blob", "bytes")]),
-                input("right", &[("flag", "bool"), ("real", "f64"), ("number", "i64")]),
+                input(
+                    "left",
+                    &[("number", "i64"), ("name", "text"), ("blob", "bytes")],
+                ),
+                input(
+                    "right",
+                    &[("flag", "bool"), ("real", "f64"), ("number", "i64")],
+                ),
             ],
             view_key: vec!["cause".to_string()],
             timed: true,
         }
     }
 
-    fn process(
-        parts: Vec<Part>,
-        order: Vec<u32>,
-        watermark: i64,
-    ) -> Result<Processed, Failure> {
+    fn process(parts: Vec<Part>, order: Vec<u32>, watermark: i64) -> Result<Processed, Failure> {
         let options = OPTIONS.with_borrow(|options| *options);
         let mut said = Said::default();
         let mut next = [0, 0];
