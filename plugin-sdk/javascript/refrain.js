@@ -1,7 +1,10 @@
 // Refrain plugins in JavaScript: rows and states are objects, columns and bitmaps stay in here.
 //
 // `exportFold` and `exportTransform` give the two interfaces that the component exports; engagement/plugin.js is a whole
-// fold. Plain functions: a plugin can be tested with Node, without Wasm. Integers are exact to 2^53.
+// fold. Plain functions: a plugin can be tested with Node, without Wasm.
+//
+// Integers are numbers, and so exact to 2^53. A row with a larger i64 is rejected, and an answer with one stops the node:
+// nothing that is not exact gets in or out.
 
 /** Thrown in `check` of a fold or in `process` of a transform: the row goes to `<node>.rejected` with this text. */
 export class Reject extends Error {}
@@ -68,9 +71,19 @@ function spanReader(kind, { ends, bytes }) {
   };
 }
 
-function reader({ kind, nullable }, { values, valid }) {
+const inexact = (value) => value > Number.MAX_SAFE_INTEGER || value < Number.MIN_SAFE_INTEGER;
+
+function exactReader(name, all) {
+  return (row) => {
+    const value = all[row];
+    if (inexact(value)) throw new Reject(`the field ${name} is beyond 2^53, where numbers of JavaScript are not exact`);
+    return value;
+  };
+}
+
+function reader({ name, kind, nullable }, { values, valid }) {
   const all = values.val;
-  let read = (row) => all[row];
+  let read = kind === "i64" ? exactReader(name, all) : (row) => all[row];
   if (values.tag === "spans") read = spanReader(kind, all);
   if (!nullable || valid.length === 0) return read;
   return (row) => (there(valid, row) ? read(row) : null);
@@ -126,8 +139,12 @@ function column({ name, kind, nullable }, values) {
       return { values: { tag: "spans", val: packed(or(""), encodeText) }, valid };
     case "bytes":
       return { values: { tag: "spans", val: packed(or([]), pushBytes) }, valid };
-    default:
-      return { values: { tag: "ints", val: or(0) }, valid };
+    default: {
+      const ints = or(0);
+      if (kind === "i64" && ints.some(inexact))
+        throw { tag: "fatal", val: `the field ${name} would be beyond 2^53, where numbers of JavaScript are not exact` };
+      return { values: { tag: "ints", val: ints }, valid };
+    }
   }
 }
 
@@ -226,15 +243,10 @@ export function exportFold(plugin) {
   const stateOf = (slot) => (states[slot] ??= plugin.state());
   const { check, update, evaluate } = plugin;
 
-  function refused(row, slots, start, end) {
-    if (!check) return null;
-    try {
-      for (let i = start; i < end; i++) check(stateOf(slots[i]), row);
-      return null;
-    } catch (why) {
-      if (why instanceof Reject) return why.message;
-      throw why;
-    }
+  /** The row, when all of its states take it. */
+  function taken(row, slots, start, end) {
+    if (check) for (let i = start; i < end; i++) check(stateOf(slots[i]), row);
+    return row;
   }
 
   const fold = {
@@ -246,10 +258,15 @@ export function exportFold(plugin) {
         const at = rows.length ? rows[i] : i;
         end = i + 1;
         while (end < rows.length && rows[end] === at) end++;
-        const row = rowAt(at);
-        const reason = refused(row, slots, i, end);
-        if (reason !== null) rejects.push({ row: at, reason });
-        else for (let j = i; j < end; j++) update(stateOf(slots[j]), row);
+        let row;
+        try {
+          row = taken(rowAt(at), slots, i, end);
+        } catch (why) {
+          if (!(why instanceof Reject)) throw why;
+          rejects.push({ row: at, reason: why.message });
+          continue;
+        }
+        for (let j = i; j < end; j++) update(stateOf(slots[j]), row);
       }
       return rejects;
     },

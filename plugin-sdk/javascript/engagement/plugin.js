@@ -1,6 +1,6 @@
 // Views, likes and completions of content, with the time watched and the share of views that were completed.
 
-import { exportFold } from "../.sdk/javascript/refrain.js";
+import { exportFold, Reject } from "../.sdk/javascript/refrain.js";
 
 export const engagement = {
   name: "engagement",
@@ -9,6 +9,10 @@ export const engagement = {
   outputs: { views: "i64", likes: "i64", completes: "i64", watch_ms: "i64", completion_rate: "f64" },
 
   state: () => ({ views: 0, likes: 0, completes: 0, watch_ms: 0 }),
+
+  check(totals, event) {
+    if (!Number.isSafeInteger(totals.watch_ms + event.watch_ms)) throw new Reject("the sum of watch_ms would pass 2^53");
+  },
 
   update(totals, event) {
     if (event.kind === "view") totals.views++;
