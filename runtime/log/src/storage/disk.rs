@@ -274,3 +274,31 @@ impl File for DiskFile {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Writes a file, gives it another name or not, removes it, and gives it back: how long it is then.
+    fn given_back(folder: &Path, other: Option<&Path>) -> u64 {
+        let path = folder.join("segment");
+        let file = DiskStorage.create(&path).expect("a new file");
+        file.write_at(0, &[&[7; 5000]]).expect("room");
+        file.sync().expect("a sync");
+        if let Some(other) = other {
+            DiskStorage.link(&path, other).expect("a link");
+        }
+        DiskStorage.remove(&path).expect("it is there");
+        file.free(folder);
+        file.len().expect("it is open")
+    }
+
+    #[test]
+    fn a_removed_file_that_a_savepoint_has_keeps_its_bytes() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let other = folder.path().join("savepoint");
+        assert_eq!(given_back(folder.path(), Some(&other)), 5000);
+        assert_eq!(DiskStorage.read(&other).expect("the link"), [7; 5000]);
+        assert_eq!(given_back(folder.path(), None), 0);
+    }
+}

@@ -118,11 +118,20 @@ impl Disk {
         let noted = DiskStorage.read(&folder.join(DAMAGED)).is_ok();
         let opened = match noted {
             true => Err("its content was found damaged".to_owned()),
-            false => Disk::open_tree(&folder, cache_bytes).map_err(|e| e.to_string()),
+            false => Disk::open_or_say(&folder, cache_bytes),
         };
         match opened {
             Ok(disk) => Ok((disk, None)),
             Err(what) => Ok((Disk::anew(folder, cache_bytes)?, Some(what))),
+        }
+    }
+
+    /// The tree answers some damage of its manifest with a panic and not with an error.
+    fn open_or_say(folder: &Path, cache_bytes: u64) -> Result<Disk, String> {
+        let opened = std::panic::catch_unwind(|| Disk::open_tree(folder, cache_bytes));
+        match opened {
+            Ok(opened) => opened.map_err(|e| e.to_string()),
+            Err(_) => Err("its content is damaged".to_owned()),
         }
     }
 
