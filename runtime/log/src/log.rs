@@ -5,8 +5,8 @@ mod core;
 mod keep;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -194,15 +194,15 @@ impl Log {
         self.core.queue.nudge();
     }
 
-    /// Waits until [`Log::durable`] is greater than `after`, or for at most `patience`, or until [`Log::wake`]; what it
-    /// is then.
-    pub fn wait_beyond(&self, after: Sequence, patience: Duration) -> Sequence {
-        let durable = self
-            .core
-            .durable
-            .lock()
-            .expect("no holder of this lock panics");
-        let wakes = durable.wakes;
+    /// How often [`Log::wake`] was called. Who waits for more than rows reads it before looking whether to wait at all.
+    pub fn wakes(&self) -> u64 {
+        self.lock_durable().wakes
+    }
+
+    /// Waits until [`Log::durable`] is greater than `after`, or for at most `patience`, or until [`Log::wake`] was called
+    /// more than `wakes` times; what is durable then.
+    pub fn wait_beyond(&self, after: Sequence, wakes: u64, patience: Duration) -> Sequence {
+        let durable = self.lock_durable();
         let waits = |d: &mut Durable| d.sequence <= after && d.wakes == wakes;
         let (durable, _) = self
             .core
@@ -219,13 +219,14 @@ impl Log {
 
     /// Wakes all who wait in [`Log::wait_beyond`], and makes the writer look at the clock.
     pub fn wake(&self) {
-        self.core
-            .durable
-            .lock()
-            .expect("no holder of this lock panics")
-            .wakes += 1;
+        self.lock_durable().wakes += 1;
         self.core.moved.notify_all();
         self.core.queue.nudge();
+    }
+
+    fn lock_durable(&self) -> MutexGuard<'_, Durable> {
+        let durable = self.core.durable.lock();
+        durable.expect("no holder of this lock panics")
     }
 
     /// Opens a partition again after [`crate::Error::Failed`], as after a restart.

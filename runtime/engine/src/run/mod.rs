@@ -80,8 +80,8 @@ impl<'a> Run<'a> {
             &sender,
         ));
         drop((queue, patient));
-        let watch = Watch::start(Arc::clone(log), board.arrivals(), sender);
         let durable = log.durable();
+        let watch = Watch::start(Arc::clone(log), durable, board.arrivals(), sender);
         let goal = options.once.then_some(durable);
         let actors = nodes.into_iter().map(|(node, upstreams)| {
             board.started(&node.setup.plan.name, node.frontier, interval);

@@ -178,7 +178,7 @@ fn a_quiet_partition_gets_one_tick() {
     log.wake();
     let mut durable = log.durable();
     while durable == first.sequence {
-        durable = log.wait_beyond(durable, Duration::from_secs(10));
+        durable = log.wait_beyond(durable, log.wakes(), Duration::from_secs(10));
     }
     let mut cursor = topic.cursor_after(0, first.sequence).unwrap();
     let tick = cursor.next(durable).unwrap().unwrap();
@@ -408,7 +408,7 @@ fn readers_follow_many_producers_on_a_real_disk() {
         let (mut seen, mut limit) = (0, Sequence(0));
         let mut last = [Sequence(0); 3];
         while seen < 4 * 60 * 20 {
-            limit = log.wait_beyond(limit, Duration::from_secs(20));
+            limit = log.wait_beyond(limit, log.wakes(), Duration::from_secs(20));
             for (cursor, last) in cursors.iter_mut().zip(&mut last) {
                 while let Some(frame) = cursor.next(limit).unwrap() {
                     assert!(frame.header().sequence > *last && frame.header().sequence <= limit);
