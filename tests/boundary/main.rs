@@ -26,6 +26,7 @@ mod plugins;
 mod process;
 mod receipts;
 mod rejected;
+mod schemas;
 mod store;
 mod story;
 mod syscalls;

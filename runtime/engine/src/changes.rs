@@ -69,6 +69,7 @@ impl Host {
         let versions = self.versions()?;
         let mut changes: Vec<NodeChange> = Vec::new();
         for (planned, plugin) in loaded.plan.nodes.iter().zip(&loaded.plugins) {
+            self.refuse_other_topics(&loaded.plan, planned)?;
             let component = plugin.digest().to_string();
             let mut change = NodeChange {
                 node: planned.name.clone(),

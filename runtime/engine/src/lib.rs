@@ -31,6 +31,7 @@ pub mod status;
 pub mod tap;
 pub mod task;
 pub mod tiers;
+mod topics;
 pub mod trial;
 pub mod upgrade;
 pub mod validate;

@@ -10,8 +10,8 @@ use refrain_plugin::PluginKind;
 use refrain_state::commit::{DerivedEnd, Lineage, NodeCommit, SourceEnd, State};
 
 use crate::error::{Error, Result};
-use crate::input::{Exchange, Feed, Reader, Source, Splitter, Wanted};
-use crate::pipeline::{Output, PlannedInput, PlannedNode, dead_letter_schema};
+use crate::input::{Exchange, Feed, Reader, Splitter};
+use crate::pipeline::{Output, PlannedNode, dead_letter_schema};
 use crate::run::Terms;
 use crate::task::fold::{Cache, FoldOuts, FoldStart, FoldTask};
 use crate::task::letters::Letters;
@@ -146,11 +146,11 @@ impl Node {
     /// Reads the lanes of a task from the last commit on.
     fn open_reader(&self, task: u32) -> Result<Reader> {
         let (plan, setup) = (&self.setup.plan, &self.setup);
-        let sources = plan.inputs.iter().zip(&setup.topics);
-        let sources = sources
-            .enumerate()
-            .map(|(place, (input, topic))| Source::new(topic.clone(), wanted(plan, place, input)));
-        let reader = Reader::open(setup.lanes(task), sources.collect(), self.committed)?;
+        let inputs = 0..plan.inputs.len();
+        let sources =
+            inputs.map(|input| setup.source(input, plan.about.reads(input), plan.needs_time()));
+        let sources = sources.collect::<Result<_>>()?;
+        let reader = Reader::open(setup.lanes(task), sources, self.committed)?;
         let reader = reader.clipped(self.clip);
         Ok(match plan.about.declared_inputs().len() {
             0 | 1 => reader,
@@ -371,22 +371,4 @@ fn refuse_other_lineage(node: &str, was: &Lineage, is: &Lineage) -> Result<()> {
          one with `refrain replay {node}`, put the old one back, or have the node's results computed anew in place with \
          `refrain run --rebuild {node}`"
     )))
-}
-
-/// What the node reads of an input.
-fn wanted(plan: &PlannedNode, place_of_input: usize, input: &PlannedInput) -> Wanted {
-    let place = |name: &String| {
-        let found = input.schema.index_of(name);
-        found.expect("fields are checked with the pipeline file")
-    };
-    Wanted {
-        columns: plan
-            .about
-            .reads(place_of_input)
-            .iter()
-            .map(|f| place(&f.name))
-            .collect(),
-        keys: plan.key_of(input).iter().map(place).collect(),
-        time: input.time.as_ref().filter(|_| plan.needs_time()).map(place),
-    }
 }

@@ -198,6 +198,7 @@ impl Host {
             for topic in planned.input_topics() {
                 self.live_topic(&topic)?;
             }
+            self.refuse_other_topics(&loaded.plan, planned)?;
         }
         let start = self.start(&loaded, &nodes, order.from)?;
         Ok(Planned {

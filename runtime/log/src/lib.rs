@@ -9,6 +9,7 @@ pub mod codec;
 pub mod columns;
 pub mod cursor;
 mod derived;
+pub mod difference;
 pub mod error;
 pub mod frame;
 pub mod ids;

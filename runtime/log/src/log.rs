@@ -22,7 +22,7 @@ use crate::queue::{Job, Reply};
 use crate::storage::Storage;
 use crate::topic::{Origin, Topic, TopicSpec};
 use crate::writer::Writer;
-use crate::{Error, Result, codec};
+use crate::{Error, Result, codec, difference};
 
 /// The topics of a host, open. One process at a time. Dropped, it finishes what was submitted and marks what is durable.
 #[derive(Debug)]
@@ -115,8 +115,14 @@ impl Log {
 
     fn declare_one(&self, spec: TopicSpec) -> Result<Arc<Topic>> {
         let topic = match self.topic(&spec.name) {
-            Some(topic) if *topic.spec() == spec => return Ok(topic),
             Some(topic) if topic.spec().agrees(&spec) => {
+                let spec = TopicSpec {
+                    schema: topic.spec().schema.clone(),
+                    ..spec
+                };
+                if *topic.spec() == spec {
+                    return Ok(topic);
+                }
                 self.core.write_spec(&spec)?;
                 for partition in topic.partitions.iter() {
                     if let Some(tail) = partition.tail().as_mut() {
@@ -250,22 +256,10 @@ impl Drop for Log {
 }
 
 fn changed(old: &TopicSpec, new: &TopicSpec) -> Error {
-    let what = [
-        ("its kind", old.origin != new.origin),
-        ("its schema", old.schema != new.schema),
-        ("its key", old.key != new.key),
-        ("its time field", old.time != new.time),
-        ("its number of partitions", old.partitions != new.partitions),
-    ];
-    let what: Vec<&str> = what
-        .iter()
-        .filter(|(_, differs)| *differs)
-        .map(|(what, _)| *what)
-        .collect();
     Error::Invalid(format!(
-        "topic {} has rows under another declaration: {} changed; declare a new topic and replay into it",
+        "topic {} has rows under another declaration: {}; declare a new topic and replay into it",
         old.name,
-        what.join(", ")
+        difference::sentence(&old.differences(new))
     ))
 }
 

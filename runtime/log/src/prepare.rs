@@ -71,6 +71,7 @@ pub(crate) fn prepare(
     rejected: &Arc<Topic>,
     now: Timestamp,
 ) -> Result<Prepared> {
+    refuse_unknown(&append.rows, topic.spec())?;
     let count = append.rows.num_rows();
     let first_row = append.producer.as_ref().map_or(1, |p| p.first_row.max(1));
     let numbers = if append.row_numbers.is_empty() {
@@ -114,6 +115,32 @@ pub(crate) fn prepare(
             .map_or(0, |p| producer_hash(&p.name)),
         first_row: lowest.unwrap_or(first_row),
     })
+}
+
+/// Nothing of a row is left out unseen.
+fn refuse_unknown(rows: &RecordBatch, spec: &TopicSpec) -> Result<()> {
+    let given = rows.schema();
+    let names = given.fields().iter().map(|field| field.name());
+    let unknown: Vec<&str> = names
+        .filter(|name| spec.schema.field(name).is_none())
+        .map(String::as_str)
+        .collect();
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    let fields: Vec<&str> = spec
+        .schema
+        .fields()
+        .iter()
+        .map(|f| f.name.as_str())
+        .collect();
+    Err(Error::Invalid(format!(
+        "topic {} has no field {}: nothing of the append was kept, since a part of each row would be lost; its fields are \
+         {}",
+        spec.name,
+        unknown.join(", "),
+        fields.join(", ")
+    )))
 }
 
 /// Why rows are refused, for each row; empty when none is.

@@ -92,20 +92,19 @@ impl TopicSpec {
         }
     }
 
-    /// Whether it is the same topic, up to what may change.
-    pub(crate) fn agrees(&self, other: &TopicSpec) -> bool {
-        let fixed = |spec: &TopicSpec| TopicSpec {
-            ahead_us: 0,
-            idle_us: None,
-            segment_bytes: 0,
-            key: match spec.origin {
-                Origin::Source => spec.key.clone(),
-                // Its rows are placed by the node that writes it, which answers for them.
-                Origin::Derived => Vec::new(),
-            },
-            ..spec.clone()
-        };
-        fixed(self) == fixed(other)
+    /// Whether it is the same topic, up to what may change. Fields of a source topic may be named in another order.
+    pub(crate) fn agrees(&self, declared: &TopicSpec) -> bool {
+        match self.origin {
+            Origin::Source => self.differences(declared).is_empty(),
+            // Its rows are placed by the node that writes it, which answers for its key.
+            Origin::Derived => {
+                let keyed = TopicSpec {
+                    key: self.key.clone(),
+                    ..declared.clone()
+                };
+                self.schema == declared.schema && self.differences(&keyed).is_empty()
+            }
+        }
     }
 }
 
@@ -148,7 +147,7 @@ impl Topic {
         }
     }
 
-    /// The same topic under a declaration that agrees with its own.
+    /// The same topic under a declaration that agrees with its own, which names its fields in its order.
     pub(crate) fn redeclared(&self, spec: TopicSpec) -> Topic {
         Topic {
             spec,

@@ -9,6 +9,7 @@ pub mod letters;
 pub mod out;
 pub mod process;
 pub mod slots;
+mod source;
 pub mod transform;
 
 use std::collections::BTreeMap;

@@ -193,6 +193,7 @@ impl Host {
             Error::Refused(format!("node {node} is not in the pipeline file any more"))
         })?;
         let (planned, plugin) = (&loaded.plan.nodes[place], &loaded.plugins[place]);
+        self.refuse_other_topics(&loaded.plan, planned)?;
         if plugin.digest().to_string() == version.component {
             return Err(Error::Refused(format!(
                 "node {node} runs this component already ({})",

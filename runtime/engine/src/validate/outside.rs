@@ -15,8 +15,8 @@ use super::shared_key;
 use super::value::Value;
 use crate::error::{Error, Result};
 use crate::host::Host;
-use crate::input::{Batch, Lanes, Reader, Source, Wanted};
-use crate::pipeline::{PlannedInput, PlannedNode, Window};
+use crate::input::{Batch, Lanes, Reader};
+use crate::pipeline::{PlannedNode, Window};
 use crate::request::Table;
 use crate::task::NodeSetup;
 use crate::versions::VersionName;
@@ -283,18 +283,6 @@ fn lanes(setup: &NodeSetup) -> Lanes {
     lanes.into()
 }
 
-fn wanted(plan: &PlannedNode, input: &PlannedInput) -> Wanted {
-    let place = |name: &String| {
-        let found = input.schema.index_of(name);
-        found.expect("fields are checked with the pipeline file")
-    };
-    Wanted {
-        columns: Vec::new(),
-        keys: plan.key_of(input).iter().map(place).collect(),
-        time: input.time.as_ref().map(place),
-    }
-}
-
 /// Walks through the log as one thread would, and finds what came late for rows that differ.
 fn walk(
     setup: &NodeSetup,
@@ -303,9 +291,9 @@ fn walk(
     differing: &Differing<'_>,
 ) -> Result<Walk> {
     let plan = &setup.plan;
-    let sources = plan.inputs.iter().zip(&setup.topics);
-    let sources = sources.map(|(input, topic)| Source::new(topic.clone(), wanted(plan, input)));
-    let mut reader = Reader::open(lanes(setup), sources.collect(), after)?;
+    let inputs = 0..plan.inputs.len();
+    let sources = inputs.map(|input| setup.source(input, &[], true));
+    let mut reader = Reader::open(lanes(setup), sources.collect::<Result<_>>()?, after)?;
     let mut walk = Walk::default();
     // Over all, and in each partition.
     let mut newest = i64::MIN;

@@ -163,6 +163,37 @@ fn a_changed_declaration_is_refused_but_for_what_may_change() {
     assert!(log.declare(bad).is_err());
 }
 
+/// A column that the topic does not have was left out once, and nobody was told.
+#[test]
+fn fields_are_named_in_any_order_and_none_is_left_out() {
+    let home = Home::new(4);
+    let log = home.opened(1);
+    log.append(append_of(rows([1]), None)).unwrap();
+    let mut turned = spec(1);
+    let mut fields = turned.schema.fields().to_vec();
+    fields.reverse();
+    turned.schema = Schema::new(fields.clone());
+    assert_eq!(log.declare(turned.clone()).unwrap().spec(), &spec(1));
+    let batch = rows([2, 3]);
+    let turned_batch = batch.project(&[2, 1, 0]).unwrap();
+    log.append(append_of(turned_batch, None)).unwrap();
+    assert_eq!(all(&log), [1, 2, 3]);
+
+    fields.insert(1, Field::new("size", Kind::I64));
+    let mut columns: Vec<ArrayRef> = vec![2, 1, 0]
+        .into_iter()
+        .map(|i| batch.column(i).clone())
+        .collect();
+    columns.insert(1, Arc::new(Int64Array::from(vec![7, 7])));
+    let wide = batch_of(&Schema::new(fields), columns, 2).unwrap();
+    let said = log.append(append_of(wide, None)).unwrap_err().to_string();
+    assert!(
+        said.contains("has no field size") && said.contains("time, id, note"),
+        "{said}"
+    );
+    assert_eq!(all(&log), [1, 2, 3]);
+}
+
 #[test]
 fn a_quiet_partition_gets_one_tick() {
     let home = Home::new(5);
