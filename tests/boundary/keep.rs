@@ -10,7 +10,7 @@ const ROWS: usize = 40_000;
 const PARTS: usize = 16;
 
 /// The usual pipeline in small segments, with what more the file says.
-fn home(more: &str) -> Home {
+pub(crate) fn home(more: &str) -> Home {
     let text = pipeline().replace("1MiB", "64KiB");
     let home = Home::new(&format!("{text}\n{more}")).with_plugins(&[
         "engagement",
@@ -26,7 +26,7 @@ fn home(more: &str) -> Home {
 const RETAINED: &str =
     "[retention]\nevents = { bytes = \"256KiB\" }\nviews = { bytes = \"128KiB\" }\n";
 
-fn append(home: &Home, part: usize) -> Done {
+pub(crate) fn append(home: &Home, part: usize) -> Done {
     home.append("events", &format!("{part}.csv"), &format!("p{part}"))
 }
 

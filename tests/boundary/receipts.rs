@@ -275,3 +275,87 @@ fn rows_that_do_not_follow_from_the_log_are_told_with_their_place() {
         "came out",
     ]);
 }
+
+/// The pipeline of tests of retention with a chain of two nodes: `seen` counts what `views_only` lets through.
+fn chained() -> Home {
+    let seen = "[node.seen]\nplugin = \"titles\"\ninput = \"views\"\nkey = [\"content_id\"]\n\
+        window = { tumbling = \"1m\", lateness = \"10s\" }\nview = \"seen\"\n";
+    crate::keep::home(seen).with_plugins(&["titles"])
+}
+
+/// A view that began before rows that retention has removed once got no receipt at all.
+#[test]
+fn a_receipt_says_how_many_rows_are_gone_and_is_not_proven_from_the_rest() {
+    let home = chained();
+    (0..8).for_each(|part| drop(crate::keep::append(&home, part).ok()));
+    home.run().ok();
+    let views = ["engagement", "total", "seen"];
+    for view in views {
+        let whole = receipt(&home, view, &format!("{view}.whole"));
+        assert_eq!(whole["rows_gone"], 0, "{view}");
+        home.refrain(&["prove", &format!("{view}.whole")]).ok();
+    }
+    let kept = elsewhere(&home);
+    let trim = ["topic", "trim", "events", "--before", "2100-01-01"];
+    let trim = [&trim[..], &["--confirm", "--output", "json"]].concat();
+    let trimmed = home.refrain(&trim).ok().json();
+    let gone = trimmed["rows"].as_u64().unwrap();
+    assert!(gone > 1_000, "{trimmed}");
+
+    for view in views {
+        let (name, old) = (format!("{view}.rest"), format!("{view}.whole"));
+        let rest = receipt(&home, view, &name);
+        assert_eq!(rest["rows_gone"], gone, "{view}");
+        for node in rest["lineage"].as_array().unwrap() {
+            assert_eq!(node["after"], 0, "{view} began with the first row");
+        }
+        let whole = std::fs::read_to_string(home.path(&old)).unwrap();
+        let whole: Value = serde_json::from_str(&whole).unwrap();
+        assert_eq!(rest["output"], whole["output"], "{view}");
+        home.refrain(&["prove", &name])
+            .code(2)
+            .says(&[&format!("has taken {gone} rows"), "a savepoint at a cut of"]);
+        // With the receipt from before, and on a machine that kept the rows.
+        home.refrain(&["prove", &old])
+            .code(2)
+            .says(&["this log begins at offset", "retention has removed rows"]);
+        let root = kept.path().to_str().unwrap();
+        let prove = ["prove", &old, "--project", root];
+        let mut prove = prove.map(str::to_owned).to_vec();
+        for plugin in plugins_of(&whole) {
+            prove.extend(["--component".into(), plugin]);
+        }
+        let prove: Vec<&str> = prove.iter().map(String::as_str).collect();
+        home.refrain(&prove).ok().says(&["equal"]);
+    }
+
+    // A candidate that begins behind what is gone lacks nothing of what it has taken.
+    (8..12).for_each(|part| drop(crate::keep::append(&home, part).ok()));
+    home.refrain(&["replay", "engagement"]).ok();
+    let second = ["receipt", "engagement", "--version", "2", "-o", "second"];
+    home.refrain(&second).ok();
+    let second = std::fs::read_to_string(home.path("second")).unwrap();
+    let second: Value = serde_json::from_str(&second).unwrap();
+    assert_eq!(second["rows_gone"], 0);
+    assert!(second["lineage"][0]["after"].as_u64().unwrap() > 0);
+    home.refrain(&["prove", "second"]).ok().says(&["equal"]);
+    // What goes after its beginning it has taken, and has counted.
+    (12..16).for_each(|part| drop(crate::keep::append(&home, part).ok()));
+    home.run().ok();
+    home.refrain(&trim).ok();
+    let (taken, there) = (8 * 2_500, home.rows("events"));
+    assert!(there < taken, "{there}");
+    let second = ["receipt", "engagement", "--version", "2"];
+    let second = home.refrain(&second).ok().json();
+    assert_eq!(second["rows_gone"], taken - there);
+}
+
+/// The components of `plugins` that a receipt names.
+fn plugins_of(receipt: &Value) -> Vec<String> {
+    let plugin = |node: &Value| {
+        let plan = &node["builds"][0]["plan"];
+        format!("plugins/{}.wasm", plan["plugin"].as_str().unwrap())
+    };
+    let lineage = receipt["lineage"].as_array().unwrap();
+    lineage.iter().map(plugin).collect()
+}

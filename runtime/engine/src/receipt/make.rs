@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use refrain_log::ids::Timestamp;
+use refrain_log::ids::{Sequence, Timestamp};
 use refrain_log::log::Log;
+use refrain_log::topic::Topic;
 use refrain_state::commit::NodeState;
 use refrain_state::view::{Pages, View};
 
@@ -38,7 +39,7 @@ impl Host {
         let pinned = self.pin(&of)?;
         let (last, cut) = (&pinned.last, pinned.last.cut);
         let lineage = chain(&pinned.versions, &of, cut)?;
-        let log = ranges(&self.log, &lineage, cut)?;
+        let ranges = ranges(&self.log, &lineage, cut)?;
         let output = rows::output(&pinned.view, pinned.pages)?;
         Ok(Receipt {
             format: FORMAT.to_owned(),
@@ -47,8 +48,8 @@ impl Host {
             cut,
             watermark: (last.watermark != Timestamp::MIN).then_some(last.watermark),
             output,
-            rows_gone: rows_gone(last, &lineage, &log),
-            log,
+            rows_gone: rows_gone(last, &lineage, &ranges),
+            log: ranges.log,
             lineage,
             seal: String::new(),
         }
@@ -87,18 +88,9 @@ impl Host {
 }
 
 /// All partitions of the source topics that a chain reads, up to a cut.
-fn ranges(log: &Log, lineage: &[Lineage], cut: refrain_log::ids::Sequence) -> Result<Vec<Range>> {
-    let mut sources = BTreeMap::new();
-    for node in lineage {
-        for build in &node.builds {
-            for input in build.planned()?.inputs.iter().filter(|i| !i.derived) {
-                let after = sources.entry(input.topic.clone()).or_insert(node.after);
-                *after = node.after.min(*after);
-            }
-        }
-    }
-    let mut ranges = Vec::new();
-    for (name, after) in sources {
+fn ranges(log: &Log, lineage: &[Lineage], cut: Sequence) -> Result<Ranges> {
+    let mut ranges = Ranges::default();
+    for (name, after) in sources(lineage)? {
         let topic = log
             .topic(&name)
             .ok_or_else(|| Error::Refused(format!("topic {name} is not in the log any more")))?;
@@ -110,19 +102,60 @@ fn ranges(log: &Log, lineage: &[Lineage], cut: refrain_log::ids::Sequence) -> Re
                 cut,
                 marked_for: None,
             };
-            ranges.push(range(&topic, part, &fields)?);
+            let (range, gone) = kept_range(&topic, part, &fields)?;
+            ranges.gone += gone;
+            ranges.log.push(range);
         }
     }
     Ok(ranges)
 }
 
-/// Rows that a node has taken and that are not there any more, where it reads source topics alone.
-fn rows_gone(last: &NodeState, lineage: &[Lineage], log: &[Range]) -> u64 {
-    let is_whole = log.iter().all(|range| range.first.0 == 0);
-    if is_whole || lineage.len() > 1 {
-        return 0;
+/// The log that a version was computed from, as far as it is there.
+#[derive(Default)]
+struct Ranges {
+    log: Vec<Range>,
+    /// Rows before what is there, at most: where a version has not taken all of them, the log does not say any more how
+    /// many it has.
+    gone: u64,
+}
+
+/// The source topics that a chain reads, and the frame after which it begins to.
+fn sources(lineage: &[Lineage]) -> Result<BTreeMap<String, Sequence>> {
+    let mut sources = BTreeMap::new();
+    for node in lineage {
+        for build in &node.builds {
+            for input in build.planned()?.inputs.iter().filter(|i| !i.derived) {
+                let after = sources.entry(input.topic.clone()).or_insert(node.after);
+                *after = node.after.min(*after);
+            }
+        }
+    }
+    Ok(sources)
+}
+
+/// Hashes a part of a partition as far as retention has left it; and how many rows it has taken of it, at most.
+fn kept_range(topic: &Topic, part: Part, fields: &[(String, String)]) -> Result<(Range, u64)> {
+    loop {
+        match range(topic, part, fields) {
+            // Retention went on meanwhile: what is left begins later now.
+            Err(Error::Log(refrain_log::Error::Removed { .. })) => {}
+            Err(error) => return Err(error),
+            Ok(range) => {
+                let is_less = topic.kept(part.partition)?.removed_up_to > part.after;
+                let gone = if is_less { range.first.0 } else { 0 };
+                return Ok((range, gone));
+            }
+        }
+    }
+}
+
+/// Rows that a version has taken and that are not there any more. Where it is one node, it has counted what it took; a chain
+/// that began with the first row has taken all that are gone.
+fn rows_gone(last: &NodeState, lineage: &[Lineage], ranges: &Ranges) -> u64 {
+    if ranges.gone == 0 || lineage.len() > 1 {
+        return ranges.gone;
     }
     let taken = last.counts.get("rows").copied().unwrap_or_default();
-    let there = log.iter().map(|range| range.end.0 - range.first.0).sum();
+    let there: u64 = ranges.log.iter().map(|r| r.end.0 - r.first.0).sum();
     taken.saturating_sub(there)
 }

@@ -10,6 +10,8 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type, TimestampMicrosecondType};
 use arrow_array::{Array, ArrayRef, GenericByteArray, types::ByteArrayType};
 use blake3::{Hash, Hasher};
+use refrain_log::Error as LogError;
+use refrain_log::cursor::Cursor;
 use refrain_log::frame::Frame;
 use refrain_log::ids::{Offset, Sequence};
 use refrain_log::schema::{Kind, Schema};
@@ -48,11 +50,11 @@ pub(crate) fn fields_of(schema: &Schema) -> Vec<(String, String)> {
 /// Hashes a part of a partition, in these fields.
 pub(crate) fn range(topic: &Topic, part: Part, fields: &[(String, String)]) -> Result<Range> {
     let columns = columns(topic, fields)?;
-    let mut cursor = topic.cursor_after(part.partition, part.after)?;
+    let mut cursor = kept_cursor(topic, part.partition, part.after)?;
     let first = cursor.offset();
     let rows = match part.marked_for {
         Some(rows) => rows,
-        None => topic.cursor_after(part.partition, part.cut)?.offset().0 - first.0,
+        None => kept_cursor(topic, part.partition, part.cut)?.offset().0 - first.0,
     };
     let mut trail = Trail {
         columns,
@@ -78,6 +80,30 @@ pub(crate) fn range(topic: &Topic, part: Part, fields: &[(String, String)]) -> R
         hash: trail.hash(end).to_hex().to_string(),
         marks: trail.marks,
     })
+}
+
+/// Stands on the first frame with a greater sequence that retention has left.
+fn kept_cursor(topic: &Topic, partition: u32, after: Sequence) -> Result<Cursor> {
+    loop {
+        let removed = match topic.cursor_after(partition, after) {
+            Err(removed @ LogError::Removed { .. }) => removed,
+            cursor => return Ok(cursor?),
+        };
+        // Frames of greater sequences may be gone, and of those up to it some may be there.
+        let start = topic.start(partition);
+        match topic.cursor(partition, start) {
+            // Retention went on meanwhile.
+            Err(LogError::Removed { .. }) if topic.start(partition) > start => {}
+            Err(LogError::Removed { .. }) => return Err(removed.into()),
+            cursor => {
+                let mut cursor = cursor?;
+                while cursor.peek()?.is_some_and(|sequence| sequence <= after) {
+                    cursor.next(after)?;
+                }
+                return Ok(cursor);
+            }
+        }
+    }
 }
 
 /// Rows between marks: a power of two, so that marks stand at the same offsets for ever while a log grows by little.
