@@ -21,6 +21,7 @@ mod joins;
 mod keep;
 mod keyed;
 mod languages;
+mod moves;
 mod observe;
 mod plugins;
 mod process;

@@ -6,10 +6,11 @@ use serde_json::Value;
 use crate::error::Result;
 use crate::estimate;
 use crate::host::{Host, Loaded, load_with};
-use crate::pipeline::{Output, PlannedNode};
+use crate::pipeline::units::{duration_text, size_text};
+use crate::pipeline::{Declaration, Output, Plan, PlannedNode, StateDeclaration};
 use crate::receipt::How;
 use crate::versions::request::Bill;
-use crate::versions::{Start, Version, VersionName};
+use crate::versions::{NodeVersions, Start, Version, VersionName};
 
 /// What has to be done for a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,12 +20,16 @@ pub enum Need {
     New,
     /// Nothing.
     Same,
+    /// The running host works in another way, to the same results: what the file says holds from its next start.
+    Restart,
     /// The new component takes over the states: an upgrade, or a replay.
     StateMigration,
     /// A replay.
     Replay,
     /// A cutover: a version like this is there.
     Cutover,
+    /// It is not in the file any more: its versions rest, and keep what they have not read of the log.
+    Removed,
 }
 
 /// One node.
@@ -53,9 +58,9 @@ pub struct NodeChange {
 /// Something that differs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reason {
-    /// `component`, `options`, `window`, `key`, `input`, ...
+    /// `component`, `options`, `window`, `key`, `input`, `rhythm`, ...
     pub what: String,
-    /// As the version was built.
+    /// As the version was built, or as it runs.
     pub was: String,
     /// As the file says now.
     pub is: String,
@@ -67,66 +72,76 @@ impl Host {
         let declaration = self.project().declaration()?;
         let loaded = load_with(self.project(), &declaration, &mut self.loader())?;
         let versions = self.versions()?;
+        let running = self.plan().filter(|_| self.is_running());
         let mut changes: Vec<NodeChange> = Vec::new();
         for (planned, plugin) in loaded.plan.nodes.iter().zip(&loaded.plugins) {
             self.refuse_other_topics(&loaded.plan, planned)?;
             let component = plugin.digest().to_string();
-            let mut change = NodeChange {
-                node: planned.name.clone(),
-                need: Need::New,
-                live: 1,
-                version: None,
-                reasons: Vec::new(),
-                rows: 0,
-                bytes: 0,
-                seconds: None,
-                bill: None,
-            };
+            let mut change = NodeChange::new(&planned.name, Need::New);
             if let Some(known) = versions.node(&planned.name) {
                 change.live = known.reading.live;
                 let live = &known.versions[&change.live];
                 change.reasons = reasons(live, planned, &component)?;
-                for (number, version) in &known.versions {
-                    if reasons(version, planned, &component)?.is_empty() {
-                        change.version = Some(*number);
-                    }
-                }
+                change.version = alike(known, planned, &component, None)?;
                 change.need = need(&change);
                 migration(live, planned, &mut change)?;
+                for topic in planned.input_topics() {
+                    let Some(writer) = writer(&changes, &loaded.plan.nodes, &topic) else {
+                        continue;
+                    };
+                    let number = writer.version.filter(|_| writer.need == Need::Cutover);
+                    let follows = match number {
+                        Some(number) => alike(known, planned, &component, Some((&topic, number)))?,
+                        None => None,
+                    };
+                    upstream_change(writer, &topic, follows, &mut change);
+                }
             }
-            self.upstream_changes(&changes, &loaded.plan.nodes, planned, &mut change);
+            if change.need == Need::Same
+                && let Some(running) = &running
+            {
+                self.operation(running, &loaded.plan, &declaration, &mut change);
+            }
             if change.need == Need::Replay {
                 self.measure(&loaded, &mut change)?;
             }
             changes.push(change);
         }
+        let removed = versions.nodes();
+        let removed = removed.filter(|(name, _)| loaded.plan.node(name).is_none());
+        changes.extend(removed.map(|(name, known)| NodeChange::removed(name, known)));
         Ok(changes)
     }
 
-    /// A node whose input changes changes with it.
-    fn upstream_changes(
+    /// What the running host does in another way than the file says, and what changes no result.
+    fn operation(
         &self,
-        before: &[NodeChange],
-        nodes: &[PlannedNode],
-        planned: &PlannedNode,
+        running: &Plan,
+        plan: &Plan,
+        declaration: &Declaration,
         change: &mut NodeChange,
     ) {
-        for topic in planned.input_topics() {
-            let writes = |n: &&PlannedNode| n.output == Output::Topic(topic.clone());
-            let Some(writer) = nodes.iter().find(writes) else {
-                continue;
-            };
-            let changed = before
-                .iter()
-                .any(|c| c.node == writer.name && c.need == Need::Replay);
-            if changed && change.need == Need::Same {
-                change.need = Need::Replay;
-                change.reasons.push(Reason {
-                    what: "input".into(),
-                    was: topic.clone(),
-                    is: format!("{topic}, written anew by node {}", writer.name),
-                });
-            }
+        let Some((was, is)) = running.node(&change.node).zip(plan.node(&change.node)) else {
+            return;
+        };
+        let interval = |plan: &Plan| ("commit interval", duration_text(plan.commit_interval_us));
+        let store = |state: StateDeclaration| ("state", state.to_string());
+        let was = operation(was)
+            .into_iter()
+            .chain([interval(running), store(self.declaration().state)]);
+        let is = operation(is)
+            .into_iter()
+            .chain([interval(plan), store(declaration.state)]);
+        let differ = was.zip(is).filter(|(was, is)| was != is);
+        change
+            .reasons
+            .extend(differ.map(|((what, was), (_, is))| Reason {
+                what: what.to_owned(),
+                was,
+                is,
+            }));
+        if !change.reasons.is_empty() {
+            change.need = Need::Restart;
         }
     }
 
@@ -143,6 +158,134 @@ impl Host {
             .map(|work| estimate::bill(work, load.bytes, keep_bytes, prices));
         Ok(())
     }
+}
+
+impl NodeChange {
+    fn new(node: &str, need: Need) -> NodeChange {
+        NodeChange {
+            node: node.to_owned(),
+            need,
+            live: 1,
+            version: None,
+            reasons: Vec::new(),
+            rows: 0,
+            bytes: 0,
+            seconds: None,
+            bill: None,
+        }
+    }
+
+    fn removed(node: &str, known: &NodeVersions) -> NodeChange {
+        let numbers: Vec<String> = known.versions.keys().map(u32::to_string).collect();
+        NodeChange {
+            live: known.reading.live,
+            reasons: vec![Reason {
+                what: "node".into(),
+                was: format!("in the file; versions: {}", numbers.join(", ")),
+                is: format!(
+                    "not in it; put it back, or `refrain retire {node} {}`",
+                    known.reading.live
+                ),
+            }],
+            ..NodeChange::new(node, Need::Removed)
+        }
+    }
+}
+
+/// What is said of the node that writes a topic.
+fn writer<'c>(
+    changes: &'c [NodeChange],
+    nodes: &[PlannedNode],
+    topic: &str,
+) -> Option<&'c NodeChange> {
+    let writes = |n: &&PlannedNode| n.output == Output::Topic(topic.to_owned());
+    let writer = nodes.iter().find(writes)?;
+    changes.iter().find(|change| change.node == writer.name)
+}
+
+/// A node whose input changes changes with it. `follows`: its version that is just what the file says and reads what the
+/// writer's version to be cut over to writes.
+fn upstream_change(
+    writer: &NodeChange,
+    topic: &str,
+    follows: Option<u32>,
+    change: &mut NodeChange,
+) {
+    let is = match writer.need {
+        Need::Replay => format!("{topic}, written anew by node {}", writer.node),
+        Need::Cutover => {
+            let number = writer.version.unwrap_or(writer.live);
+            format!("{topic} of version {number} of node {}", writer.node)
+        }
+        // It goes on with the same topic: nothing is to be done, but what comes is another component's.
+        Need::StateMigration => format!(
+            "{topic}, by another component of node {} from its upgrade on",
+            writer.node
+        ),
+        Need::New | Need::Same | Need::Restart | Need::Removed => return,
+    };
+    change.reasons.push(Reason {
+        what: "input".into(),
+        was: topic.to_owned(),
+        is,
+    });
+    match writer.need {
+        Need::Cutover if follows.is_some() => {
+            (change.need, change.version) = (Need::Cutover, follows);
+        }
+        Need::Replay | Need::Cutover => {
+            (change.need, change.version) = (Need::Replay, None);
+        }
+        _ => {}
+    }
+}
+
+/// The newest version that is just what the file says; where that is asked for, with this version of an input.
+fn alike(
+    known: &NodeVersions,
+    planned: &PlannedNode,
+    component: &str,
+    input: Option<(&str, u32)>,
+) -> Result<Option<u32>> {
+    for (number, version) in known.versions.iter().rev() {
+        let reads = |(topic, wanted)| version.inputs.get(topic).copied().unwrap_or(1) == wanted;
+        if input.is_none_or(reads) && reasons(version, planned, component)?.is_empty() {
+            return Ok(Some(*number));
+        }
+    }
+    Ok(None)
+}
+
+/// What of a node changes how it works and not what comes out.
+fn operation(planned: &PlannedNode) -> [(&'static str, String); 6] {
+    let rhythm = match planned.rhythm_auto {
+        true => "auto".to_owned(),
+        false => planned.rhythm.to_string(),
+    };
+    let limits = planned.limits;
+    let grants = match planned.grants.is_empty() {
+        true => "nothing".to_owned(),
+        false => planned.grants.join(", "),
+    };
+    [
+        ("rhythm", rhythm),
+        (
+            "due",
+            planned.due_us.map_or("nothing".into(), duration_text),
+        ),
+        (
+            "limits",
+            format!(
+                "memory {}, call {}, answer {}",
+                size_text(limits.memory_bytes_max),
+                duration_text((limits.call_ms_max * 1000) as i64),
+                size_text(limits.answer_bytes_max)
+            ),
+        ),
+        ("call rows", planned.call_rows.to_string()),
+        ("cache", size_text(planned.cache_bytes)),
+        ("grants", grants),
+    ]
 }
 
 /// A component that alone differs, and can take over the states, needs no replay.

@@ -19,16 +19,17 @@ pub fn unknown<'a>(
     if all.is_empty() {
         return format!("there is no {what} {name}: {none}");
     }
-    let hint = match nearest(name, &all) {
+    let hint = match nearest(name, all.iter().copied()) {
         Some(other) => format!("; did you mean {other}? There are"),
         None => "; there are".to_owned(),
     };
     format!("there is no {what} {name}{hint}: {}", listed(&all))
 }
 
-fn nearest<'a>(name: &str, all: &[&'a str]) -> Option<&'a str> {
+/// The name most like this one; none: none is like it.
+pub fn nearest<'a>(name: &str, all: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let alike = |other: &str| strsim::jaro_winkler(&name.to_lowercase(), &other.to_lowercase());
-    let best = all.iter().copied().max_by(|a, b| {
+    let best = all.into_iter().max_by(|a, b| {
         // The earlier of two that are as near.
         alike(a).total_cmp(&alike(b)).then(b.cmp(a))
     });

@@ -33,21 +33,21 @@ impl Host {
         Ok(needs)
     }
 
-    /// What versions of the nodes of the pipeline file have still to read.
+    /// What versions of nodes have still to read: of those of the pipeline file, and of those that were taken out of it, whose
+    /// versions rest until they are put back or retired.
     pub(super) fn node_needs(&self) -> Result<Vec<Need>> {
         let versions = self.versions()?;
         let mut needs = Vec::new();
-        for node in self.declaration().node_names() {
-            let Some(known) = versions.node(&node) else {
-                // It has never run, or as something else: it needs all there is.
-                let after = self.state().node(&node).map_or(Sequence(0), |n| n.cut);
-                let topics = self.declaration().node_inputs(&node);
-                let topics = topics.into_iter();
-                needs.extend(topics.map(|topic| need(&node, topic, after)));
-                continue;
-            };
+        let declared = self.declaration().node_names().into_iter();
+        for node in declared.filter(|node| versions.node(node).is_none()) {
+            // It has never run, or as something else: it needs all there is.
+            let after = self.state().node(&node).map_or(Sequence(0), |n| n.cut);
+            let topics = self.declaration().node_inputs(&node).into_iter();
+            needs.extend(topics.map(|topic| need(&node, topic, after)));
+        }
+        for (node, known) in versions.nodes() {
             for (number, version) in &known.versions {
-                let name = VersionName::new(&node, *number).to_string();
+                let name = VersionName::new(node, *number).to_string();
                 let planned = version.planned()?.of_version(*number, &version.inputs);
                 let cut = self.state().node(&name).map_or(Sequence(0), |n| n.cut);
                 let after = cut.max(version.start.after);

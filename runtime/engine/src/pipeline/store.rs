@@ -8,6 +8,7 @@ use toml::de::DeValue;
 use super::declaration::Declaration;
 use super::diagnostic::suggestion;
 use super::section::{Reader, Section};
+use super::units::size_text;
 
 const CACHE_BYTES: u64 = 256 << 20;
 const CACHE_BYTES_MIN: u64 = 1 << 20;
@@ -29,6 +30,15 @@ impl Default for StateDeclaration {
         StateDeclaration {
             on_disk: false,
             cache_bytes: CACHE_BYTES,
+        }
+    }
+}
+
+impl std::fmt::Display for StateDeclaration {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.on_disk {
+            false => write!(f, "in memory"),
+            true => write!(f, "on the disk, cache {}", size_text(self.cache_bytes)),
         }
     }
 }

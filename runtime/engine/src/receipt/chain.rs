@@ -45,7 +45,7 @@ fn add(
 }
 
 /// The version of a node that writes a derived topic.
-fn writer(versions: &Versions, topic: &str, number: u32) -> Result<VersionName> {
+pub(crate) fn writer(versions: &Versions, topic: &str, number: u32) -> Result<VersionName> {
     for (name, known) in versions.nodes() {
         if let Some(version) = known.versions.get(&number)
             && version.planned()?.output == Output::Topic(topic.to_owned())

@@ -10,19 +10,43 @@ pub mod report;
 pub(crate) mod rerun;
 pub(crate) mod value;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, TimestampMicrosecondType};
 use arrow_array::{Array, RecordBatch};
 use refrain_log::ids::Offset;
 use refrain_log::schema::Schema;
 use refrain_state::registry::Decision;
+use refrain_state::view::View;
 
-use self::report::{Report, ValidateOrder};
+use self::report::{Drift, Report, Tolerance, ValidateOrder};
 use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::pipeline::{PlannedNode, Window};
 use crate::request::Table;
-use crate::versions::{Start, Validated, VersionName, Versions, entry, newest_candidate};
+use crate::versions::{
+    NodeVersions, Start, Validated, VersionName, Versions, entry, newest_candidate,
+};
+
+/// Two versions at one cut.
+pub(crate) struct Compared {
+    digests: (u128, u128),
+    /// Row by row; none: equal digests say it all.
+    drift: Option<Drift>,
+}
+
+impl Compared {
+    /// Whether nothing differs, or nothing beyond tolerance.
+    pub(crate) fn is_equal(&self) -> bool {
+        self.drift.as_ref().is_none_or(Drift::is_equal)
+    }
+
+    fn is_tolerated(&self) -> bool {
+        self.drift.as_ref().is_some_and(Drift::is_tolerated)
+    }
+}
 
 /// A version's view at a cut.
 struct Seen {
@@ -51,36 +75,21 @@ impl Host {
             Some(version) => version,
             None => newest_candidate(&node, &known)?,
         };
-        let version = known
-            .versions
-            .get(&candidate)
-            .ok_or_else(|| Error::Refused(format!("node {node} has no version {candidate}")))?;
-        let right_name = VersionName::new(&node, candidate);
-        let names = [live.to_string(), right_name.to_string()];
+        let right = VersionName::new(&node, candidate);
+        let names = [live.to_string(), right.to_string()];
         let held = self.meet_or_run(&names, None)?;
-        let (left, right) = (self.see(&live)?, self.see(&right_name)?);
         let cut = held.cut;
+        let compared = self.compare_versions(&live, &right, &known, &order.tolerances)?;
         drop(held);
-        let planned = version.planned()?;
-        let drift = match left.digest == right.digest {
-            true => None,
-            false => {
-                let key = shared_key(&planned, &left.table, &right.table)?;
-                let counts = self.whole_rows(&planned, version.start)?;
-                let tolerances = &order.tolerances;
-                Some(compare::compare(
-                    &left.table,
-                    &right.table,
-                    &key,
-                    tolerances,
-                    &counts,
-                ))
-            }
-        };
-        let equal = drift.as_ref().is_none_or(|d| d.is_equal());
-        let tolerated = drift.as_ref().is_some_and(|d| d.is_tolerated());
+        let (equal, tolerated) = (compared.is_equal(), compared.is_tolerated());
         if equal {
-            self.note_validated(&right_name, live.number, cut, tolerated)?;
+            let validated = Validated {
+                against: live.number,
+                cut,
+                tolerated,
+                tolerances: order.tolerances.clone(),
+            };
+            self.note_validated(&right, validated)?;
         }
         Ok(Report {
             node,
@@ -88,13 +97,40 @@ impl Host {
             right: format!("version {candidate}"),
             cut,
             digests: Some((
-                format!("{:032x}", left.digest),
-                format!("{:032x}", right.digest),
+                format!("{:032x}", compared.digests.0),
+                format!("{:032x}", compared.digests.1),
             )),
             equal,
             tolerated,
-            drift,
+            drift: compared.drift,
         })
+    }
+
+    /// Compares the views of two versions as they are, which stand at one cut: by digest, and where that differs row by
+    /// row, as far as the right one has what came before.
+    pub(crate) fn compare_versions(
+        &self,
+        left: &VersionName,
+        right: &VersionName,
+        known: &NodeVersions,
+        tolerances: &BTreeMap<String, Tolerance>,
+    ) -> Result<Compared> {
+        let version = known.versions.get(&right.number).ok_or_else(|| {
+            let node = &right.name;
+            Error::Refused(format!("node {node} has no version {}", right.number))
+        })?;
+        let views = (self.view_of_version(left)?, self.view_of_version(right)?);
+        let digests = (views.0.state().digest, views.1.state().digest);
+        let mut drift = None;
+        if digests.0 != digests.1 {
+            let planned = version.planned()?;
+            let tables = (table_of(&views.0)?, table_of(&views.1)?);
+            let key = shared_key(&planned, &tables.0, &tables.1)?;
+            let counts = self.whole_rows(&planned, version.start)?;
+            let found = compare::compare(&tables.0, &tables.1, &key, tolerances, &counts);
+            drift = Some(found);
+        }
+        Ok(Compared { digests, drift })
     }
 
     fn validate_against(
@@ -128,16 +164,7 @@ impl Host {
 
     /// The view of a version, as it stands.
     fn see(&self, version: &VersionName) -> Result<Seen> {
-        let name = version.to_string();
-        let views = self.state.views();
-        let view = views
-            .iter()
-            .find(|v| v.spec().node == name)
-            .ok_or_else(|| {
-                Error::Refused(format!(
-                    "node {name} keeps no view: validate the views of the nodes that read its topic"
-                ))
-            })?;
+        let view = self.view_of_version(version)?;
         let rows = view.scan(None)?;
         Ok(Seen {
             digest: rows.state.digest,
@@ -145,6 +172,17 @@ impl Host {
                 schema: (**view.schema()).clone(),
                 rows: rows.rows,
             },
+        })
+    }
+
+    fn view_of_version(&self, version: &VersionName) -> Result<Arc<View>> {
+        let name = version.to_string();
+        let views = self.state.views();
+        let view = views.into_iter().find(|v| v.spec().node == name);
+        view.ok_or_else(|| {
+            Error::Refused(format!(
+                "node {name} keeps no view: validate the views of the nodes that read its topic"
+            ))
         })
     }
 
@@ -193,29 +231,27 @@ impl Host {
         )
     }
 
-    fn note_validated(
-        &self,
-        version: &VersionName,
-        against: u32,
-        cut: refrain_log::ids::Sequence,
-        tolerated: bool,
-    ) -> Result<()> {
+    fn note_validated(&self, version: &VersionName, validated: Validated) -> Result<()> {
         self.state.decide(|registry| {
             let versions = Versions::read(registry)?;
             let mut decision = Decision::default();
             if let Some(mut known) = versions.node(&version.name).cloned()
                 && let Some(noted) = known.versions.get_mut(&version.number)
             {
-                noted.validated = Some(Validated {
-                    against,
-                    cut,
-                    tolerated,
-                });
+                noted.validated = Some(validated);
                 decision.entries.push(entry(&version.name, &known));
             }
             Ok::<_, Error>((decision, ()))
         })
     }
+}
+
+/// All rows of a view.
+fn table_of(view: &View) -> Result<Table> {
+    Ok(Table {
+        schema: (**view.schema()).clone(),
+        rows: view.scan(None)?.rows,
+    })
 }
 
 /// Batches of one schema as one table.

@@ -112,15 +112,50 @@ pub fn retire(
             who.join(", ")
         ));
     }
-    if let Some(reader) = readers.first() {
-        return Err(format!(
-            "node {node}: what version {version} writes is read by node {reader}; retire that first"
-        ));
+    refuse_read(node, version, readers)?;
+    Ok(without(known, version))
+}
+
+/// Takes away a version of a node that is not in the pipeline file any more: nobody reads it, and the live one goes last,
+/// with which nothing is left of the node.
+pub fn retire_removed(
+    node: &str,
+    known: &NodeVersions,
+    version: u32,
+    readers: &[String],
+) -> Result<Option<NodeVersions>, String> {
+    exists(node, known, version)?;
+    refuse_read(node, version, readers)?;
+    if known.reading.live != version {
+        let mut left = without(known, version);
+        left.reading.consumers.retain(|_, read| *read != version);
+        return Ok(Some(left));
     }
+    let others = known.versions.keys().filter(|other| **other != version);
+    let others: Vec<String> = others.map(u32::to_string).collect();
+    match others.is_empty() {
+        true => Ok(None),
+        false => Err(format!(
+            "node {node}: version {version} is the live one, and goes last; retire these first: {}",
+            others.join(", ")
+        )),
+    }
+}
+
+fn refuse_read(node: &str, version: u32, readers: &[String]) -> Result<(), String> {
+    match readers.first() {
+        None => Ok(()),
+        Some(reader) => Err(format!(
+            "node {node}: what version {version} writes is read by node {reader}; retire that first"
+        )),
+    }
+}
+
+fn without(known: &NodeVersions, version: u32) -> NodeVersions {
     let mut left = known.clone();
     left.versions.remove(&version);
     left.history.retain(|reading| !reading.includes(version));
-    Ok(left)
+    left
 }
 
 fn exists(node: &str, known: &NodeVersions, version: u32) -> Result<(), String> {
@@ -272,5 +307,22 @@ mod tests {
         assert!(said.contains("read by node m@2"), "{said}");
         let said = rollback("n", &known, None, &behind).unwrap_err();
         assert!(said.contains("nothing to go back to"), "{said}");
+    }
+
+    #[test]
+    fn of_a_removed_node_the_live_version_goes_last() {
+        let mut known = NodeVersions::first(version());
+        known.add(version());
+        known.read(Reading {
+            live: 1,
+            consumers: BTreeMap::from([("board".to_owned(), 2)]),
+        });
+        let said = retire_removed("n", &known, 1, &[]).unwrap_err();
+        assert!(said.contains("retire these first: 2"), "{said}");
+        let said = retire_removed("n", &known, 2, &["m".into()]).unwrap_err();
+        assert!(said.contains("read by node m"), "{said}");
+        let left = retire_removed("n", &known, 2, &[]).unwrap().unwrap();
+        assert!(left.reading.consumers.is_empty() && !left.versions.contains_key(&2));
+        assert_eq!(retire_removed("n", &left, 1, &[]).unwrap(), None);
     }
 }

@@ -1,5 +1,6 @@
 //! From the names that people use to nodes, versions, views and topics.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use refrain_log::ids::Sequence;
@@ -8,7 +9,10 @@ use refrain_state::view::View;
 use super::{NodeVersions, VersionName, Versions, ViewName};
 use crate::error::{Error, Result};
 use crate::host::Host;
+use crate::names;
+use crate::pipeline::Output;
 use crate::pipeline::declaration::{Declaration, OutputDeclaration};
+use crate::receipt::chain::writer;
 
 /// The node of that name, or the one that writes the view or topic of that name.
 pub fn node_named(declaration: &Declaration, name: &str) -> Option<String> {
@@ -31,10 +35,40 @@ pub fn view_of(declaration: &Declaration, node: &str) -> Option<String> {
     }
 }
 
+/// The source topics that the results of a version come from, through whatever nodes.
+pub(super) fn sources(versions: &Versions, of: &VersionName) -> Result<BTreeSet<String>> {
+    let mut sources = BTreeSet::new();
+    let mut next = vec![of.clone()];
+    let mut seen = BTreeSet::new();
+    while let Some(name) = next.pop() {
+        let known = versions.node(&name.name);
+        let Some(version) = known.and_then(|known| known.versions.get(&name.number)) else {
+            continue;
+        };
+        if !seen.insert(name) {
+            continue;
+        }
+        for input in version.planned()?.inputs {
+            if input.derived {
+                let number = version.inputs.get(&input.topic).copied().unwrap_or(1);
+                next.push(writer(versions, &input.topic, number)?);
+            } else {
+                sources.insert(input.topic);
+            }
+        }
+    }
+    Ok(sources)
+}
+
 impl Host {
     /// The node that a command means, with its versions.
     pub fn node_versions(&self, name: &str) -> Result<(String, NodeVersions)> {
-        let node = node_named(self.declaration(), name);
+        // A node that was taken out of the file has its versions still.
+        let rests = |versions: &Versions| versions.node(name).map(|_| name.to_owned());
+        let node = match node_named(self.declaration(), name) {
+            Some(node) => Some(node),
+            None => rests(&*self.versions()?),
+        };
         let Some(node) = node else {
             let all = self.declaration().node_names().join(", ");
             return Err(Error::Refused(format!(
@@ -75,13 +109,32 @@ impl Host {
         if names.iter().any(|n| n == consumer) || known.reading.consumers.contains_key(consumer) {
             return Ok(());
         }
-        Err(Error::Refused(format!(
-            "view {view} has no consumer {consumer}; declare it: [consumer.{consumer}] with view = \"{view}\"{}",
-            match names.is_empty() {
-                true => String::new(),
-                false => format!("; it has: {}", names.join(", ")),
-            }
-        )))
+        let declare = format!("declare it: [consumer.{consumer}] with view = \"{view}\"");
+        Err(Error::Refused(if names.is_empty() {
+            format!("view {view} has no consumer {consumer}; {declare}")
+        } else {
+            let nearest = match names::nearest(consumer, names.iter().map(String::as_str)) {
+                Some(other) => format!("; did you mean {other}? It has"),
+                None => "; it has".to_owned(),
+            };
+            let all = names.join(", ");
+            format!("view {view} has no consumer {consumer}{nearest}: {all}. Or {declare}")
+        }))
+    }
+
+    /// Refuses a consumer that the view of a node does not have.
+    pub(super) fn check_consumer_of(
+        &self,
+        node: &str,
+        consumer: &str,
+        known: &NodeVersions,
+    ) -> Result<()> {
+        match view_of(self.declaration(), node) {
+            Some(view) => self.check_consumer(&view, consumer, known),
+            None => Err(Error::Refused(format!(
+                "node {node} keeps no view, so it has no consumers: leave out --consumer"
+            ))),
+        }
     }
 
     /// Consumers of a view in the pipeline file.
@@ -141,17 +194,18 @@ impl Host {
         versions: &Versions,
         of: &VersionName,
     ) -> Result<Vec<VersionName>> {
-        let node = self.declaration().nodes.iter();
-        let mut node = node.filter(|n| *n.name.get_ref() == of.name);
-        let Some(OutputDeclaration::Topic(topic)) = node.next().map(|n| &n.output) else {
+        let known = versions.node(&of.name);
+        let Some(version) = known.and_then(|known| known.versions.get(&of.number)) else {
             return Ok(Vec::new());
         };
-        let topic = topic.get_ref();
+        let Output::Topic(topic) = version.planned()?.output else {
+            return Ok(Vec::new());
+        };
         let mut readers = Vec::new();
         for (name, known) in versions.nodes() {
             for (number, version) in &known.versions {
-                let reads = version.planned()?.input_topics().contains(topic);
-                let which = version.inputs.get(topic).copied().unwrap_or(1);
+                let reads = version.planned()?.input_topics().contains(&topic);
+                let which = version.inputs.get(&topic).copied().unwrap_or(1);
                 if reads && which == of.number {
                     readers.push(VersionName::new(name, *number));
                 }

@@ -29,6 +29,7 @@ pub use self::names::{VersionName, ViewName};
 use crate::error::{Error, Result};
 use crate::pipeline::{Output, PlannedNode};
 use crate::upgrade::Takeovers;
+use crate::validate::report::Tolerance;
 
 /// What names of registry entries begin with.
 const ENTRY: &str = "versions/";
@@ -106,7 +107,7 @@ pub struct Version {
 }
 
 /// A comparison that found two versions equal.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Validated {
     /// The version it was compared with.
     pub against: u32,
@@ -114,6 +115,9 @@ pub struct Validated {
     pub cut: Sequence,
     /// Whether differences within a tolerance were accepted.
     pub tolerated: bool,
+    /// The tolerances, by field.
+    #[serde(default)]
+    pub tolerances: BTreeMap<String, Tolerance>,
 }
 
 /// All versions of one node.
@@ -262,6 +266,14 @@ pub fn entry(node: &str, versions: &NodeVersions) -> Entry {
     Entry {
         name: format!("{ENTRY}{node}"),
         text: Some(text),
+    }
+}
+
+/// The entry that says that a node has no versions.
+fn no_entry(node: &str) -> Entry {
+    Entry {
+        name: format!("{ENTRY}{node}"),
+        text: None,
     }
 }
 

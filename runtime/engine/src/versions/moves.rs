@@ -7,8 +7,9 @@ use refrain_log::ids::Sequence;
 use refrain_log::topic::Origin;
 use refrain_state::registry::Decision;
 
+use super::find::sources;
 use super::request::{CutoverOrder, Moved, Requirement, Retired};
-use super::{NodeVersions, Standing, VersionName, Versions, decide, entry};
+use super::{NodeVersions, Standing, Validated, VersionName, Versions, decide, entry, no_entry};
 use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::run::{Ask, Terms};
@@ -34,9 +35,11 @@ impl Host {
                 "node {node} writes a topic: all its readers move together; leave out --consumer"
             )));
         }
-        for (node, to) in &moves {
-            self.require(&versions, node, *to, &order.require)?;
+        for consumer in &order.consumers {
+            self.check_consumer_of(&node, consumer, &known)?;
         }
+        // What does not hold now is said at once; what holds now is judged again where all of them stand.
+        self.require(&versions, &moves, &order.require)?;
         let checks = self.checks_of_moves(&moves, &order.require)?;
         let involved = moves.iter().flat_map(|(node, to)| {
             let read = versions.node(node).map(|known| known.reading.live);
@@ -53,10 +56,19 @@ impl Host {
                 .values()
                 .map(|v| VersionName::new(&node, *v)),
         );
-        self.move_at_one_cut(&involved, |versions| {
+        let judge = |versions: &Versions| {
+            self.require(versions, &moves, &order.require)?;
+            if order.require.contains(&Requirement::Validated) {
+                for (node, to) in &moves {
+                    self.require_equal(node, known_in(versions, node)?, *to)?;
+                }
+            }
             for (node, check) in &checks {
                 self.require_check(node, known_in(versions, node)?, moves[node], check)?;
             }
+            Ok(())
+        };
+        self.move_at_one_cut(&involved, judge, |versions| {
             let mut moved = Vec::new();
             for (node, to) in &moves {
                 let known = known_in(versions, node)?;
@@ -74,7 +86,10 @@ impl Host {
     /// Lets everybody, or one consumer, read what they read before the last move. Nodes that read the node's topic go back
     /// along with it.
     pub fn rollback(&self, name: &str, consumer: Option<&str>) -> Result<Moved> {
-        let (node, _) = self.node_versions(name)?;
+        let (node, known) = self.node_versions(name)?;
+        if let Some(consumer) = consumer {
+            self.check_consumer_of(&node, consumer, &known)?;
+        }
         let versions = self.versions()?;
         // Who is involved does not depend on how far each has got.
         let mut planned = Vec::new();
@@ -89,7 +104,8 @@ impl Host {
         }
         involved.sort();
         involved.dedup();
-        self.move_at_one_cut(&involved, |versions| {
+        let judge = |_: &Versions| Ok(());
+        self.move_at_one_cut(&involved, judge, |versions| {
             let mut moved = Vec::new();
             let cuts = |version: &VersionName| self.cut_of(version);
             self.add_rollbacks(versions, &node, consumer, &cuts, &mut moved)?;
@@ -133,11 +149,16 @@ impl Host {
     pub fn retire(&self, name: &str, number: u32, confirm: bool) -> Result<Retired> {
         let (node, _) = self.node_versions(name)?;
         let version = VersionName::new(&node, number);
-        let left = |versions: &Versions| -> Result<NodeVersions> {
+        let declared = self.declaration().node_names().contains(&node);
+        let left = |versions: &Versions| -> Result<Option<NodeVersions>> {
             let readers = self.readers_of(versions, &version)?;
             let readers: Vec<String> = readers.iter().map(ToString::to_string).collect();
-            decide::retire(&node, known_in(versions, &node)?, number, &readers)
-                .map_err(Error::Refused)
+            let known = known_in(versions, &node)?;
+            match declared {
+                true => decide::retire(&node, known, number, &readers).map(Some),
+                false => decide::retire_removed(&node, known, number, &readers),
+            }
+            .map_err(Error::Refused)
         };
         left(&*self.versions()?)?;
         let mut retired = self.what_it_holds(&version)?;
@@ -150,7 +171,10 @@ impl Host {
         self.state.decide(|registry| {
             let left = left(&Versions::read(registry)?)?;
             let decision = Decision {
-                entries: vec![entry(&node, &left)],
+                entries: vec![match &left {
+                    Some(left) => entry(&node, left),
+                    None => no_entry(&node),
+                }],
                 forget: vec![version.to_string()],
             };
             Ok::<_, Error>((decision, ()))
@@ -279,44 +303,75 @@ impl Host {
         Ok(())
     }
 
+    /// What must hold of the versions that are about to be read, but for the rows themselves.
     fn require(
         &self,
         versions: &Versions,
-        node: &str,
-        to: u32,
+        moves: &BTreeMap<String, u32>,
         require: &[Requirement],
     ) -> Result<()> {
-        let known = known_in(versions, node)?;
-        let Some(version) = known.versions.get(&to) else {
-            return Ok(());
-        };
-        let live = known.reading.live;
-        for requirement in require {
-            match requirement {
-                // Of the rows at the cut of the move, when there is one.
-                Requirement::Check(_) => {}
-                Requirement::Validated => {
-                    let against = version.validated.as_ref().filter(|v| v.against == live);
-                    if against.is_none() && version.planned()?.output_topic.is_none() {
-                        return Err(Error::Refused(format!(
-                            "version {to} of node {node} was not validated against version {live}, which is read now: run \
-                             `refrain validate {node} --candidate {to}`"
-                        )));
-                    }
-                }
-                Requirement::Lag(most_us) => {
-                    let lag_us = self.lag_us(&VersionName::new(node, to))?;
-                    if lag_us >= *most_us {
-                        return Err(Error::Refused(format!(
-                            "version {to} of node {node} is {} behind, which is not less than {}; let it catch up first",
-                            crate::pipeline::units::duration_text(lag_us),
-                            crate::pipeline::units::duration_text(*most_us)
-                        )));
-                    }
+        let validated = require.contains(&Requirement::Validated);
+        let mut views = 0;
+        for (node, to) in moves {
+            let known = known_in(versions, node)?;
+            let Some(version) = known.versions.get(to) else {
+                continue;
+            };
+            let keeps_view = version.planned()?.output_topic.is_none();
+            views += usize::from(keeps_view);
+            if validated && keeps_view {
+                validation(node, known, *to)?;
+            }
+            for requirement in require {
+                if let Requirement::Lag(most_us) = requirement {
+                    self.require_lag(versions, &VersionName::new(node, *to), *most_us)?;
                 }
             }
         }
+        if validated && views == 0 {
+            return Err(Error::Refused(
+                "nothing of this move keeps a view, so nothing of it can have been validated: leave out `validated`, or \
+                 move the readers of the topic along"
+                    .into(),
+            ));
+        }
         Ok(())
+    }
+
+    fn require_lag(&self, versions: &Versions, version: &VersionName, most_us: i64) -> Result<()> {
+        let lag_us = self.lag_us(versions, version)?;
+        if lag_us < most_us {
+            return Ok(());
+        }
+        Err(Error::Refused(format!(
+            "version {} of node {} is {} behind, which is not less than {}; let it catch up first",
+            version.number,
+            version.name,
+            crate::pipeline::units::duration_text(lag_us),
+            crate::pipeline::units::duration_text(most_us)
+        )))
+    }
+
+    /// What a validation found must hold of the rows as they are, both versions standing at one cut: equal digests, or
+    /// rows that differ within the tolerances that it accepted.
+    fn require_equal(&self, node: &str, known: &NodeVersions, to: u32) -> Result<()> {
+        let live = known.reading.live;
+        let planned = known.versions[&to].planned()?;
+        if to == live || planned.output_topic.is_some() {
+            return Ok(());
+        }
+        let validated = validation(node, known, to)?;
+        let of = |number| VersionName::new(node, number);
+        let compared = self.compare_versions(&of(live), &of(to), known, &validated.tolerances)?;
+        if compared.is_equal() {
+            return Ok(());
+        }
+        Err(Error::Refused(format!(
+            "version {to} of node {node} was found equal to version {live} at cut {}, and differs at cut {}: see `refrain \
+             validate {node} --candidate {to}`; nobody was moved",
+            validated.cut,
+            self.cut_of(&of(to))
+        )))
     }
 
     /// Checks that are asked for, each with the node of the move that keeps its view.
@@ -344,16 +399,19 @@ impl Host {
         Ok(checks)
     }
 
-    /// How long the oldest source frame has waited that a version has not taken, in microseconds.
-    pub(crate) fn lag_us(&self, version: &VersionName) -> Result<i64> {
+    /// How long the oldest frame has waited that a version has not got to, in microseconds: of the source topics that its
+    /// results come from, through whatever nodes.
+    pub(crate) fn lag_us(&self, versions: &Versions, version: &VersionName) -> Result<i64> {
         let cut = self.cut_of(version);
+        // Beyond its last commit where there was nothing to take.
+        let frontier = self.board.going(&version.to_string()).frontier;
+        let cut = cut.max(frontier.filter(|_| self.is_running()).unwrap_or(cut));
         let mut oldest = None;
-        for topic in self.log.topics() {
-            let spec = topic.spec();
-            if spec.origin != Origin::Source || spec.name.ends_with(".rejected") {
+        for name in sources(versions, version)? {
+            let Some(topic) = self.log.topic(&name) else {
                 continue;
-            }
-            for partition in 0..spec.partitions {
+            };
+            for partition in 0..topic.spec().partitions {
                 // What is gone, nobody waits for.
                 let after = cut.max(topic.kept(partition)?.removed_up_to);
                 let mut cursor = topic.cursor_after(partition, after)?;
@@ -366,14 +424,17 @@ impl Host {
         Ok(oldest.map_or(0, |time| (self.log.now().0 - time.0).max(0)))
     }
 
-    /// Brings versions to one cut, decides, and writes the decision.
+    /// Brings versions to one cut, judges them there, decides, and writes the decision.
     fn move_at_one_cut(
         &self,
         involved: &[VersionName],
+        judge: impl FnOnce(&Versions) -> Result<()>,
         decide: impl FnOnce(&Versions) -> Result<Vec<(String, u32, u32, NodeVersions)>>,
     ) -> Result<Moved> {
         let names: Vec<String> = involved.iter().map(ToString::to_string).collect();
         let meeting = self.meet_or_run(&names, Some(PATIENCE))?;
+        // They stay where they are meanwhile, and others go on committing.
+        judge(&*self.versions()?)?;
         let moved = self.state.decide(|registry| {
             let moved = decide(&Versions::read(registry)?)?;
             let entries = moved.iter().map(|(node, _, _, then)| entry(node, then));
@@ -398,6 +459,19 @@ impl Host {
             cut: meeting.cut,
         })
     }
+}
+
+/// The validation of a version against the one that is read now.
+fn validation<'a>(node: &str, known: &'a NodeVersions, to: u32) -> Result<&'a Validated> {
+    let live = known.reading.live;
+    let version = known.versions.get(&to);
+    let validated = version.and_then(|version| version.validated.as_ref());
+    validated.filter(|v| v.against == live).ok_or_else(|| {
+        Error::Refused(format!(
+            "version {to} of node {node} was not validated against version {live}, which is read now: run `refrain \
+             validate {node} --candidate {to}`"
+        ))
+    })
 }
 
 fn known_in<'a>(versions: &'a Versions, node: &str) -> Result<&'a NodeVersions> {

@@ -22,9 +22,11 @@ const TEXT_MAX: usize = 60;
 #[command(after_help = "Example:
   refrain plan
 
-Says for each node: same, new (begins with the next run), replay (its results would change: build them with `refrain replay`),
-state migration (`refrain upgrade` takes over the states; or a replay),
-cutover (a version like this is there already). Exit code 0 when nothing is to be done, 3 when something is.")]
+Says for each node: same, new (begins with the next run), restart (rhythm, limits or the like: results stay the same, and the
+running host takes it up when it is started again), replay (its results would change: build them with `refrain replay`),
+state migration (`refrain upgrade` takes over the states; or a replay), cutover (a version like this is there already),
+removed (it is not in the file any more: its versions rest, and what they have not read stays in the log).
+Exit code 0 when nothing is to be done, 3 when something is.")]
 pub(crate) struct PlanArgs {}
 
 pub(crate) fn run(global: &Global) -> Result<(), Failure> {
@@ -68,6 +70,8 @@ fn sheet(changes: &[NodeChange]) -> Sheet {
         let need = match (change.need, change.version) {
             (Need::New, _) => "new".to_owned(),
             (Need::Same, _) => "same".to_owned(),
+            (Need::Restart, _) => "restart".to_owned(),
+            (Need::Removed, _) => "removed".to_owned(),
             (Need::StateMigration, _) => "state migration".to_owned(),
             (Need::Replay, _) => "replay".to_owned(),
             (Need::Cutover, version) => format!("cutover to {}", version.unwrap_or(change.live)),
