@@ -20,6 +20,7 @@ mod guests;
 mod joins;
 mod keep;
 mod keyed;
+mod kinds;
 mod languages;
 mod moves;
 mod observe;

@@ -299,6 +299,86 @@ fn a_killed_upgrade_is_done_or_not_done() {
     eprintln!("{done} done, {undone} not done");
 }
 
+/// The search computes an upgraded version as the builds that it was, each from its cut on.
+#[test]
+fn an_upgraded_version_parts_where_its_builds_say() {
+    let home = home(1_000);
+    home.run().ok();
+    append(&home, 1_000, 500);
+    home.run().ok();
+    let cut = upgrade(&home, "total", "fixed")["cut"].as_u64().unwrap();
+    append(&home, 1_500, 500);
+    home.run().ok();
+    let search = |candidate: &str| {
+        let search = [
+            "validate",
+            "total",
+            "--candidate",
+            candidate,
+            "--first-divergence",
+            "--output",
+            "json",
+        ];
+        let found = home.refrain(&search).code(3).json();
+        found["first_divergence"]["outcome"]["found"].clone()
+    };
+    // Against the mended component from the beginning: at the first negative amount of all.
+    home.refrain(&["replay", "total", "--plugin", "fixed.wasm"])
+        .ok();
+    let found = search("2");
+    let amount = |found: &Value| {
+        let fields = found["row"]["fields"].as_array().unwrap().iter();
+        let mut its = fields.filter(|field| field[0] == "amount");
+        let text = its.next().unwrap()[1].as_str().unwrap().to_owned();
+        text.parse::<i64>().unwrap()
+    };
+    assert!(amount(&found) < 0, "{found}");
+    assert!(found["sequence"].as_u64().unwrap() <= 2, "{found}");
+    // Against the first component to the end: at the first row after the cut, whose view says which component made it.
+    home.refrain(&["replay", "total", "--plugin", "first.wasm"])
+        .ok();
+    let found = search("3");
+    assert_eq!(found["sequence"], cut + 1, "{found}");
+    assert_eq!(found["equal_up_to"], cut, "{found}");
+    assert_eq!(
+        found["row"]["offset"].as_u64(),
+        Some(first_after(&home, &found))
+    );
+    // By states taken as they are, and by states migrated.
+    upgrade(&home, "hourly", "second");
+    append(&home, 2_000, 300);
+    home.run().ok();
+    home.refrain(&["replay", "hourly", "--plugin", "second.wasm"])
+        .ok();
+    let search = [
+        "validate",
+        "hourly",
+        "--first-divergence",
+        "--output",
+        "json",
+    ];
+    let found = home.refrain(&search).code(3).json();
+    let found = &found["first_divergence"]["outcome"]["found"];
+    // All rows name the component that made them.
+    assert_eq!(found["sequence"], 1, "{found}");
+}
+
+/// The first offset of the third append in the partition of the row that was found.
+fn first_after(home: &Home, found: &Value) -> u64 {
+    let rows = home.topic("events");
+    let its = rows
+        .iter()
+        .filter(|row| row["@partition"] == found["partition"]);
+    let id = |i: usize| {
+        let text = events(i, 1);
+        let line = text.lines().nth(1).unwrap().to_owned();
+        line.split(',').next().unwrap().to_owned()
+    };
+    let from = id(1_500);
+    let mut offsets = its.filter(|row| row["at"].as_str().unwrap() >= from.as_str());
+    offsets.next().unwrap()["@offset"].as_u64().unwrap()
+}
+
 /// Builds the guests anew, and keeps them with REFRAIN_KEEP_GUESTS.
 #[test]
 #[ignore = "compiles guests; .ci/full runs it"]

@@ -87,8 +87,8 @@ impl Host {
         let (left_member, right_member) = (self.member(&left)?, self.member(&right)?);
         let begin = left_member.start.after.max(right_member.start.after);
         let mut pair = Pair {
-            left: self.rerun(&left_member)?,
-            right: self.rerun(&right_member)?,
+            left: self.rerun_version(&left_member)?,
+            right: self.rerun_version(&right_member)?,
             judge,
             limit: order.limit.unwrap_or(u64::MAX),
             looks: 0,
@@ -192,10 +192,7 @@ impl Pair<'_> {
     fn search(&mut self, host: &Host, begin: Sequence, cut: Sequence) -> Result<Outcome> {
         for rerun in [&mut self.left, &mut self.right] {
             // The version that begins earlier takes what the other one does not have.
-            if rerun.at() < begin {
-                let step = rerun.step(begin, None)?;
-                rerun.keep(step)?;
-            }
+            rerun.advance(begin)?;
         }
         let stride = ((cut.0 - begin.0.min(cut.0)) / STEPS).max(1);
         let mut differs: Option<Sequence> = None;
@@ -208,7 +205,7 @@ impl Pair<'_> {
                 Some(beyond) if beyond.0 - at.0 <= 1 => return self.narrow(host, at, beyond),
                 Some(beyond) => Sequence(at.0 + (beyond.0 - at.0) / 2),
                 None if at >= cut => return Ok(Outcome::NotAgain),
-                None => cut.min(Sequence(at.0 + stride)),
+                None => self.no_takeover_before(cut.min(Sequence(at.0 + stride))),
             };
             let steps = self.step(to, None)?;
             match self.differs(&steps)?.is_none() {
@@ -222,6 +219,12 @@ impl Pair<'_> {
                 }
             }
         }
+    }
+
+    /// This cut, or an earlier one at which a build of either takes over.
+    fn no_takeover_before(&self, cut: Sequence) -> Sequence {
+        let takeovers = [self.left.next_takeover(), self.right.next_takeover()];
+        takeovers.into_iter().flatten().fold(cut, Sequence::min)
     }
 
     fn step(&mut self, cut: Sequence, rows: Option<u32>) -> Result<(Step, Step)> {

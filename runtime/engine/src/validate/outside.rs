@@ -10,7 +10,7 @@ use super::compare;
 use super::diverge::{log_row, row_of};
 use super::divergence::{DivergeOrder, Divergence, Outcome, Outside, Point, ViewRow};
 use super::report::ValidateOrder;
-use super::rerun::{Keys, Rerun, Step};
+use super::rerun::{Keys, Rerun};
 use super::shared_key;
 use super::value::Value;
 use crate::error::{Error, Result};
@@ -105,7 +105,7 @@ impl Host {
             divergence.outcome = Outcome::NoLateRow(walk.contributing);
             return Ok(divergence);
         }
-        let mut rerun = self.rerun(&member)?;
+        let mut rerun = self.rerun_version(&member)?;
         let limit = order.limit.unwrap_or(u64::MAX);
         let mut exact = None;
         let mut set_aside = None;
@@ -133,7 +133,7 @@ impl Host {
         };
         if rerun.at() >= late.sequence {
             divergence.rows += rerun.rows;
-            rerun = self.rerun(&member)?;
+            rerun = self.rerun_version(&member)?;
         }
         let point = self.show_late(&mut rerun, late, &differing, outside)?;
         divergence.rows += rerun.rows;
@@ -222,12 +222,7 @@ fn look_at(rerun: &mut Rerun, late: &Late, differing: &Differing<'_>) -> Result<
 
 /// Lets a version stand right before the frame of a row.
 fn stand_before(rerun: &mut Rerun, late: &Late) -> Result<()> {
-    let before = Sequence(late.sequence.0 - 1);
-    if rerun.at() < before {
-        let step: Step = rerun.step(before, None)?;
-        rerun.keep(step)?;
-    }
-    Ok(())
+    rerun.advance(Sequence(late.sequence.0 - 1))
 }
 
 /// The key of the view's row that a row belongs to.

@@ -3,6 +3,9 @@
 //!
 //! It goes forward in steps. What a step changes can be looked at before it is kept: kept, the version stands there; given
 //! up, it stands where it stood. So a step that went too far costs itself, and nothing is computed from the beginning twice.
+//!
+//! A version that was upgraded is what its builds made of the log one after another: each takes over where it did, and no
+//! step goes over such a cut.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,16 +18,19 @@ use refrain_log::log::Log;
 use refrain_log::storage::{MemoryStorage, Storage};
 use refrain_state::commit::State;
 use refrain_state::view::{View, ViewChanges, ViewSpec};
+use serde::Deserialize;
 
 use super::value::Value;
 use crate::error::{Error, Result};
 use crate::host::{Host, load_with};
 use crate::node::Node;
 use crate::pipeline::{Output, PlannedNode};
+use crate::receipt::How;
 use crate::request::Table;
-use crate::task::{Failure, Prepared, Progress};
-use crate::versions::VersionName;
+use crate::task::{Failure, NodeSetup, Prepared, Progress};
+use crate::upgrade::{Past, taken_over};
 use crate::versions::roster::Member;
+use crate::versions::{Version, VersionName};
 
 /// One version, computed again.
 pub(crate) struct Rerun {
@@ -35,6 +41,17 @@ pub(crate) struct Rerun {
     state: State,
     /// Rows taken so far, those of steps given up included.
     pub(crate) rows: u64,
+    /// Builds that are still to take over, the next one last.
+    heirs: Vec<Heir>,
+}
+
+/// A build that takes over at a cut.
+struct Heir {
+    at: Sequence,
+    how: How,
+    /// Version of the states that it takes.
+    from: u32,
+    setup: Arc<NodeSetup>,
 }
 
 /// What a step changes, not kept yet.
@@ -90,7 +107,62 @@ impl Host {
         found.ok_or_else(|| Error::Refused(format!("there is no version {version}")))
     }
 
-    /// Begins to compute a version again.
+    /// Begins to compute a version again, as all the builds that it was.
+    pub(super) fn rerun_version(&self, member: &Member) -> Result<Rerun> {
+        let (name, number) = (&member.version.name, member.version.number);
+        let (_, known) = self.node_versions(name)?;
+        let Some(version) = known.versions.get(&number) else {
+            return Err(Error::Refused(format!(
+                "there is no version {name}@{number}"
+            )));
+        };
+        let takeovers = &version.takeovers;
+        let mut members = Vec::new();
+        for past in &takeovers.past {
+            members.push(self.as_built(member, version, past)?);
+        }
+        members.push(member.clone());
+        let cuts = takeovers.past.iter().map(|past| (past.how, past.since));
+        let cuts = cuts.chain([(takeovers.how, takeovers.since)]);
+        let mut heirs = Vec::new();
+        for ((heir, (how, at)), before) in members.iter().zip(cuts).skip(1).zip(&members) {
+            heirs.push(Heir {
+                at,
+                how,
+                from: before.planned.about.state_version,
+                setup: self.setup(&heir.planned, heir.plugin.clone())?,
+            });
+        }
+        heirs.reverse();
+        let first = members
+            .into_iter()
+            .next()
+            .expect("there is the present build");
+        Ok(Rerun {
+            heirs,
+            ..self.rerun(&first)?
+        })
+    }
+
+    /// A version as it was before another build took over.
+    fn as_built(&self, member: &Member, version: &Version, past: &Past) -> Result<Member> {
+        let planned = PlannedNode::deserialize(&past.plan).map_err(|error| {
+            Error::Refused(format!(
+                "what version {} was before its upgrade cannot be read ({error})",
+                member.version
+            ))
+        })?;
+        let bytes = self.components.get(&past.component)?;
+        let planned = planned.operated_as(&member.planned);
+        let plugin = self.loader().load_for(&planned, &bytes)?;
+        Ok(Member {
+            planned: planned.of_version(member.version.number, &version.inputs),
+            plugin,
+            ..member.clone()
+        })
+    }
+
+    /// Begins to compute a version again, as one build.
     pub(crate) fn rerun(&self, member: &Member) -> Result<Rerun> {
         refuse_gone(self, member)?;
         let storage: Arc<dyn Storage> = Arc::new(MemoryStorage::new(0));
@@ -117,6 +189,7 @@ impl Host {
             log,
             state,
             rows: 0,
+            heirs: Vec::new(),
         })
     }
 }
@@ -156,6 +229,38 @@ impl Rerun {
     /// Where it stands.
     pub(crate) fn at(&self) -> Sequence {
         self.node.committed
+    }
+
+    /// The next cut over which no step may go: there, another build takes over.
+    pub(super) fn next_takeover(&self) -> Option<Sequence> {
+        self.heirs.last().map(|heir| heir.at)
+    }
+
+    /// Takes all up to a cut, and keeps it.
+    pub(super) fn advance(&mut self, cut: Sequence) -> Result<()> {
+        while self.at() < cut {
+            let to = self
+                .next_takeover()
+                .map_or(cut, |takeover| cut.min(takeover));
+            let step = self.step(to, None)?;
+            self.keep(step)?;
+        }
+        Ok(())
+    }
+
+    /// Lets builds take over whose cut this is.
+    fn take_over(&mut self) -> Result<()> {
+        let at = self.at();
+        while let Some(heir) = self.heirs.pop_if(|heir| heir.at <= at) {
+            let (plan, plugin) = (&heir.setup.plan, &heir.setup.plugin);
+            // Of a version that had taken nothing yet there is nothing to take over.
+            if self.state.node(&plan.name).is_some() {
+                let (commit, _) = taken_over(&self.state, plan, plugin, heir.how, heir.from)?;
+                self.state.commit(vec![commit])?;
+            }
+            self.node.become_build(heir.setup);
+        }
+        Ok(())
     }
 
     /// Takes all up to a cut, without keeping it. `rows`: of the frame at the cut only the rows before this one.
@@ -222,7 +327,7 @@ impl Rerun {
         let commit = self.node.commit(step.cut, step.prepared);
         self.state.commit(vec![commit])?;
         self.node.committed_at(step.cut);
-        Ok(())
+        self.take_over()
     }
 
     /// Stands where it stood before the step.
