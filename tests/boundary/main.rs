@@ -29,6 +29,7 @@ mod process;
 mod receipts;
 mod rejected;
 mod schemas;
+mod simulated;
 mod store;
 mod story;
 mod syscalls;

@@ -10,6 +10,13 @@ use crate::node::Node;
 use crate::pipeline::Rhythm;
 use crate::task::{Failure, Prepared};
 
+/// When a round began: by the time that rhythms go by, and for measuring how long it takes.
+#[derive(Clone, Copy)]
+pub(super) struct Began {
+    pub(super) at: Instant,
+    pub(super) stopwatch: Instant,
+}
+
 /// What a node is at.
 pub(super) enum At {
     /// Waits for its rhythm, or for input.
@@ -20,7 +27,7 @@ pub(super) enum At {
         out: usize,
         prepared: Vec<Prepared>,
         failure: Option<(u32, Failure)>,
-        began: Instant,
+        began: Began,
     },
     /// There was no space; tries again then.
     Pause(Instant),
@@ -67,4 +74,11 @@ pub(super) struct Actor {
     /// Sequences for one round.
     pub(super) span: u64,
     pub(super) at: At,
+}
+
+impl Actor {
+    /// Whether its tasks are with the workers.
+    pub(super) fn is_busy(&self) -> bool {
+        matches!(self.at, At::Round { .. })
+    }
 }

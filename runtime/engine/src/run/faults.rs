@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::Run;
 use super::actor::At;
 use super::options::RunReport;
-use super::rhythm::now;
 use crate::error::Error;
 use crate::task::Failure;
 
@@ -38,7 +37,7 @@ impl Run<'_> {
             Failure::Stop(error) if is_no_space(&error) => {
                 tracing::error!(node = name, %error, "waiting for space");
                 self.board.waiting(&name, &error);
-                actor.at = At::Pause(now() + NO_SPACE_PATIENCE);
+                actor.at = At::Pause(self.time.now() + NO_SPACE_PATIENCE);
             }
             Failure::Stop(error) => self.stop_node(place, error, report),
         }

@@ -4,7 +4,6 @@
 use super::Run;
 use super::actor::{Actor, At};
 use super::options::Graduation;
-use super::rhythm::now;
 use crate::pipeline::Rhythm;
 use crate::status::Phase;
 
@@ -20,7 +19,7 @@ impl Run<'_> {
                 continue;
             };
             self.actors[place].wanted = Some(change.rhythm);
-            if !matches!(self.actors[place].at, At::Round { .. }) {
+            if !self.actors[place].is_busy() {
                 self.take_wanted(place);
             }
         }
@@ -31,7 +30,7 @@ impl Run<'_> {
         let Some(rhythm) = self.actors[place].wanted.take() else {
             return;
         };
-        let (wall, durable) = (self.log.now(), self.log.durable());
+        let (wall, durable, now) = (self.log.now(), self.log.durable(), self.time.now());
         let actor = &mut self.actors[place];
         // Asked for once more, `once` is another pass.
         if actor.rhythm == rhythm && rhythm != Rhythm::Once {
@@ -43,7 +42,7 @@ impl Run<'_> {
             self.board
                 .phase(&actor.node.setup.plan.name, Phase::Running);
         }
-        actor.due = now();
+        actor.due = now;
         actor.tick = None;
         match &rhythm {
             // A pass under way goes on as rounds.

@@ -1,7 +1,7 @@
 //! Nodes that come into a run and go from it while it goes on: versions that a replay builds, versions that are retired.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam::channel::Sender;
 use refrain_log::ids::Sequence;
@@ -11,7 +11,6 @@ use super::Run;
 use super::actor::{Actor, At, Upstream};
 use super::metering::Meter;
 use super::options::{RunReport, Terms};
-use super::rhythm::now;
 use super::{Event, SPAN_FIRST};
 use crate::error::{Error, Result};
 use crate::node::Node;
@@ -70,7 +69,7 @@ impl Run<'_> {
         // A node that does not run goes on as what it is with the next run.
         if let Some(place) = place {
             let actor = &mut self.actors[place];
-            if matches!(actor.at, At::Round { .. }) {
+            if actor.is_busy() {
                 let what =
                     "the node did not stay where it stood; it goes on with the next run".into();
                 // Who asked may have gone.
@@ -90,7 +89,8 @@ impl Run<'_> {
         let upstreams = node.setup.plan.input_topics();
         let upstreams = upstreams.iter().map(|topic| self.upstream(topic)).collect();
         let name = node.setup.plan.name.clone();
-        let actor = Actor::new(node, upstreams, self.once.then(|| self.log.durable()));
+        let goal = self.once.then(|| self.log.durable());
+        let actor = Actor::new(node, upstreams, goal, self.time.now());
         self.board.phase(&name, Phase::Running);
         self.board
             .started(&name, actor.node.frontier, self.interval);
@@ -131,7 +131,7 @@ impl Run<'_> {
     /// Nodes that are to leave go when their tasks are at home.
     pub(super) fn let_go(&mut self) {
         for actor in &mut self.actors {
-            if actor.leaving.is_some() && !matches!(actor.at, At::Round { .. }) {
+            if actor.leaving.is_some() && !actor.is_busy() {
                 actor.node.tasks.clear();
                 actor.at = At::Stopped;
                 self.board.phase(actor.name(), Phase::Resting);
@@ -145,7 +145,12 @@ impl Run<'_> {
 
 impl Actor {
     /// A node at rest; `goal` for a run that ends there.
-    pub(super) fn new(node: Node, upstreams: Vec<Upstream>, goal: Option<Sequence>) -> Actor {
+    pub(super) fn new(
+        node: Node,
+        upstreams: Vec<Upstream>,
+        goal: Option<Sequence>,
+        now: Instant,
+    ) -> Actor {
         let rhythm = match goal {
             Some(_) => Rhythm::Once,
             None => node.setup.plan.rhythm.clone(),
@@ -153,11 +158,11 @@ impl Actor {
         let limited = node.terms.rate.is_some();
         Actor {
             goal,
-            due: now(),
+            due: now,
             tick: None,
             wanted: None,
             meter: Meter::default(),
-            rests_until: now(),
+            rests_until: now,
             commit_took: Duration::ZERO,
             span: if limited { 1 } else { SPAN_FIRST },
             at: At::Rest,

@@ -146,7 +146,7 @@ impl Run<'_> {
         }
         let there = |place: &usize| {
             let actor = &self.actors[*place];
-            !matches!(actor.at, At::Round { .. }) && actor.node.committed == meeting.cut
+            !actor.is_busy() && actor.node.committed == meeting.cut
         };
         if !meeting.places.iter().all(there) {
             return true;

@@ -6,7 +6,7 @@ use refrain_log::meter::{Used, so_far};
 
 use super::Run;
 use super::actor::{Actor, At};
-use super::rhythm::now;
+use super::time::stopwatch;
 use crate::accounts::Work;
 use crate::error::Result;
 use crate::pipeline::Rhythm;
@@ -121,7 +121,8 @@ impl Run<'_> {
     ) {
         let caught_up = self.has_caught_up(place);
         let actor = &mut self.actors[place];
-        let took = now().saturating_duration_since(began);
+        // Work takes real time, whatever rhythms go by.
+        let took = stopwatch().saturating_duration_since(began);
         let meter = &mut actor.meter;
         meter.pass_us += u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let mut work = meter.committed(sizes, so_far().since(before));

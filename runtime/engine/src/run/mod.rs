@@ -12,19 +12,20 @@ mod metering;
 mod options;
 mod rhythm;
 mod rounds;
+pub mod time;
 mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use crossbeam::channel::{Receiver, Sender, unbounded};
 use refrain_log::ids::Sequence;
 use refrain_log::log::Log;
 use refrain_state::commit::State;
 
 use self::actor::{Actor, At};
 use self::meeting::Meeting;
-use self::rhythm::now;
+use self::time::Time;
 use self::watch::Watch;
 use crate::error::Result;
 use crate::node::Node;
@@ -49,6 +50,8 @@ pub struct Run<'a> {
     board: &'a StatusBoard,
     actors: Vec<Actor>,
     interval: Duration,
+    /// What rhythms go by.
+    time: Arc<dyn Time>,
     once: bool,
     stopping: bool,
     dice: Option<u64>,
@@ -85,7 +88,7 @@ impl<'a> Run<'a> {
         let goal = options.once.then_some(durable);
         let actors = nodes.into_iter().map(|(node, upstreams)| {
             board.started(&node.setup.plan.name, node.frontier, interval);
-            Actor::new(node, upstreams, goal)
+            Actor::new(node, upstreams, goal, options.time.now())
         });
         let mut run = Run {
             actors: actors.collect(),
@@ -93,6 +96,7 @@ impl<'a> Run<'a> {
             state,
             board,
             interval,
+            time: Arc::clone(&options.time),
             once: options.once,
             stopping: false,
             dice: options.drop_instances,
@@ -130,24 +134,22 @@ impl<'a> Run<'a> {
             }
         }
         loop {
-            let now = now();
+            let now = self.time.now();
             self.start_rounds(now, &mut report);
             self.hold_meetings();
             if self.is_ended() {
                 return Ok(report);
             }
-            match self.events.recv_timeout(self.patience(now)) {
-                Ok(event) => self.take(event, &mut report)?,
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => {
-                    unreachable!("the run holds a sender through its watch")
-                }
+            let busy = self.actors.iter().any(Actor::is_busy);
+            let event = self.time.wait(&self.events, self.patience(now), busy)?;
+            if let Some(event) = event {
+                self.take(event, &mut report)?;
             }
         }
     }
 
     fn is_ended(&self) -> bool {
-        let resting = |a: &Actor| !matches!(a.at, At::Round { .. });
+        let resting = |a: &Actor| !a.is_busy();
         let finished = |a: &Actor| match a.at {
             At::Done => self.once,
             At::Stopped => true,

@@ -1,9 +1,12 @@
 //! What a run is asked, what it says at its end, and what can be told it meanwhile.
 
+use std::sync::Arc;
+
 use crossbeam::channel::Sender;
 use refrain_log::ids::Sequence;
 
 use super::joining::Ask;
+use super::time::{Time, Wall};
 use crate::error::Error;
 use crate::pipeline::Rhythm;
 use crate::workers::{Done, Work};
@@ -79,6 +82,8 @@ pub struct RunOptions {
     pub rebuild: Vec<String>,
     /// For tests: drop plugin instances at random commits, drawn from this seed, so that state outside slots shows.
     pub drop_instances: Option<u64>,
+    /// What rhythms go by. Default: the clock on the wall.
+    pub time: Arc<dyn Time>,
 }
 
 impl Default for RunOptions {
@@ -90,6 +95,7 @@ impl Default for RunOptions {
             nodes: Vec::new(),
             rebuild: Vec::new(),
             drop_instances: None,
+            time: Arc::new(Wall),
         }
     }
 }

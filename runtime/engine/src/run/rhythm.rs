@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use refrain_log::ids::{Sequence, Timestamp};
 
 use super::Run;
-use super::actor::{Actor, At, Upstream};
+use super::actor::{Actor, At, Began, Upstream};
 use super::options::RunReport;
+use super::time::stopwatch;
 use crate::accounts::runs;
 use crate::error::Error;
 use crate::pipeline::Rhythm;
@@ -222,7 +223,7 @@ impl Run<'_> {
         &mut self,
         place: usize,
         cut: Sequence,
-        began: Instant,
+        began: Began,
         rows: u64,
         crowded: u64,
     ) {
@@ -239,13 +240,15 @@ impl Run<'_> {
         let spread = terms.rate.map_or(Duration::ZERO, |rate| {
             Duration::from_secs_f64(rows as f64 / rate.max(1) as f64)
         });
-        actor.rests_until = began + spread;
+        let now = self.time.now();
+        actor.rests_until = began.at + spread;
         if terms.background && !self.once {
             let rest = actor.commit_took * BACKGROUND_REST;
-            actor.rests_until = actor.rests_until.max(now() + rest);
+            actor.rests_until = actor.rests_until.max(now + rest);
             actor.commit_took = Duration::ZERO;
         }
-        let took = now().saturating_duration_since(began).max(spread);
+        let took = stopwatch().saturating_duration_since(began.stopwatch);
+        let took = took.max(spread);
         let ratio = wanted.as_secs_f64() / took.as_secs_f64().max(1e-6);
         let ratio = ratio.min(1000.0 / crowded.max(1) as f64);
         let full = actor.node.frontier.0 > 0 && behind;
@@ -253,7 +256,7 @@ impl Run<'_> {
             actor.span = ((actor.span as f64 * ratio.clamp(0.25, 4.0)) as u64).max(1);
         }
         if actor.rhythm == Rhythm::Continuous {
-            actor.due = if full { now() } else { began + interval };
+            actor.due = if full { now } else { began.at + interval };
         }
     }
 }
@@ -263,12 +266,4 @@ fn next_tick(due: Instant, micros: i64, now: Instant) -> Instant {
     let period = Duration::from_micros(micros.max(1) as u64);
     let missed = now.saturating_duration_since(due).as_micros() / period.as_micros();
     due + period * (missed as u32 + 1)
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "decides when work is done, never what comes out"
-)]
-pub(super) fn now() -> Instant {
-    Instant::now()
 }

@@ -7,10 +7,10 @@ use refrain_log::ids::Sequence;
 use refrain_log::meter::so_far;
 
 use super::Run;
-use super::actor::At;
+use super::actor::{At, Began};
 use super::metering::{Sizes, Spent};
 use super::options::{Event, RunReport};
-use super::rhythm::now;
+use super::time::stopwatch;
 use crate::error::Result;
 use crate::task::fold::CacheCounts;
 use crate::task::{Failure, Prepared};
@@ -42,7 +42,10 @@ impl Run<'_> {
             out,
             prepared: Vec::new(),
             failure: None,
-            began: now,
+            began: Began {
+                at: now,
+                stopwatch: stopwatch(),
+            },
         };
     }
 
@@ -154,7 +157,7 @@ impl Run<'_> {
         place: usize,
         cut: Sequence,
         prepared: Vec<Prepared>,
-        began: Instant,
+        began: Began,
     ) -> Result<()> {
         let (before, sizes) = (so_far(), Sizes::of(&prepared));
         self.meter_move(&self.actors[place]);
@@ -162,15 +165,15 @@ impl Run<'_> {
         let rows: u64 = prepared.iter().map(|p| p.counts.rows).sum();
         let commit = actor.node.commit(cut, prepared);
         let tapped = self.board.taps().changes(&commit);
-        let commit_began = now();
+        let commit_began = stopwatch();
         self.state.commit(vec![commit])?;
         actor.node.committed_at(cut);
-        let took = now().saturating_duration_since(commit_began);
+        let took = stopwatch().saturating_duration_since(commit_began);
         actor.commit_took = took;
         let name = &actor.node.setup.plan.name;
         self.board.committed(name, cut, rows, took);
         self.board.taps().put(name, &tapped);
-        self.meter_commit(place, sizes, before, began);
+        self.meter_commit(place, sizes, before, began.stopwatch);
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ use refrain_log::ids::Sequence;
 use refrain_log::log::Log;
 
 use super::options::Event;
-use super::rhythm::now;
+use super::time::stopwatch;
 use crate::meter::Arrivals;
 
 /// Wait for new frames before looking around again.
@@ -42,7 +42,7 @@ impl Watch {
                 let durable = log.wait_beyond(seen, wakes, PATIENCE);
                 if durable > seen {
                     let mut arrivals = arrivals.lock().expect("nobody panics with the board");
-                    arrivals.note(durable, now());
+                    arrivals.note(durable, stopwatch());
                 }
                 if durable > seen && events.send(Event::Durable).is_err() {
                     return;
