@@ -11,7 +11,7 @@ use refrain_engine::cost::Money;
 use refrain_engine::host::Host;
 use refrain_engine::request::{Request, Response};
 use refrain_engine::run::{RunOptions, RunReport};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 use crate::args::{Global, Output};
@@ -183,9 +183,10 @@ impl Service {
             .enable_all()
             .build()?;
         let socket = host.project().socket();
-        let listener = {
+        let (signals, listener) = {
             let _inside = runtime.enter();
-            socket::bind(&socket)?
+            // Caught before anyone can see that the host is there.
+            (Signals::catch(), socket::bind(&socket)?)
         };
         let metrics = metrics.map(|listener| {
             let _inside = runtime.enter();
@@ -203,7 +204,7 @@ impl Service {
                 if let Some(listener) = metrics {
                     tokio::spawn(metrics::serve(listener, Arc::clone(&host)));
                 }
-                tokio::spawn(watch_signals(Arc::clone(&host)));
+                tokio::spawn(watch_signals(signals, Arc::clone(&host)));
                 tokio::spawn(watch_progress(Arc::clone(&host), once));
                 // An error means that the run is over as well.
                 let _ = ended.await;
@@ -226,20 +227,34 @@ impl Service {
     }
 }
 
+/// What asks a host to end.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// From here on they are kept for [`watch_signals`]; none where they cannot be.
+    fn catch() -> Option<Signals> {
+        let terminate = signal(SignalKind::terminate()).ok()?;
+        let interrupt = signal(SignalKind::interrupt()).ok()?;
+        Some(Signals {
+            terminate,
+            interrupt,
+        })
+    }
+}
+
 /// The first signal asks to finish, the second leaves.
-async fn watch_signals(host: Arc<Host>) {
-    let streams = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-    );
-    let (Ok(mut terminate), Ok(mut interrupt)) = streams else {
+async fn watch_signals(signals: Option<Signals>, host: Arc<Host>) {
+    let Some(mut signals) = signals else {
         tracing::warn!("signals cannot be caught; ctrl-C ends at once");
         return;
     };
     for count in 0.. {
         tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+            _ = signals.terminate.recv() => {}
+            _ = signals.interrupt.recv() => {}
         }
         if count > 0 {
             std::process::exit(INTERRUPTED);
