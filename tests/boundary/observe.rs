@@ -104,6 +104,35 @@ fn the_status_of_a_running_host_tells_how_nodes_go() {
     assert_eq!(resting["nodes"][0]["phase"], "resting");
 }
 
+/// A total has no watermark, and a node may stand behind a topic without one: the lag was unknown to both.
+#[test]
+fn how_far_events_are_ahead_is_told_of_every_kind_of_node() {
+    let home = home();
+    home.append("events", "events.csv", "p").ok();
+    home.run().ok();
+    let newest = |status: &serde_json::Value, node: usize| {
+        let lag = &status["nodes"][node]["lag_event_us"];
+        lag.as_i64().unwrap()
+    };
+    let row = "event_time,content_id,user_id,kind,watch_ms\n";
+    let last = home
+        .topic("events")
+        .iter()
+        .map(|e| e["event_time"].as_str().unwrap().to_owned())
+        .max();
+    let last: String = last.unwrap();
+    let minutes_later = format!("{row}{},1,1,view,1\n", last.replace("T22:", "T23:"));
+    home.write("later.csv", minutes_later);
+    home.append("events", "later.csv", "q").ok();
+    let status = home.refrain(&["status", "--output", "json"]).ok().json();
+    for node in 0..3 {
+        assert_eq!(newest(&status, node), 3_600_000_000, "{status}");
+    }
+    home.run().ok();
+    let status = home.refrain(&["status", "--output", "json"]).ok().json();
+    (0..3).for_each(|node| assert_eq!(newest(&status, node), 0, "{status}"));
+}
+
 #[test]
 fn a_watch_looks_again_and_leaves_the_folder_free() {
     let home = home();

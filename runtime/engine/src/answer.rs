@@ -425,7 +425,7 @@ fn node_status(host: &Host, name: String, durable: Sequence) -> NodeStatus {
     let age = |l: &NodeState| u64::try_from(now.0 - l.time.0).unwrap_or(0);
     let cut = last.as_ref().map_or(Sequence(0), |l| l.cut);
     NodeStatus {
-        lag_event_us: lag_event_us(host, &topics, last.as_ref(), lag_rows),
+        lag_event_us: lag_event_us(&topics, taken, lag_rows),
         frontier: going.frontier.unwrap_or(cut).max(cut),
         rows_per_second: going.rows_per_second,
         commits: going.commits,
@@ -471,25 +471,24 @@ fn view_bytes(host: &Host, node: &str) -> u64 {
     of_node.map(|view| view.state().bytes).sum()
 }
 
-/// How far the newest event time of the inputs is ahead of what the node has committed, disorder not counted.
+/// How far the newest event time of the inputs is ahead of the newest that the node has committed; none where either is
+/// unknown.
 fn lag_event_us(
-    host: &Host,
     inputs: &[Arc<Topic>],
-    last: Option<&NodeState>,
+    taken: impl Fn(&Arc<Topic>, u32) -> Offset,
     lag_rows: u64,
 ) -> Option<u64> {
     if lag_rows == 0 {
         return Some(0);
     }
-    let newest = |topic: &Arc<Topic>| {
-        let mut declared = host.declaration().topics.iter();
-        let declared = declared.find(|t| *t.name.get_ref() == topic.spec().name);
-        let disorder_us = declared.map_or(0, |t| t.disorder_us);
-        Some(topic.time_max()?.0.saturating_sub(disorder_us))
-    };
-    let newest = inputs.iter().filter_map(newest).max()?;
-    let taken = last.map(|l| l.watermark.0).filter(|w| *w != i64::MIN)?;
-    Some(u64::try_from(newest.saturating_sub(taken)).unwrap_or(0))
+    let newest = inputs.iter().filter_map(|topic| topic.time_max()).max()?;
+    let partitions = |topic: &Arc<Topic>| 0..topic.spec().partitions;
+    let committed = inputs.iter().flat_map(|topic| {
+        // What cannot be read is told by who reads it.
+        partitions(topic).filter_map(|p| topic.time_max_before(p, taken(topic, p)).ok().flatten())
+    });
+    let lag = newest.0.saturating_sub(committed.max()?.0);
+    Some(u64::try_from(lag).unwrap_or(0))
 }
 
 /// A key given as text, as a row of the view's first key fields.

@@ -91,6 +91,26 @@ impl Cursor {
         Ok(cursor)
     }
 
+    /// Largest event time of the kept rows before `end`, where a frame ends. By the sparse index, and the headers of its last
+    /// block.
+    pub(crate) fn time_max_before(run: Arc<Run>, end: Offset) -> Result<Option<Timestamp>> {
+        let segments = run.segments().clone();
+        let before = segments.iter().filter(|s| s.base < end);
+        let blocks = before.filter_map(|s| s.index().time_max_before(end)).max();
+        let mut cursor = Cursor::new(run);
+        cursor.enter(|s| s.base < end, |s| s.index().floor(|b| b.offset < end));
+        let mut max = blocks;
+        while cursor.offset < end {
+            cursor.look_ahead()?;
+            let Some(frame) = cursor.ahead.take() else {
+                break;
+            };
+            max = max.max(frame.header().times.map(|(_, max)| max));
+            cursor.pass(&frame);
+        }
+        Ok(max)
+    }
+
     fn new(run: Arc<Run>) -> Cursor {
         Cursor {
             offset: run.start(),

@@ -69,6 +69,13 @@ impl Index {
         self.blocks.iter().filter_map(|b| b.time_max).max()
     }
 
+    /// Largest event time of the blocks that end at or before `end`.
+    pub(crate) fn time_max_before(&self, end: Offset) -> Option<Timestamp> {
+        let begun = self.blocks.partition_point(|b| b.offset < end);
+        let whole = &self.blocks[..begun.saturating_sub(1)];
+        whole.iter().filter_map(|b| b.time_max).max()
+    }
+
     /// Start of the first block that may hold event times ≥ `time`.
     pub(crate) fn seek_time(&self, time: Timestamp) -> Option<Position> {
         let holds = |b: &&Block| b.time_max.is_some_and(|max| max >= time);

@@ -188,6 +188,11 @@ impl Topic {
         self.partitions.iter().filter_map(max).max()
     }
 
+    /// Largest event time of the kept rows before `end`, where a frame ends.
+    pub fn time_max_before(&self, partition: u32, end: Offset) -> Result<Option<Timestamp>> {
+        Cursor::time_max_before(self.run(partition)?, end)
+    }
+
     /// A cursor that stands on the frame with this offset, or at the end.
     pub fn cursor(&self, partition: u32, from: Offset) -> Result<Cursor> {
         Cursor::at_offset(self.run(partition)?, from)

@@ -40,8 +40,12 @@ fn cursors_agree(topic: &Topic, partition: u32) {
         frames.push(cursor.next(peeked).unwrap().unwrap());
     }
     let all = Sequence(u64::MAX);
+    let mut newest = None;
     for (i, frame) in frames.iter().enumerate() {
         let header = frame.header();
+        let before = topic.time_max_before(partition, header.base_offset);
+        assert_eq!(before.unwrap(), newest);
+        newest = newest.max(header.times.map(|(_, max)| max));
         for offset in header.base_offset.0..header.base_offset.0 + u64::from(header.rows) {
             let found = topic
                 .cursor(partition, Offset(offset))
