@@ -231,12 +231,9 @@ impl Held {
     }
 
     fn states_bytes(&self) -> u64 {
-        self.stores
-            .values()
-            .flat_map(BTreeMap::values)
-            .map(|store| store.bytes())
-            .sum::<u64>()
-            + self.shelf.bytes()
+        let stores = || self.stores.values().flat_map(BTreeMap::values);
+        let counted = self.shelf.bytes();
+        counted.unwrap_or_else(|| stores().map(|store| store.bytes()).sum())
     }
 }
 

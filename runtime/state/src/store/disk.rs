@@ -229,6 +229,25 @@ impl Disk {
         self.tree.0.disk_space() + self.tree.0.active_memtable().size()
     }
 
+    /// Bytes of the keys that begin so and of their states, about: tables that hold other keys as well count half, and what
+    /// was put again since the last merge counts twice.
+    pub(crate) fn bytes_below(&self, prefix: &[u8]) -> u64 {
+        let tables = self.tree.0.current_version();
+        let on_disk = tables.iter_tables().map(|table| {
+            let (range, bytes) = (&table.metadata.key_range, table.metadata.file_size);
+            let (min, max): (&[u8], &[u8]) = (range.min(), range.max());
+            match (min.starts_with(prefix), max.starts_with(prefix)) {
+                (true, true) => bytes,
+                (false, false) if max < prefix || min > prefix => 0,
+                _ => bytes / 2,
+            }
+        });
+        let memory = self.tree.0.active_memtable();
+        let of_prefix = memory.iter().filter(|e| e.key.user_key.starts_with(prefix));
+        let in_memory = of_prefix.map(|e| (e.key.user_key.len() + e.value.len()) as u64);
+        on_disk.sum::<u64>() + in_memory.sum::<u64>()
+    }
+
     /// The states of a task.
     pub(crate) fn store(self: &Arc<Self>, node: &str, task: u32) -> DiskStore {
         let mut prefix = node_prefix(node);
@@ -546,8 +565,7 @@ impl Store for DiskStore {
         };
     }
 
-    /// The tree knows its bytes, not those of a task.
     fn bytes(&self) -> u64 {
-        0
+        self.disk.bytes_below(&self.prefix)
     }
 }

@@ -66,11 +66,11 @@ impl Shelf {
         }
     }
 
-    /// Bytes of states that its stores do not count themselves.
-    pub(crate) fn bytes(&self) -> u64 {
+    /// Bytes of all states, where the shelf knows them better than its stores do.
+    pub(crate) fn bytes(&self) -> Option<u64> {
         match self {
-            Shelf::Memory => 0,
-            Shelf::Disk(disk) => disk.bytes(),
+            Shelf::Memory => None,
+            Shelf::Disk(disk) => Some(disk.bytes()),
         }
     }
 }
