@@ -57,6 +57,16 @@ fn states_on_the_disk_come_to_the_same_digests() {
     let running = home.start();
     (0..PARTS).for_each(|n| append(&home, n));
     home.wait_until_taken();
+    let status = home.refrain(&["status", "--output", "json"]).ok().json();
+    for node in status["nodes"].as_array().unwrap() {
+        let bytes = node["state_bytes"].as_u64().unwrap();
+        // It was 0 for every node once. The transform has none.
+        assert_eq!(bytes > 100_000, node["name"] != "views_only", "{node}");
+        assert!(
+            bytes <= status["state_bytes"].as_u64().unwrap() * 2,
+            "{node}"
+        );
+    }
     assert_eq!(running.stop(), Some(0));
     assert_eq!(digests(&home), wanted);
 }
@@ -91,9 +101,11 @@ const WIDE_ROWS: u64 = 12_000;
 const WIDE_PARTS: usize = 5;
 /// Rows of a last, small file.
 const FEW: u64 = 10;
-const WIDE_VIEWS: [&str; 6] = ["all", "tumbling", "kept", "sliding", "visits", "dozens"];
+const WIDE_VIEWS: [&str; 7] = [
+    "all", "tumbling", "kept", "sliding", "visits", "dozens", "first",
+];
 
-/// Every kind of window over the same events; with `on_disk`, states there and little of them in memory.
+/// Every kind of window and a process node with timers over the same events; with `on_disk`, states there and little of them in memory.
 fn wide_pipeline(on_disk: bool) -> String {
     let node = |name: &str, plugin: &str, more: &str| {
         let cache = if on_disk {
@@ -130,13 +142,18 @@ fn wide_pipeline(on_disk: bool) -> String {
             "window = { session = \"100s\", lateness = \"10s\" }\nkeep = \"5m\"\n",
         ),
         node("dozens", "engagement_total", "window = { count = 3 }\n"),
+        node("first", "first_seen", "options = { horizon = \"100s\" }\n"),
         state.to_owned(),
     ]
     .concat()
 }
 
 fn wide(on_disk: bool) -> Home {
-    let home = Home::new(&wide_pipeline(on_disk)).with_plugins(&["engagement_total", "sessions"]);
+    let home = Home::new(&wide_pipeline(on_disk)).with_plugins(&[
+        "engagement_total",
+        "sessions",
+        "first_seen",
+    ]);
     let mut luck = Luck::of(7);
     for n in 0..WIDE_PARTS as u64 {
         let mut text = "event_time,content_id,user_id,kind,watch_ms\n".to_string();
@@ -218,8 +235,8 @@ fn states_ten_times_the_cache_come_to_the_same_digests() {
     append_few(&home);
     home.wait_until_taken();
     for (node, (evicted, fetched, slots)) in WIDE_VIEWS.iter().zip(traffic(&home)) {
-        // Each row is in two windows at most; sessions close all the time.
-        let closes = *node == "visits";
+        // Each row is in two windows at most; sessions close all the time, and horizons end.
+        let closes = matches!(*node, "visits" | "first");
         assert!(
             closes || fetched <= 2 * FEW,
             "{node}: {fetched} states read"

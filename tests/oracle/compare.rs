@@ -28,6 +28,8 @@ pub struct Seen {
     pub fired: u64,
     /// States that came from the disk into memory again.
     pub fetched: u64,
+    /// The same of process nodes.
+    pub keys_fetched: u64,
 }
 
 /// Compares every node at its own last cut.
@@ -35,7 +37,11 @@ pub fn compare(home: &Home, host: &Host, seen: &mut Seen) {
     let mut models: BTreeMap<u64, Vec<Outcome>> = BTreeMap::new();
     for (place, (node, told)) in home.graph.nodes.iter().zip(status(host)).enumerate() {
         assert_eq!(told.name, node.name);
-        seen.fetched += told.cache.map_or(0, |cache| cache.fetched);
+        let fetched = told.cache.map_or(0, |cache| cache.fetched);
+        match node.work {
+            Work::Process { .. } => seen.keys_fetched += fetched,
+            _ => seen.fetched += fetched,
+        }
         if told.cut.0 == 0 {
             continue;
         }

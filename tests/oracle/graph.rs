@@ -169,7 +169,7 @@ impl Graph {
         }
         for node in &self.nodes {
             text += &node.text();
-            if let (Some(bytes), Work::Fold { .. }) = (self.cache, &node.work) {
+            if let (Some(bytes), Some(_)) = (self.cache, node.key()) {
                 text += &format!("cache = \"{bytes}B\"\n");
             }
         }

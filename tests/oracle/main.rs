@@ -70,6 +70,7 @@ fn every_way_to_run_says_what_the_model_says() {
             seen.gone,
             seen.fired,
             seen.fetched,
+            seen.keys_fetched,
         ];
         assert!(
             each.iter().all(|n| *n > 20),
@@ -93,6 +94,7 @@ impl Seen {
         self.gone += other.gone;
         self.fired += other.fired;
         self.fetched += other.fetched;
+        self.keys_fetched += other.keys_fetched;
     }
 }
 

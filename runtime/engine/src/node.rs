@@ -13,10 +13,10 @@ use crate::error::{Error, Result};
 use crate::input::{Exchange, Feed, Reader, Splitter};
 use crate::pipeline::{Output, PlannedNode, dead_letter_schema};
 use crate::run::Terms;
-use crate::task::fold::{Cache, FoldOuts, FoldStart, FoldTask};
+use crate::task::fold::{self, FoldOuts, FoldStart, FoldTask};
 use crate::task::letters::Letters;
 use crate::task::out::Out;
-use crate::task::process::{ProcessOuts, ProcessStart, ProcessTask};
+use crate::task::process::{self, ProcessOuts, ProcessStart, ProcessTask};
 use crate::task::transform::{TransformOuts, TransformTask};
 use crate::task::{Care, Memo, NodeSetup, Prepared, Suspicion, Task};
 use crate::watermark::Watermark;
@@ -198,11 +198,18 @@ impl Node {
                 setup, task, feed, outs, memo,
             )?));
         }
+        // All states, or where to look them up and how many bytes of them may be in memory.
+        let (states, reader) = match state.cache_bytes() {
+            None => (state.task_states(&plan.name, task)?, None),
+            Some(_) => (Vec::new(), Some(state.task_reader(&plan.name, task))),
+        };
+        let cache_bytes = plan.cache_bytes / u64::from(plan.tasks.max(1));
         if plan.about.kind == PluginKind::Process {
             let outs = ProcessOuts { topic, rejected };
             let start = ProcessStart {
                 memo,
-                states: state.task_states(&plan.name, task)?,
+                states,
+                cache: reader.map(|reader| process::Cache::new(reader, cache_bytes)),
                 care: self.care(task),
             };
             return Ok(Box::new(ProcessTask::open(setup, task, feed, outs, start)?));
@@ -212,18 +219,10 @@ impl Node {
         } else {
             None
         };
-        let (states, cache) = match state.cache_bytes() {
-            None => (state.task_states(&plan.name, task)?, None),
-            Some(_) => {
-                let bytes = plan.cache_bytes / u64::from(plan.tasks.max(1));
-                let reader = state.task_reader(&plan.name, task);
-                (Vec::new(), Some(Cache::new(reader, bytes)))
-            }
-        };
         let start = FoldStart {
             memo,
             states,
-            cache,
+            cache: reader.map(|reader| fold::Cache::new(reader, cache_bytes)),
             care: self.care(task),
         };
         Ok(Box::new(FoldTask::open(

@@ -16,7 +16,7 @@ use crate::ingest::time;
 use crate::meter::{Arrivals, Meter};
 use crate::pipeline::Rhythm;
 use crate::tap::Taps;
-use crate::task::fold::CacheCounts;
+use crate::task::CacheCounts;
 
 /// What a node is at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -12,7 +12,7 @@ use super::metering::{Sizes, Spent};
 use super::options::{Event, RunReport};
 use super::time::stopwatch;
 use crate::error::Result;
-use crate::task::fold::CacheCounts;
+use crate::task::CacheCounts;
 use crate::task::{Failure, Prepared};
 use crate::workers::{Done, Work};
 

@@ -8,9 +8,12 @@ pub mod fold;
 pub mod letters;
 pub mod out;
 pub mod process;
+mod room;
 pub mod slots;
 mod source;
 pub mod transform;
+
+pub use self::room::CacheCounts;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -182,7 +185,7 @@ pub struct Prepared {
     /// Rows handed to the plugin since the last commit, each as often as it was handed.
     pub handed: u64,
     /// What its cache did since then; none without one.
-    pub cache: Option<fold::CacheCounts>,
+    pub cache: Option<CacheCounts>,
 }
 
 /// What a task remembers across restarts beside its state.

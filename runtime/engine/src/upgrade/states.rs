@@ -100,7 +100,7 @@ impl<'a> Heir<'a> {
         let mut block = Block::default();
         for (key, value) in &all {
             let lead = match self.planned.about.kind {
-                PluginKind::Process => process::lead_bytes(value),
+                PluginKind::Process => process::lead_bytes(key, value),
                 PluginKind::Fold | PluginKind::Transform => {
                     fold::lead_bytes(self.planned, key, value)
                 }

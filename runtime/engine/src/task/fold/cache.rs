@@ -21,64 +21,20 @@ use crate::error::Result;
 use crate::input::Batch;
 use crate::keys;
 use crate::task::Failure;
+use crate::task::room::{CacheCounts, Page, Room};
 use crate::task::slots::{BatchKeys, Found, Table};
 use crate::window::Index;
-
-/// What an open pair takes beside its key and state: slot, tables, the plugin's own.
-const SLOT_BYTES: u64 = 160;
-/// Entries of the store that are read at once, at most.
-const PAGE: usize = 1024;
-/// A round may change so many slots whatever the limit.
-const CHANGED_MIN: usize = 4096;
-
-/// What a cache did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CacheCounts {
-    /// States read from the store.
-    pub fetched: u64,
-    /// Slots given back.
-    pub evicted: u64,
-    /// Times that a row's state was in memory.
-    pub hits: u64,
-    /// Slots in use now.
-    pub slots: u64,
-    /// Slots changed since the last commit, in thousandths of those that may stay.
-    pub changed_permille: u64,
-}
-
-impl CacheCounts {
-    /// Of two tasks together.
-    #[must_use]
-    pub fn and(self, other: CacheCounts) -> CacheCounts {
-        CacheCounts {
-            fetched: self.fetched + other.fetched,
-            evicted: self.evicted + other.evicted,
-            hits: self.hits + other.hits,
-            slots: self.slots + other.slots,
-            changed_permille: self.changed_permille.max(other.changed_permille),
-        }
-    }
-}
 
 /// Where pairs without a slot are looked up, and how many pairs have one.
 #[derive(Debug)]
 pub struct Cache {
     pub(super) reader: TaskReader,
     pub(super) indexed: Indexed,
-    bytes_max: u64,
-    /// Of keys and states seen, for their mean.
-    seen_bytes: u64,
-    seen: u64,
-    hand: usize,
-    /// A commit was made since slots were last given back.
-    due: bool,
-    /// Slots in use at which they are given back before a commit.
-    full: usize,
+    room: Room,
     /// Cold windows; 0 where windows have no index.
     cold: BTreeSet<Index>,
     /// The store had nothing when the task was opened, and no commit was made since.
     new: bool,
-    counts: CacheCounts,
 }
 
 impl Cache {
@@ -87,29 +43,15 @@ impl Cache {
         Cache {
             reader,
             indexed: Indexed::new(),
-            bytes_max,
-            seen_bytes: 0,
-            seen: 0,
-            hand: 0,
-            due: false,
-            full: 0,
+            room: Room::new(bytes_max),
             cold: BTreeSet::new(),
             new: true,
-            counts: CacheCounts::default(),
         }
-    }
-
-    /// Slots that may stay.
-    fn slots_max(&self) -> usize {
-        let mean = self.seen_bytes / self.seen.max(1) + SLOT_BYTES;
-        usize::try_from(self.bytes_max / mean)
-            .unwrap_or(usize::MAX)
-            .max(1)
     }
 
     /// A commit is made.
     pub(super) fn committed(&mut self) {
-        self.due = true;
+        self.room.committed();
         self.new = false;
     }
 
@@ -127,39 +69,10 @@ impl Cache {
     fn all(&self) -> Result<Vec<KeyedState>> {
         let mut all = self.reader.unordered()?;
         let mut pages = Page::begin(Vec::new());
-        while let Some(page) = pages.next(self)? {
+        while let Some(page) = pages.next(&self.reader)? {
             all.extend(page);
         }
         Ok(all)
-    }
-}
-
-/// Entries of the store, page by page.
-pub(super) struct Page {
-    from: Option<Vec<u8>>,
-}
-
-impl Page {
-    pub(super) fn begin(from: Vec<u8>) -> Page {
-        Page { from: Some(from) }
-    }
-
-    /// No more are wanted.
-    pub(super) fn end(&mut self) {
-        self.from = None;
-    }
-
-    /// The next ones.
-    pub(super) fn next(&mut self, cache: &Cache) -> Result<Option<Vec<KeyedState>>> {
-        let Some(from) = self.from.take() else {
-            return Ok(None);
-        };
-        let page = cache.reader.after(&from, PAGE)?;
-        let Some((last, _)) = page.last() else {
-            return Ok(None);
-        };
-        self.from = Some([last, &[0][..]].concat());
-        Ok(Some(page))
     }
 }
 
@@ -224,15 +137,14 @@ impl FoldTask {
     /// Notes the size of a state.
     pub(super) fn measure(&mut self, key: &[u8], state: &[u8]) {
         if let Some(cache) = &mut self.cache {
-            cache.seen += 1;
-            cache.seen_bytes += (key.len() + state.len()) as u64;
+            cache.room.measure(key, state);
         }
     }
 
     /// So many states came from the store.
     pub(super) fn fetched(&mut self, count: usize) {
         if let Some(cache) = &mut self.cache {
-            cache.counts.fetched += count as u64;
+            cache.room.fetched(count);
         }
     }
 
@@ -341,7 +253,9 @@ impl FoldTask {
         let prefix = keys::sortable(table.window);
         let mut pages = Page::begin(prefix.to_vec());
         let (mut last, mut key) = (Vec::new(), Vec::new());
-        while let Some(page) = pages.next(self.cache.as_ref().expect("what is cold has a cache"))? {
+        let reader = self.cache.as_ref().map(|cache| cache.reader.clone());
+        let reader = reader.expect("what is cold has a cache");
+        while let Some(page) = pages.next(&reader)? {
             let in_window = |entry: &&KeyedState| entry.0.starts_with(&prefix);
             let entries = page.iter().take_while(in_window).count();
             if entries < page.len() {
@@ -396,13 +310,12 @@ impl FoldTask {
         let Some(cache) = &mut self.cache else {
             return Ok(());
         };
-        let (used, max) = (self.core.slots.in_use(), cache.slots_max());
-        if !std::mem::take(&mut cache.due) && used < cache.full {
+        let Some(surplus) = cache.room.surplus(self.core.slots.in_use()) else {
             return Ok(());
-        }
-        let mut hand = cache.hand;
-        let leaving = match used > max {
-            true => self.choose(&mut hand, used - max),
+        };
+        let mut hand = cache.room.hand;
+        let leaving = match surplus > 0 {
+            true => self.choose(&mut hand, surplus),
             false => Vec::new(),
         };
         for block in leaving.chunks(self.setup.plan.call_rows) {
@@ -426,9 +339,8 @@ impl FoldTask {
         let used = self.core.slots.in_use();
         self.core.sessions.trim(used);
         let cache = self.cache.as_mut().expect("looked at above");
-        cache.hand = hand;
-        cache.full = used.max(max) + max / 4 + 1;
-        cache.counts.evicted += leaving.len() as u64;
+        cache.room.hand = hand;
+        cache.room.evicted(leaving.len(), used);
         Ok(())
     }
 
@@ -473,15 +385,8 @@ impl FoldTask {
 
     /// What the cache did since the last commit.
     pub(super) fn cache_counts(&mut self, changed: usize) -> Option<CacheCounts> {
-        let slots = self.core.slots.in_use() as u64;
+        let (used, handed) = (self.core.slots.in_use(), self.handed);
         let cache = self.cache.as_mut()?;
-        let may = cache.slots_max().max(CHANGED_MIN);
-        let counts = std::mem::take(&mut cache.counts);
-        Some(CacheCounts {
-            hits: self.handed.saturating_sub(counts.fetched),
-            slots,
-            changed_permille: (changed as u64).saturating_mul(1000) / may as u64,
-            ..counts
-        })
+        Some(cache.room.take_counts(used, handed, changed))
     }
 }

@@ -18,7 +18,6 @@ use std::collections::BTreeSet;
 
 use refrain_state::store::{KEY_BYTES_ORDERED, Spans};
 
-use super::cache::Page;
 use super::core::Shape;
 use super::keep::Due;
 use super::{FoldTask, KeyedState};
@@ -26,6 +25,7 @@ use crate::error::{Error, Result};
 use crate::keys;
 use crate::pipeline::Window;
 use crate::task::Failure;
+use crate::task::room::Page;
 use crate::watermark::NEVER;
 
 /// The key that says that the indexes are complete.
@@ -215,7 +215,7 @@ impl FoldTask {
         }
         let from = kept(cache.indexed.kept, &[]);
         let mut pages = Page::begin(from);
-        while let Some(page) = pages.next(cache)? {
+        while let Some(page) = pages.next(&cache.reader)? {
             for (entry, _) in &page {
                 let found = ended(KEPT, entry).filter(|(end, _)| *end <= bound);
                 let Some((_, key)) = found else {
@@ -277,7 +277,8 @@ impl FoldTask {
             cache.indexed.next = i64::MAX;
             cache.indexed.seen = bound;
             let mut pages = Page::begin(from);
-            while let Some(page) = pages.next(self.cache.as_ref().expect("looked at above"))? {
+            let reader = cache.reader.clone();
+            while let Some(page) = pages.next(&reader)? {
                 let due = page.iter().map_while(|(entry, _)| ended(NOTED, entry));
                 let later = due.clone().find(|(end, _)| *end > bound);
                 let due: Vec<(i64, &[u8])> = due.take_while(|(end, _)| *end <= bound).collect();

@@ -22,7 +22,7 @@ use refrain_plugin::{Entries, Fault, Input, Instance};
 use refrain_state::commit::TaskChanges;
 use refrain_state::store::Spans;
 
-pub use self::cache::{Cache, CacheCounts};
+pub use self::cache::Cache;
 use self::core::{Call, Core, Here, Shape};
 use self::counted::Numbered;
 use self::keep::Kept;

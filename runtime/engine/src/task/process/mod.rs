@@ -1,5 +1,6 @@
 //! The process task: rows of all inputs into the slots of their keys, timers at the steps of the watermark, rows out.
 
+mod cache;
 mod call;
 mod clock;
 mod out;
@@ -7,6 +8,7 @@ mod pin;
 mod stored;
 mod timers;
 
+pub use self::cache::Cache;
 pub(crate) use self::stored::lead_bytes;
 
 use std::collections::BTreeMap;
@@ -38,8 +40,10 @@ use crate::watermark::Watermark;
 pub struct ProcessStart {
     /// What the task remembered.
     pub memo: Option<Memo>,
-    /// Its states and timers.
+    /// Its states and timers; none with a cache.
     pub states: Vec<KeyedState>,
+    /// Where states are looked up when they are needed, when not all of them are to be in memory.
+    pub cache: Option<Cache>,
     /// Whether calls are tried out before.
     pub care: Care,
 }
@@ -65,6 +69,7 @@ pub struct ProcessTask {
     slots: Slots,
     table: Table,
     timers: Timers,
+    cache: Option<Cache>,
     outs: ProcessOuts,
     /// Rows of the batch in hand, for a topic.
     produced: Produced,
@@ -108,6 +113,7 @@ impl ProcessTask {
             table: slots.table(0),
             slots,
             timers: Timers::new(plan.timer_step_us.unwrap_or(1)),
+            cache: start.cache,
             produced: Produced::default(),
             shown: to_view.then(|| Shown::new(plan.output_schema.clone(), plan.output_key_fields)),
             output_order: plan.about.output_order(to_view),
@@ -122,19 +128,27 @@ impl ProcessTask {
             outs,
             setup,
         };
-        task.restore(&start.states)?;
+        match task.cache {
+            Some(_) => task.open_cold()?,
+            None => task.restore(&start.states)?,
+        }
         Ok(task)
     }
 
-    /// Takes up what the last commit left.
+    /// Takes up what the store has; due keys are passed over.
     fn restore(&mut self, states: &[KeyedState]) -> Result<()> {
+        let fresh = self.slots.fresh.len();
         for block in states.chunks(self.setup.plan.call_rows) {
             let mut slots = Vec::with_capacity(block.len());
             let mut saved = States::default();
-            for (key, value) in block {
+            for (name, value) in block {
+                let Some(key) = stored::of_state(name) else {
+                    continue;
+                };
                 let slot = self.slots.restore(&mut self.table, key).slot();
                 let (times, state) = stored::open(value);
                 times.for_each(|time| self.timers.set(slot, time));
+                self.timers.note(slot, self.timers.next_step(slot));
                 if !state.is_empty() {
                     slots.push(slot);
                     saved.push(state);
@@ -142,9 +156,9 @@ impl ProcessTask {
             }
             self.instance
                 .restore(&slots, &saved)
-                .map_err(|f| self.setup.fault(f, None))?;
+                .map_err(|f| self.since_commit(f))?;
         }
-        self.slots.fresh.clear();
+        self.slots.fresh.truncate(fresh);
         Ok(())
     }
 
@@ -185,6 +199,7 @@ impl ProcessTask {
             let rows = start..rows.end.min(start + call_rows);
             let of_row = |row| self.slots.touch(&mut self.table, keys, row);
             let slots: Vec<u32> = rows.clone().map(of_row).collect();
+            self.load()?;
             let call = Call {
                 batch,
                 rows,
@@ -246,6 +261,7 @@ impl ProcessTask {
 
     /// Fires the timers that are due at a step: by time, then by key. All of them are gone before the first is fired.
     fn fire(&mut self, crossing: &Crossing) -> Result<(), Failure> {
+        self.load_due(crossing.step)?;
         let mut due = self.timers.take_due(crossing.step);
         self.sort_by_key(&mut due);
         let origin = |_| Origin {
@@ -352,6 +368,7 @@ impl ProcessTask {
             .release(slots)
             .map_err(|f| self.since_commit(f))?;
         for slot in slots {
+            self.timers.forget(*slot);
             self.slots.forget(&mut self.table, *slot);
         }
         Ok(())
@@ -371,17 +388,22 @@ impl ProcessTask {
             for (i, slot) in block.iter().enumerate() {
                 key.clear();
                 self.slots.encode_key(*slot, &mut key);
+                self.note_due(*slot, &key, &mut changes);
                 let (times, state) = (self.timers.of(*slot), saved.get(i));
+                let name = stored::state_key(&key);
                 let stored = &mut self.slots.get_mut(*slot).stored;
                 if !times.is_empty() || !state.is_empty() {
                     *stored = true;
                     stored::seal(times, state, &mut value);
-                    changes.put_keys.push(&key);
+                    if let Some(cache) = &mut self.cache {
+                        cache.room.measure(&name, &value);
+                    }
+                    changes.put_keys.push(&name);
                     changes.put_states.push(&value);
                     continue;
                 }
                 if *stored {
-                    changes.deleted.push(&key);
+                    changes.deleted.push(&name);
                 }
                 initial.push(*slot);
             }
@@ -390,9 +412,29 @@ impl ProcessTask {
         Ok(changes)
     }
 
+    /// When the store has a key as due changes with its next timer.
+    fn note_due(&mut self, slot: u32, key: &[u8], changes: &mut StateChanges) {
+        let (before, next) = (self.timers.noted(slot), self.timers.next_step(slot));
+        if before == next {
+            return;
+        }
+        if let Some(step) = before {
+            changes.deleted.push(&stored::due_key(step, key));
+        }
+        if let Some(step) = next {
+            changes.put_keys.push(&stored::due_key(step, key));
+            changes.put_states.push(&[]);
+        }
+        self.timers.note(slot, next);
+    }
+
     fn take_dirty(&mut self) -> Vec<u32> {
         let mut dirty = std::mem::take(&mut self.slots.dirty);
-        dirty.retain(|slot| std::mem::take(&mut self.slots.get_mut(*slot).dirty));
+        dirty.retain(|slot| {
+            let state = self.slots.get_mut(*slot);
+            state.recent |= state.dirty;
+            std::mem::take(&mut state.dirty)
+        });
         dirty
     }
 }
@@ -409,6 +451,7 @@ fn between<'a>(call: &Call<'a>, rows: Range<usize>) -> Call<'a> {
 
 impl Task for ProcessTask {
     fn step(&mut self, cut: Sequence) -> Result<Progress, Failure> {
+        self.evict()?;
         match self.feed.next(cut)? {
             Next::Batch(batch) => self.take(&batch)?,
             Next::Wait => return Ok(Progress::Wait),
@@ -425,6 +468,7 @@ impl Task for ProcessTask {
     fn prepare(&mut self) -> Result<Prepared, Failure> {
         care::settle(&mut self.careful, &self.setup)?;
         let state = self.state_changes()?;
+        let cache = self.cache_counts(state.put_keys.len());
         let view = self.shown.as_mut().map(Shown::take);
         self.counts.rejected = self.outs.rejected.take_count();
         let rejected = format!("{}.rejected", self.setup.plan.name);
@@ -448,13 +492,16 @@ impl Task for ProcessTask {
             watermark: self.mark.current(),
             ends: std::mem::take(&mut self.ends),
             handed: std::mem::take(&mut self.handed),
-            cache: None,
+            cache,
         })
     }
 
     fn publish(&mut self) {
         self.taken.clear();
         care::relax(&mut self.careful);
+        if let Some(cache) = &mut self.cache {
+            cache.room.committed();
+        }
         self.outs.rejected.publish();
         if let Some(out) = &mut self.outs.topic {
             out.publish();

@@ -10,6 +10,8 @@ pub(super) struct Timers {
     of_slot: Vec<Vec<i64>>,
     /// Slots with a timer that fires at the step of that number.
     at_step: BTreeMap<i64, BTreeSet<u32>>,
+    /// Of each slot, the step under which the store has it as due.
+    noted: Vec<Option<i64>>,
 }
 
 impl Timers {
@@ -19,6 +21,49 @@ impl Timers {
             step_us,
             of_slot: Vec::new(),
             at_step: BTreeMap::new(),
+            noted: Vec::new(),
+        }
+    }
+
+    /// Number of the last step that the watermark has passed.
+    pub(super) fn last_step(&self, watermark: i64) -> i64 {
+        watermark.div_euclid(self.step_us)
+    }
+
+    /// The step at which a slot's next timer fires.
+    pub(super) fn next_step(&self, slot: u32) -> Option<i64> {
+        self.of(slot).first().map(|time| self.step(*time))
+    }
+
+    /// The step under which the store has a slot as due.
+    pub(super) fn noted(&self, slot: u32) -> Option<i64> {
+        self.noted.get(slot as usize).copied().flatten()
+    }
+
+    /// The store has a slot as due under this step from the next commit on.
+    pub(super) fn note(&mut self, slot: u32, step: Option<i64>) {
+        let place = slot as usize;
+        if place >= self.noted.len() {
+            if step.is_none() {
+                return;
+            }
+            self.noted.resize(place + 1, None);
+        }
+        self.noted[place] = step;
+    }
+
+    /// A slot has no key any more.
+    pub(super) fn forget(&mut self, slot: u32) {
+        self.note(slot, None);
+        let times = self.of_slot.get_mut(slot as usize).map(std::mem::take);
+        for time in times.unwrap_or_default() {
+            let step = self.step(time);
+            if let Some(slots) = self.at_step.get_mut(&step) {
+                slots.remove(&slot);
+                if slots.is_empty() {
+                    self.at_step.remove(&step);
+                }
+            }
         }
     }
 
@@ -67,7 +112,7 @@ impl Timers {
 
     /// Takes those that are due when the watermark has come to this step: by time, slots of one time as they stand.
     pub(super) fn take_due(&mut self, watermark: i64) -> Vec<(i64, u32)> {
-        let last = watermark.div_euclid(self.step_us);
+        let last = self.last_step(watermark);
         let mut due = Vec::new();
         while let Some(step) = self.at_step.first_entry() {
             if *step.key() > last {
@@ -99,6 +144,7 @@ mod tests {
     enum Act {
         Set(u32, i64),
         Clear(u32, i64),
+        Forget(u32),
         Due(i64),
     }
 
@@ -106,7 +152,8 @@ mod tests {
         let (slot, time) = (0..4u32, -30..60i64);
         prop_oneof![
             4 => (slot.clone(), time.clone()).prop_map(|(s, t)| Act::Set(s, t)),
-            2 => (slot, time.clone()).prop_map(|(s, t)| Act::Clear(s, t)),
+            2 => (slot.clone(), time.clone()).prop_map(|(s, t)| Act::Clear(s, t)),
+            1 => slot.prop_map(Act::Forget),
             1 => time.prop_map(Act::Due),
         ]
     }
@@ -126,6 +173,10 @@ mod tests {
                         timers.clear(slot, time);
                         model.remove(&(time, slot));
                     }
+                    Act::Forget(slot) => {
+                        timers.forget(slot);
+                        model.retain(|t| t.1 != slot);
+                    }
                     Act::Due(time) => {
                         let step = time - time.rem_euclid(step);
                         let due: Vec<(i64, u32)> = model.iter().copied().filter(|t| t.0 <= step).collect();
@@ -138,6 +189,10 @@ mod tests {
                 let steps: usize = timers.at_step.values().map(BTreeSet::len).sum();
                 let wanted: BTreeSet<(i64, u32)> = model.iter().map(|(t, s)| (timers.step(*t), *s)).collect();
                 prop_assert_eq!(steps, wanted.len());
+                for slot in 0..4 {
+                    let first = model.iter().filter(|t| t.1 == slot).map(|t| t.0).min();
+                    prop_assert_eq!(timers.next_step(slot), first.map(|t| timers.step(t)));
+                }
             }
         }
     }
