@@ -30,6 +30,7 @@ mod receipts;
 mod rejected;
 mod schemas;
 mod simulated;
+mod slow;
 mod store;
 mod story;
 mod syscalls;
