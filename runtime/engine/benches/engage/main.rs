@@ -5,10 +5,12 @@
 //! - `engage FOLDER latency SECONDS [ROWS_PER_SECOND [INTERVAL]]`: time from the append of a batch to the commit that
 //!   shows it, while rows come at a steady rate.
 //! - `engage FOLDER cache ROWS KEYS`: totals of many keys, with all states in memory and with a tenth of them there.
+//! - `engage FOLDER kinds ROWS [WORKERS]`: every kind of node; FOLDER holds the other components of plugins/ as well.
 //! - `engage FOLDER replay SECONDS [ROWS_PER_SECOND [INTERVAL]]`: the same without and with a replay of the same node.
 
 mod cache;
 mod events;
+mod kinds;
 mod latency;
 mod replay;
 mod throughput;
@@ -33,6 +35,11 @@ fn main() {
         [plugins, "cache", rows, keys] => {
             cache::measure(Path::new(plugins), number(rows), number(keys));
         }
+        [plugins, "kinds", rows, rest @ ..] => kinds::measure(
+            Path::new(plugins),
+            number(rows),
+            rest.first().map_or(1, |workers| number(workers)),
+        ),
         [plugins, "replay", seconds, rest @ ..] => replay::measure(
             Path::new(plugins),
             number(seconds),
