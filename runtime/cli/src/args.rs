@@ -105,6 +105,7 @@ pub(crate) enum PluginCommand {
     Build(commands::plugin::build::BuildArgs),
     Inspect(commands::plugin::inspect::InspectArgs),
     Test(commands::plugin::test::TestArgs),
+    Fuel(commands::plugin::fuel::FuelArgs),
     Add(commands::plugin::add::AddArgs),
     Lock(commands::plugin::lock::LockArgs),
 }

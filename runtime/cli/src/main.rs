@@ -92,6 +92,7 @@ fn run(args: &Args) -> Result<(), Failure> {
         Command::Plugin(PluginCommand::Inspect(args)) => {
             commands::plugin::inspect::run(global, args)
         }
+        Command::Plugin(PluginCommand::Fuel(args)) => commands::plugin::fuel::run(global, args),
         Command::Plugin(PluginCommand::Add(args)) => commands::plugin::add::run(global, args),
         Command::Plugin(PluginCommand::Lock(args)) => commands::plugin::lock::run(global, args),
         Command::Plugin(PluginCommand::Test(args)) => commands::plugin::test::run(global, args),

@@ -6,6 +6,7 @@ pub mod changes;
 pub mod cost;
 pub mod error;
 mod estimate;
+pub mod fuel;
 pub mod graduation;
 pub mod histogram;
 pub mod host;

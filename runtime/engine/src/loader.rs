@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use refrain_plugin::fuel::FuelBook;
 use refrain_plugin::{Grants, Host, HostOptions, Plugin};
 
 use crate::error::{Error, Result};
@@ -16,6 +17,8 @@ pub struct Loader {
     cache: Option<PathBuf>,
     canonical: Option<Host>,
     free: Option<Host>,
+    /// The node whose fuel is counted, and the host of its instances once there is one.
+    counted: Option<(String, Option<Host>)>,
 }
 
 impl Loader {
@@ -25,13 +28,40 @@ impl Loader {
             cache,
             canonical: None,
             free: None,
+            counted: None,
         }
+    }
+
+    /// The same, and one that counts the fuel of this node's instances.
+    pub fn counting(cache: Option<PathBuf>, node: &str) -> Loader {
+        Loader {
+            counted: Some((node.to_owned(), None)),
+            ..Loader::new(cache)
+        }
+    }
+
+    /// What the instances of the node have used whose fuel is counted.
+    pub fn burnt(&self) -> Option<&FuelBook> {
+        let (_, host) = self.counted.as_ref()?;
+        host.as_ref()?.burnt()
     }
 
     /// Loads the component of a node, with what the node grants it.
     pub fn load_for(&mut self, node: &PlannedNode, bytes: &[u8]) -> Result<Plugin> {
         let words = node.grants.iter().map(String::as_str);
         let grants = Grants::parse(words).map_err(Error::Refused)?;
+        if let Some((counted, host)) = &mut self.counted
+            && *counted == node.name
+        {
+            let host = match host {
+                Some(host) => host,
+                None => host.insert(Host::new(HostOptions {
+                    fuel: true,
+                    ..options(self.cache.clone(), node.canonical_nans)
+                })?),
+            };
+            return Ok(host.load_granting(&node.plugin, bytes, &grants)?);
+        }
         self.load(&node.plugin, bytes, node.canonical_nans, &grants)
     }
 
@@ -49,12 +79,17 @@ impl Loader {
         };
         let host = match place {
             Some(host) => host,
-            None => place.insert(Host::new(HostOptions {
-                cache: self.cache.clone(),
-                instances_max: INSTANCES_MAX,
-                canonical_nans,
-            })?),
+            None => place.insert(Host::new(options(self.cache.clone(), canonical_nans))?),
         };
         Ok(host.load_granting(name, bytes, grants)?)
+    }
+}
+
+fn options(cache: Option<PathBuf>, canonical_nans: bool) -> HostOptions {
+    HostOptions {
+        cache,
+        instances_max: INSTANCES_MAX,
+        canonical_nans,
+        ..HostOptions::default()
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::TimestampMicrosecondType;
 use arrow_array::{ArrayRef, BooleanArray, Int64Array, RecordBatch};
+use arrow_select::concat::concat_batches;
 use arrow_select::filter::filter_record_batch;
 use refrain_log::KEYLESS_BLOCK_ROWS;
 use refrain_log::clock::ManualClock;
@@ -16,9 +17,11 @@ use refrain_log::ids::{Offset, Sequence, Timestamp};
 use refrain_log::log::{Append, Producer};
 use refrain_log::schema::{Field, Kind, Schema};
 use refrain_log::storage::MemoryStorage;
+use refrain_plugin::fuel::{Burnt, FuelBook};
 
 use crate::error::{Error, Result};
 use crate::host::{Host, Project};
+use crate::loader::Loader;
 use crate::names;
 use crate::pipeline::{Declaration, Output, PlannedNode};
 use crate::request::{From, Request, Response, Table};
@@ -100,6 +103,35 @@ impl Excerpt {
                 filter_record_batch(&piece.rows, &kept).expect("there is a decision for each row");
         }
         Excerpt::new(self.pieces)
+    }
+
+    /// The rows of each partition in one frame, as many as are whole calls of so many rows, so that no call is smaller for
+    /// how rows came. Of a partition with fewer rows than that, all.
+    ///
+    /// # Errors
+    /// More rows than fit into a frame.
+    pub fn packed(&self, call_rows: usize) -> Result<Excerpt> {
+        let mut partitions: BTreeMap<(&str, u32), Vec<&Piece>> = BTreeMap::new();
+        for piece in &self.pieces {
+            let place = (piece.topic.as_str(), piece.partition);
+            partitions.entry(place).or_default().push(piece);
+        }
+        let pack = |pieces: Vec<&Piece>| {
+            let (first, last) = (pieces[0], pieces[pieces.len() - 1]);
+            let rows = pieces.iter().map(|piece| &piece.rows);
+            let rows = concat_batches(&first.rows.schema(), rows)
+                .map_err(|e| Error::Refused(e.to_string()))?;
+            let count = rows.num_rows();
+            let whole = count - count % call_rows.max(1);
+            let kept = if whole == 0 { count } else { whole };
+            Ok(Piece {
+                rows: rows.slice(0, kept),
+                appended: last.appended,
+                ..first.clone()
+            })
+        };
+        let packed = partitions.into_values().map(pack);
+        Ok(Excerpt::new(packed.collect::<Result<_>>()?))
     }
 
     /// How many rows.
@@ -209,6 +241,29 @@ impl Trial<'_> {
     /// # Errors
     /// What the pipeline file or a component is refused for; nothing has run then.
     pub fn run(&self, excerpt: &Excerpt) -> Result<Outcome> {
+        let host = self.host(excerpt)?;
+        host.keep_compiled_in(self.cache.clone());
+        self.outcome(&host)
+    }
+
+    /// The same, and what the instances of a node have used of fuel, by export.
+    ///
+    /// # Errors
+    /// As [`Trial::run`].
+    pub fn run_counting(
+        &self,
+        excerpt: &Excerpt,
+        node: &str,
+    ) -> Result<(Outcome, BTreeMap<&'static str, Burnt>)> {
+        let host = self.host(excerpt)?;
+        *host.loader() = Loader::counting(self.cache.clone(), node);
+        let outcome = self.outcome(&host)?;
+        let burnt = host.loader().burnt().map(FuelBook::read);
+        Ok((outcome, burnt.unwrap_or_default()))
+    }
+
+    /// A host of its own with the excerpt as its log.
+    fn host(&self, excerpt: &Excerpt) -> Result<Host> {
         let clock = Arc::new(ManualClock::new(Timestamp(0)));
         let project = self
             .project
@@ -221,20 +276,22 @@ impl Trial<'_> {
             clock.set(piece.appended);
             append(&host, piece, &mut numbers)?;
         }
+        Ok(host)
+    }
+
+    fn outcome(&self, host: &Host) -> Result<Outcome> {
         let options = RunOptions {
             once: true,
             nodes: self.nodes.clone(),
             ..RunOptions::default()
         };
-        let report = host.run(&options, self.cache.clone())?;
+        let report = host.run_again(&options)?;
         let stopped = report.stopped.into_iter();
         let stopped = stopped.map(|(node, why)| (node, why.to_string())).collect();
         let plan = host.plan().expect("a host that ran has a plan");
         let chosen = plan.nodes.iter().filter(|n| self.nodes.contains(&n.name));
         Ok(Outcome {
-            made: chosen
-                .map(|node| made(&host, node))
-                .collect::<Result<_>>()?,
+            made: chosen.map(|node| made(host, node)).collect::<Result<_>>()?,
             stopped,
         })
     }
@@ -414,6 +471,22 @@ mod tests {
             .collect();
         assert_eq!((excerpt.rows(), seen), (8, vec![(1, 1), (2, 3), (3, 4)]));
         assert_eq!(excerpt.last(0).rows(), 0);
+    }
+
+    #[test]
+    fn packed_rows_are_whole_calls() {
+        let pieces = vec![
+            piece("a", 1, 0..3),
+            piece("b", 2, 0..2),
+            piece("a", 3, 3..10),
+        ];
+        let packed = Excerpt::new(pieces).packed(4).unwrap();
+        let seen: Vec<(&str, usize)> = packed
+            .pieces
+            .iter()
+            .map(|p| (p.topic.as_str(), p.rows.num_rows()))
+            .collect();
+        assert_eq!(seen, [("a", 8), ("b", 2)]);
     }
 
     #[test]

@@ -343,12 +343,17 @@ impl Instance {
         limits: Limits,
     ) -> Result<Self, Fault> {
         let at = |function| move |cause| plugin.fault(function, cause);
-        let mut starting = Starting::new(plugin.pre(), plugin.exports(), limits, plugin.name())
-            .map_err(at("start"))?;
+        let (pre, exports, fuel) = (plugin.pre(), plugin.exports(), plugin.burnt().is_some());
+        let mut starting =
+            Starting::new(pre, exports, limits, plugin.name(), fuel).map_err(at("start"))?;
         starting
             .describe_again(plugin.said())
             .map_err(at("about.describe"))?;
         starting.configure(options).map_err(at("about.configure"))?;
+        // What starting took is the same for every instance and no part of its calls.
+        if let Some(burnt) = &mut starting.store.data_mut().burnt {
+            *burnt = 0;
+        }
         Ok(Self {
             calls: starting.calls().map_err(at("start"))?,
             plugin: plugin.clone(),
@@ -390,6 +395,9 @@ impl Instance {
 
     /// Puts a name to what went wrong, and remembers it.
     fn settle<T>(&mut self, function: &'static str, result: Result<T, Cause>) -> Result<T, Fault> {
+        if let (Some(book), Some(burnt)) = (self.plugin.burnt(), &mut self.store.data_mut().burnt) {
+            book.add(function, std::mem::take(burnt));
+        }
         result.map_err(|cause| {
             let kind = *self.broken.get_or_insert(cause.kind);
             Fault {
@@ -427,8 +435,22 @@ where
 {
     store.set_epoch_deadline(limits.call_ticks());
     store.data_mut().voice.call();
-    refrain_log::meter::in_guest(|| function.call(store, params))
-        .map_err(|error| Cause::of(&error, limits))
+    let before = fuel_left(store);
+    let said = refrain_log::meter::in_guest(|| function.call(&mut *store, params))
+        .map_err(|error| Cause::of(&error, limits));
+    let after = fuel_left(store);
+    if let Some(burnt) = &mut store.data_mut().burnt {
+        *burnt += before - after;
+    }
+    said
+}
+
+/// How much fuel is left, where it is counted.
+fn fuel_left(store: &Store<Guard>) -> u64 {
+    match store.data().burnt {
+        Some(_) => store.get_fuel().expect("an engine that counts has fuel"),
+        None => 0,
+    }
 }
 
 /// A plugin may answer that it cannot go on.
@@ -454,9 +476,16 @@ impl<'a> Starting<'a> {
         exports: &'a Exports,
         limits: Limits,
         name: &str,
+        fuel: bool,
     ) -> Result<Self, Cause> {
         let mut store = Store::new(pre.engine(), Guard::new(&limits, Voice::of(name)));
         store.limiter(|guard| guard);
+        if fuel {
+            store
+                .set_fuel(u64::MAX)
+                .expect("the engine of a host that counts has fuel");
+            store.data_mut().burnt = Some(0);
+        }
         store.set_hostcall_fuel(limits.answer_bytes());
         store.set_epoch_deadline(limits.call_ticks());
         let instance = pre

@@ -8,6 +8,7 @@ mod compiled;
 pub mod conformance;
 pub mod contract;
 pub mod fault;
+pub mod fuel;
 mod given;
 pub mod grant;
 pub mod host;

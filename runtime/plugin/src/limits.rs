@@ -70,6 +70,8 @@ pub(crate) struct Guard {
     limit_bytes: u64,
     pub(crate) memory_bytes: u64,
     pub(crate) voice: Voice,
+    /// Fuel used since it was last taken; none: nobody counts.
+    pub(crate) burnt: Option<u64>,
 }
 
 impl Guard {
@@ -78,6 +80,7 @@ impl Guard {
             limit_bytes: limits.memory_bytes_max,
             memory_bytes: 0,
             voice,
+            burnt: None,
         }
     }
 }

@@ -19,6 +19,8 @@ use crate::host::{Host, Plugin};
 use crate::instance::Instance;
 use crate::limits::Limits;
 
+pub use rows::ordinary;
+
 /// How a suite is run.
 #[derive(Clone, Debug)]
 pub struct Settings {

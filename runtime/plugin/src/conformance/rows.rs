@@ -99,6 +99,11 @@ const TIMES: [i64; 5] = [
     1_700_000_000_000_000,
 ];
 
+/// `count` ordinary rows of these fields, the same for the same seed.
+pub fn ordinary(fields: &[Field], count: usize, seed: u64) -> Vec<ArrayRef> {
+    columns(fields, Sort::Ordinary, count, &mut Dice::of(seed))
+}
+
 /// `count` rows of these fields.
 pub(super) fn columns(
     fields: &[Field],

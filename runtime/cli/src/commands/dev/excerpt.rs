@@ -18,7 +18,7 @@ const READ_ROWS: u64 = 65_536;
 
 /// The rows that are played.
 #[derive(Clone, Debug, clap::Args)]
-pub(super) struct Span {
+pub(in crate::commands) struct Span {
     /// The last N rows of each source topic
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     rows: u64,
@@ -67,6 +67,15 @@ impl fmt::Display for Span {
 }
 
 impl Span {
+    /// The last rows of each source topic.
+    pub(in crate::commands) fn last(rows: u64) -> Span {
+        Span {
+            rows,
+            from: None,
+            to: None,
+        }
+    }
+
     /// Without --from and --to.
     fn is_last(&self) -> bool {
         self.from.is_none() && self.to.is_none()
@@ -91,7 +100,11 @@ impl Span {
 }
 
 /// The rows of these topics.
-pub(super) fn take(link: &mut Link, topics: &[String], span: &Span) -> Result<Excerpt, Failure> {
+pub(in crate::commands) fn take(
+    link: &mut Link,
+    topics: &[String],
+    span: &Span,
+) -> Result<Excerpt, Failure> {
     let mut pieces = Vec::new();
     let mut times = Vec::new();
     for name in topics {

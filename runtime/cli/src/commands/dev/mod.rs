@@ -2,7 +2,7 @@
 //! new components privately, and show what that changes.
 
 mod desk;
-mod excerpt;
+pub(super) mod excerpt;
 mod show;
 mod watch;
 

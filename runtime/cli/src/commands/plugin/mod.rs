@@ -2,6 +2,7 @@
 
 pub(crate) mod add;
 pub(crate) mod build;
+pub(crate) mod fuel;
 pub(crate) mod inspect;
 pub(crate) mod lock;
 pub(crate) mod new;

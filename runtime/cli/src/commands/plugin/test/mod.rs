@@ -64,11 +64,7 @@ pub(crate) fn run(global: &Global, args: &TestArgs) -> Result<(), Failure> {
         cache: Some(project::cache()),
         ..HostOptions::default()
     })?;
-    let options = args
-        .options
-        .iter()
-        .map(|o| pair(o))
-        .collect::<Result<Vec<_>, _>>()?;
+    let options = pairs(&args.options)?;
     let mut cases = Vec::new();
     for (name, path) in plugins(global, args)? {
         if args.conformance {
@@ -109,6 +105,11 @@ fn with_fixtures(
     }
     let bytes = read(&project.component(name))?;
     fixtures::run(host, name, &bytes, &folder.join("fixtures"), args.update)
+}
+
+/// Options as they were typed.
+pub(super) fn pairs(options: &[String]) -> Result<Vec<(String, String)>, Failure> {
+    options.iter().map(|option| pair(option)).collect()
 }
 
 fn pair(option: &str) -> Result<(String, String), Failure> {
@@ -161,7 +162,7 @@ fn built(project: &Project) -> Result<Vec<(String, PathBuf)>, Failure> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a user's own file is read")]
-fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     std::fs::read(path).map_err(|e| {
         Failure::refused(format!(
             "{}: {e}; build it with `refrain plugin build`, or give the path of a .wasm file",
