@@ -241,3 +241,51 @@ fn a_rhythm_that_is_none_changes_nothing() {
     home.refrain(&["rhythm", "sums", "every", "1h"]).ok();
     assert_eq!(rhythm(&home), "every 1h");
 }
+
+/// The cut of the node's last commit, looked at without a host.
+fn cut(home: &Home) -> u64 {
+    let status = home.refrain(&["status", "--output", "json"]).ok().json();
+    status["nodes"][0]["cut"].as_u64().unwrap()
+}
+
+/// kill -9 after a rhythm was changed and before the commit with which it takes effect: the file says the new one, the
+/// state is that of the commit before, and the next host goes on from there.
+#[test]
+fn a_kill_between_a_rhythm_and_its_commit_loses_no_row() {
+    let file = node("sums", "rhythm = \"0 2 1 1 *\"") + "[run]\ncommit_interval = \"10s\"\n";
+    let home = home(&file);
+    let plain = self::home(&file.replace("0 2 1 1 *", "once"));
+    let mut between = 0;
+    for (i, rhythm) in ["once", "every 1h", "continuous", "every 2h", "once"]
+        .into_iter()
+        .enumerate()
+    {
+        let (name, producer) = (format!("events{i}.csv"), format!("p{i}"));
+        // The host stands still until its rhythm is another.
+        home.refrain(&["rhythm", "sums", "0", "2", "1", "1", "*"])
+            .ok();
+        let running = home.start();
+        for home in [&home, &plain] {
+            home.write(&name, events_csv(i as u64, 60_000));
+            home.append("events", &name, &producer).ok();
+        }
+        let words: Vec<&str> = ["rhythm", "sums"]
+            .into_iter()
+            .chain(rhythm.split(' '))
+            .collect();
+        home.refrain(&words).ok();
+        running.kill();
+        let before = cut(&home);
+        let text = std::fs::read_to_string(home.path("refrain.toml")).unwrap();
+        assert!(text.contains(&format!("rhythm = \"{rhythm}\"")), "{text}");
+        let running = home.start();
+        home.wait_until_taken();
+        assert_eq!(running.stop(), Some(0));
+        between += u32::from(cut(&home) > before);
+        plain.run().ok();
+        assert_eq!(home.digest("sums"), plain.digest("sums"), "{rhythm}");
+    }
+    assert!(between > 0, "no kill came before its commit");
+    let status = home.refrain(&["status", "--output", "json"]).ok().json();
+    assert_eq!(status["nodes"][0]["counts"]["rows"], 5 * 60_000);
+}

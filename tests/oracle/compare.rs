@@ -30,6 +30,8 @@ pub struct Seen {
     pub fetched: u64,
     /// The same of process nodes.
     pub keys_fetched: u64,
+    /// Rhythms that changed while nodes ran.
+    pub graduated: u64,
 }
 
 /// Compares every node at its own last cut.

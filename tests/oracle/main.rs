@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, unreachable_pub, reason = "modules of one test")]
 
 mod compare;
+mod graduation;
 mod graph;
 mod graphs;
 mod guests;
@@ -24,6 +25,7 @@ mod windows;
 use refrain_engine::run::RunOptions;
 
 use compare::{Seen, compare};
+use graduation::Changes;
 use home::{Home, run_meanwhile, run_once};
 use random::{Case, Rows, Step};
 
@@ -71,6 +73,7 @@ fn every_way_to_run_says_what_the_model_says() {
             seen.fired,
             seen.fetched,
             seen.keys_fetched,
+            seen.graduated,
         ];
         assert!(
             each.iter().all(|n| *n > 20),
@@ -95,6 +98,7 @@ impl Seen {
         self.fired += other.fired;
         self.fetched += other.fetched;
         self.keys_fetched += other.keys_fetched;
+        self.graduated += other.graduated;
     }
 }
 
@@ -109,7 +113,7 @@ fn run_case(seed: u64) -> Seen {
     let mut home = Home::new(graph, on_disk);
     let mut host = Some(home.open());
     let mut seen = Seen::default();
-    for step in steps {
+    for (number, step) in steps.into_iter().enumerate() {
         match step {
             Step::Append(sizes) => {
                 let host = host.as_ref().unwrap();
@@ -155,9 +159,18 @@ fn run_case(seed: u64) -> Seen {
                         append_all(&mut home, host, &mut rows, &meanwhile);
                         report
                     }
-                    _ => run_meanwhile(host, &options, || {
-                        append_all(&mut home, host, &mut rows, &meanwhile);
-                    }),
+                    _ => {
+                        let mut changes = Changes::new(seed + number as u64);
+                        let report = run_meanwhile(host, &options, || {
+                            for size in &meanwhile {
+                                changes.some(&home.graph, host);
+                                append_all(&mut home, host, &mut rows, &[*size]);
+                            }
+                            changes.back(&home.graph, host);
+                        });
+                        seen.graduated += changes.count;
+                        report
+                    }
                 };
                 assert!(report.stopped.is_empty(), "stopped: {:?}", report.stopped);
                 compare(&home, host, &mut seen);

@@ -165,6 +165,7 @@ impl Run<'_> {
             let (last, missed) = self.missed(place, wall);
             let actor = &mut self.actors[place];
             if actor.rhythm == Rhythm::Once {
+                actor.goal.get_or_insert(durable);
                 self.meter_run(place, missed);
                 continue;
             }
