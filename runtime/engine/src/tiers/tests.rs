@@ -7,6 +7,9 @@ use super::planner::{ages, plan, required};
 use super::*;
 use crate::pipeline::{Rhythm, TierNames};
 
+mod pictures;
+mod simulated;
+
 const S: i64 = 1_000_000;
 
 fn rhythm() -> impl Strategy<Value = Option<Rhythm>> {
