@@ -168,6 +168,119 @@ fn a_watch_looks_again_and_leaves_the_folder_free() {
     assert_eq!(running.stop(), Some(0));
 }
 
+/// Each figure has its help and its type, and is in the documentation.
+fn all_documented(text: &str) {
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let name = line.split(['{', ' ']).next().unwrap();
+        let family = ["_total", "_bucket", "_sum", "_count"]
+            .iter()
+            .find_map(|suffix| name.strip_suffix(suffix))
+            .unwrap_or(name);
+        for kind in ["HELP", "TYPE"] {
+            assert!(
+                text.contains(&format!("# {kind} {family} ")),
+                "{kind} of {name}"
+            );
+        }
+        let documented =
+            std::fs::read_to_string(refrain_tests::repository().join("docs/operations.md"))
+                .unwrap();
+        assert!(
+            documented.contains(&format!("`{name}`"))
+                || documented.contains(&format!("`{family}`")),
+            "{name} is not in docs/operations.md"
+        );
+    }
+}
+
+/// A node that keeps a view of totals.
+fn totals(name: &str, rhythm: &str) -> String {
+    format!(
+        "[node.{name}]\nplugin = \"engagement_total\"\ninput = \"events\"\nkey = [\"content_id\"]\nview = \"{name}\"\n\
+         rhythm = \"{rhythm}\"\n"
+    )
+}
+
+#[test]
+fn figures_of_consumers_nodes_and_alerts_are_served() {
+    let file = "[topic.events]\nschema = { event_time = \"timestamp(ms)\", content_id = \"i64\", user_id = \"i64\", \
+                kind = \"text\", watch_ms = \"i64\" }\ntime = \"event_time\"\nkey = [\"content_id\"]\n"
+        .to_owned()
+        + &totals("live", "every 1s")
+        + &totals("yearly", "0 2 1 1 *")
+        + "[consumer.board]\nview = \"live\"\nfreshness = \"now\"\n\
+           [consumer.exec]\nview = \"yearly\"\nfreshness = \"1ms\"\nobjective = \"99.9999%\"\nwindow = \"1h\"\n\
+           [tiers]\n1 = { name = \"at once\", freshness = \"1us\" }\n2 = { name = \"now\", freshness = \"1h\" }\n";
+    let home = Home::new(&file).with_plugins(&["engagement_total"]);
+    home.write("events.csv", events_csv(71, 2_000));
+    let running = home.start_under(home.command(&["run", "--metrics", "0"]));
+    let address = address(&running);
+    home.append("events", "events.csv", "p").ok();
+    // Rows wait for the next year, and for nothing else.
+    let text = poll("the live node to take the rows", || {
+        let (_, text) = get(&address, "/metrics");
+        let taken = figure(&text, "refrain_node_taken_rows_total{node=\"live\"}");
+        (taken == Some(2_000.0)).then_some(text)
+    });
+    let is = |name: &str| figure(&text, name).unwrap_or_else(|| panic!("no {name} in:\n{text}"));
+    for (name, wanted) in [
+        ("refrain_consumer_need_seconds{consumer=\"board\"}", 3_600.0),
+        ("refrain_consumer_need_seconds{consumer=\"exec\"}", 0.001),
+        (
+            "refrain_consumer_staleness_seconds{consumer=\"board\"}",
+            0.0,
+        ),
+        (
+            "refrain_consumer_objective_ratios{consumer=\"board\"}",
+            0.99,
+        ),
+        (
+            "refrain_consumer_objective_ratios{consumer=\"exec\"}",
+            0.999_999,
+        ),
+        ("refrain_consumer_achieved_ratios{consumer=\"board\"}", 1.0),
+        (
+            "refrain_consumer_budget_left_seconds{consumer=\"board\"}",
+            25_920.0,
+        ),
+        (
+            "refrain_consumer_budget_burn_ratios{consumer=\"board\"}",
+            0.0,
+        ),
+        ("refrain_alert{kind=\"late\",at=\"exec\"}", 1.0),
+        ("refrain_alert{kind=\"budget-spent\",at=\"exec\"}", 1.0),
+        ("refrain_alert{kind=\"lagging\",at=\"\"}", 0.0),
+        ("refrain_alert{kind=\"missed-run\",at=\"\"}", 0.0),
+        (
+            "refrain_node_info{node=\"live\",rhythm=\"every 1s\",tier=\"now\"}",
+            1.0,
+        ),
+        (
+            "refrain_node_info{node=\"yearly\",rhythm=\"0 2 1 1 *\",tier=\"\"}",
+            1.0,
+        ),
+        ("refrain_node_missed_runs{node=\"yearly\"}", 0.0),
+    ] {
+        assert_eq!(is(name), wanted, "{name} in:\n{text}");
+    }
+    assert!(is("refrain_consumer_staleness_seconds{consumer=\"exec\"}") > 0.001);
+    assert!(is("refrain_consumer_achieved_ratios{consumer=\"exec\"}") < 1.0);
+    assert!(is("refrain_consumer_budget_left_seconds{consumer=\"exec\"}") < 0.0);
+    assert!(is("refrain_consumer_budget_burn_ratios{consumer=\"exec\"}") > 1.0);
+    assert!(is("refrain_ingest_cpu_seconds_total{topic=\"events\"}") > 0.0);
+    assert!(is("refrain_rest_cpu_seconds_total") > 0.0);
+    all_documented(&text);
+    // The same in words, with the tiers' own names.
+    let told = home.refrain(&["freshness", "--output", "json"]).ok().json();
+    let tier = |consumer: usize| told["consumers"][consumer]["now"]["tier"].clone();
+    assert_eq!(
+        (tier(0), tier(1)),
+        ("at once".into(), "now".into()),
+        "{told}"
+    );
+    assert_eq!(running.stop(), Some(0));
+}
+
 #[test]
 fn figures_are_served_while_a_run_goes_on() {
     let home = home();
@@ -201,27 +314,7 @@ fn figures_are_served_while_a_run_goes_on() {
         .unwrap();
         assert!(count > 0.0 && count == all, "{name}");
     }
-    for line in text.lines().filter(|line| !line.starts_with('#')) {
-        let name = line.split(['{', ' ']).next().unwrap();
-        let family = ["_total", "_bucket", "_sum", "_count"]
-            .iter()
-            .find_map(|suffix| name.strip_suffix(suffix))
-            .unwrap_or(name);
-        for kind in ["HELP", "TYPE"] {
-            assert!(
-                text.contains(&format!("# {kind} {family} ")),
-                "{kind} of {name}"
-            );
-        }
-        let documented =
-            std::fs::read_to_string(refrain_tests::repository().join("docs/operations.md"))
-                .unwrap();
-        assert!(
-            documented.contains(&format!("`{name}`"))
-                || documented.contains(&format!("`{family}`")),
-            "{name} is not in docs/operations.md"
-        );
-    }
+    all_documented(&text);
     assert_eq!(
         get(&address, "/healthz"),
         ("HTTP/1.1 200 OK".into(), "ok\n".into())

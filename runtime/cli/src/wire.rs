@@ -151,6 +151,7 @@ mod tests {
                 reason: "no".into(),
             }],
             producer: Some(("p".into(), 1)),
+            decode_ns: 5,
         }
     }
 

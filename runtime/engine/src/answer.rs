@@ -9,7 +9,6 @@ use arrow_array::{
 use refrain_log::clock::{Clock, SystemClock};
 use refrain_log::frame::FrameKind;
 use refrain_log::ids::{Offset, Sequence};
-use refrain_log::log::{Append, Producer};
 use refrain_log::schema::{Field, Kind, Schema};
 use refrain_log::topic::Topic;
 use refrain_state::commit::NodeState;
@@ -76,24 +75,9 @@ fn attempt(host: &Host, request: Request) -> Result<Response> {
                 .collect(),
         ),
         Request::Topic(name) => Response::Topics(vec![topic_status(host, &topic(host, &name)?)]),
-        Request::Append {
-            topic: name,
-            rows,
-            row_numbers,
-            input,
-            undecoded,
-            producer,
-        } => {
-            let producer = producer.map(|(name, first_row)| Producer { name, first_row });
-            let append = Append {
-                topic: name,
-                rows: rows.rows,
-                row_numbers,
-                input,
-                undecoded,
-                producer,
-            };
-            Response::Appended(host.log().append(append)?)
+        append @ Request::Append { .. } => {
+            let appended = host.submit(append)?.wait();
+            Response::Appended(appended?)
         }
         Request::Read {
             topic: name,
@@ -145,6 +129,7 @@ fn attempt(host: &Host, request: Request) -> Result<Response> {
         }
         Request::Freshness => Response::Freshness(crate::objective::report(host)?),
         Request::Cost(question) => Response::Cost(Box::new(crate::cost::asked(host, &question)?)),
+        Request::Commits(node) => Response::Commits(crate::accounts::commits::asked(host, &node)?),
         Request::Stop => {
             host.stopper().stop();
             Response::Stopping

@@ -399,11 +399,19 @@ impl Host {
             input,
             undecoded,
             producer,
+            decode_ns,
         } = request
         else {
             return Err(Error::Refused("only appends can be submitted".into()));
         };
         let producer = producer.map(|(name, first_row)| Producer { name, first_row });
+        if let Some(gauge) = self
+            .board
+            .gauge()
+            .filter(|_| self.log.topic(&topic).is_some())
+        {
+            gauge.decoded(&topic, self.log.now(), decode_ns);
+        }
         Ok(self.log.submit(Append {
             topic,
             rows: rows.rows,
@@ -516,6 +524,15 @@ impl Host {
             .collect();
         self.stopper().graduate(list);
         changed
+    }
+}
+
+impl Drop for Host {
+    /// Work for appends is put in the books though no run ends.
+    fn drop(&mut self) {
+        if let Some(gauge) = self.board.gauge() {
+            gauge.close(&self.log);
+        }
     }
 }
 

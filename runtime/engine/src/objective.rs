@@ -18,6 +18,7 @@ use crate::tiers::{Graph, NodeTier, planner};
 const RUNS_US: i64 = 30 * 86_400_000_000;
 /// A node may be this much older than planned, beside as much again as is planned, before it lags, in microseconds.
 const LAG_LEAVE_US: i64 = 60_000_000;
+const HOUR_US: i64 = 3_600_000_000;
 
 /// A consumer's freshness, measured.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,8 +43,13 @@ pub struct ConsumerReport {
     pub missed_us: i64,
     /// The oldest that the view was while it was not all that was there, in microseconds.
     pub worst_us: i64,
-    /// What is left of the time that may be missed, in microseconds; below 0: more was missed.
+    /// What may be missed of the window, in microseconds, whether or not all of it was looked at.
+    pub budget_us: i64,
+    /// What is left of that; below 0: more was missed.
     pub budget_left_us: i64,
+    /// How fast it is being spent: the part of the last hour that was missed, by the part that may be, in thousandths. At
+    /// 1000 a window spends all of it, at 2000 half a window; none: not looked at, or no need.
+    pub burn_milli: Option<u64>,
     /// What is wrong: `late` (older than needed now), `budget-spent` (the objective is missed).
     pub alerts: Vec<String>,
 }
@@ -61,8 +67,19 @@ pub struct RunsReport {
     pub due: Option<Timestamp>,
     /// Runs of the last 30 days that did not happen when they were due.
     pub missed: u64,
-    /// What is wrong: `missed-run` (one is due and has not begun, or the last one came after others that did not happen).
+    /// What is wrong: `missed-run` (one is due and has not begun).
     pub alerts: Vec<String>,
+}
+
+/// When a node runs, and the tier of what it gives.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeReport {
+    /// The build of it that everybody reads.
+    pub node: String,
+    /// When it runs.
+    pub rhythm: Rhythm,
+    /// The tier of the age that its results have at most by the plan; none: older than the last one, or unknown.
+    pub tier: Option<String>,
 }
 
 /// A node that is behind what is planned for it.
@@ -87,6 +104,8 @@ pub struct ObjectiveReport {
     pub runs: Vec<RunsReport>,
     /// Nodes that lag, in the order of the graph.
     pub lagging: Vec<LagReport>,
+    /// All nodes, in the order of the graph.
+    pub nodes: Vec<NodeReport>,
 }
 
 /// Something that is wrong now.
@@ -120,10 +139,11 @@ impl ConsumerReport {
                 span(self.now.staleness_us)
             ),
             _ => format!(
-                "view {} was older than {need} for {} of {}, more than the objective leaves",
+                "view {} was older than {need} for {} of the last {}, and {} at most are left by its objective",
                 self.view,
                 span(self.missed_us),
-                span(self.observed_us)
+                span(self.window_us),
+                span(self.budget_us)
             ),
         };
         let alerts = self.alerts.iter();
@@ -131,14 +151,20 @@ impl ConsumerReport {
         alerts.collect()
     }
 
-    fn of(declared: &ConsumerDeclaration, now: Freshness, kept: Kept) -> ConsumerReport {
+    fn of(
+        declared: &ConsumerDeclaration,
+        now: Freshness,
+        kept: Kept,
+        last_hour: Kept,
+    ) -> ConsumerReport {
         let (objective_ppm, need_us) = (
             declared.objective_ppm,
             declared.freshness_us.as_ref().map(|us| *us.get_ref()),
         );
         let achieved_ppm = ppm(kept.observed_us - kept.missed_us, kept.observed_us);
         let late = need_us.is_some_and(|need| now.staleness_us > need);
-        let spent = achieved_ppm.is_some_and(|achieved| achieved < objective_ppm);
+        let budget_us = budget_us(declared.window_us, objective_ppm);
+        let spent = kept.missed_us > budget_us;
         let alerts = [(late, "late"), (spent, "budget-spent")];
         ConsumerReport {
             consumer: declared.name.get_ref().clone(),
@@ -151,7 +177,9 @@ impl ConsumerReport {
             observed_us: kept.observed_us,
             missed_us: kept.missed_us,
             worst_us: kept.worst_us,
-            budget_left_us: budget_us(kept.observed_us, objective_ppm) - kept.missed_us,
+            budget_us,
+            budget_left_us: budget_us - kept.missed_us,
+            burn_milli: need_us.and_then(|_| burn_milli(last_hour, objective_ppm)),
             alerts: alerts
                 .into_iter()
                 .filter(|(is, _)| *is)
@@ -209,10 +237,11 @@ pub(crate) fn report(host: &Host) -> Result<ObjectiveReport> {
             declared.name.get_ref(),
             Timestamp(now.0 - declared.window_us),
         );
+        let last_hour = books.kept(declared.name.get_ref(), Timestamp(now.0 - HOUR_US));
         let fresh = Freshness::of(oldest(host, &build)?, now, tiers(host));
         report
             .consumers
-            .push(ConsumerReport::of(declared, fresh, kept));
+            .push(ConsumerReport::of(declared, fresh, kept, last_hour));
     }
     let plan = planner::plan(&Graph::of_file(host.declaration(), &host.measures()));
     for tier in &plan.nodes {
@@ -223,6 +252,11 @@ pub(crate) fn report(host: &Host) -> Result<ObjectiveReport> {
             .unwrap_or_default()
             .live(&tier.name)
             .to_string();
+        report.nodes.push(NodeReport {
+            node: build.clone(),
+            rhythm: rhythm.clone(),
+            tier: tier.tier.clone(),
+        });
         let oldest = oldest(host, &build)?;
         let due_us = due_us(host, &tier.name);
         report
@@ -248,10 +282,17 @@ fn oldest(host: &Host, build: &str) -> Result<Option<Timestamp>> {
     pending(host.log(), &host.chain(build).sources, cut)
 }
 
-/// What may be missed of so much time.
-fn budget_us(observed_us: i64, objective_ppm: u32) -> i64 {
-    let may = i128::from(observed_us) * i128::from(1_000_000 - objective_ppm) / 1_000_000;
+/// What may be missed of a window.
+fn budget_us(window_us: i64, objective_ppm: u32) -> i64 {
+    let may = i128::from(window_us) * i128::from(1_000_000 - objective_ppm) / 1_000_000;
     i64::try_from(may).unwrap_or(i64::MAX)
+}
+
+/// The part that was missed by the part that may be, in thousandths.
+fn burn_milli(kept: Kept, objective_ppm: u32) -> Option<u64> {
+    let missed = ppm(kept.missed_us, kept.observed_us)?;
+    let may = u64::from(1_000_000 - objective_ppm.min(999_999));
+    Some(u64::from(missed) * 1000 / may)
 }
 
 fn ppm(part: i64, whole: i64) -> Option<u32> {
@@ -274,7 +315,6 @@ fn runs_of(
     let since = last.or(oldest).unwrap_or(now);
     let due = runs::due(rhythm, due_us, since);
     let overdue = due.is_some_and(|due| runs::is_overdue(rhythm, due_us, due, now));
-    let wrong = overdue || book.missed_before > 0;
     let waiting = if overdue {
         runs::missed(rhythm, due_us, since, now)
     } else {
@@ -291,7 +331,7 @@ fn runs_of(
                 .range(now.0 - RUNS_US..)
                 .map(|(_, n)| n)
                 .sum::<u64>(),
-        alerts: wrong.then(|| "missed-run".into()).into_iter().collect(),
+        alerts: overdue.then(|| "missed-run".into()).into_iter().collect(),
     })
 }
 
@@ -320,14 +360,12 @@ fn lag_of(
 mod tests {
     use super::*;
 
-    const HOUR_US: i64 = 3_600_000_000;
-
     fn at(hours: i64) -> Timestamp {
         Timestamp(1_000 * 24 * HOUR_US + hours * HOUR_US)
     }
 
     #[test]
-    fn a_run_that_does_not_come_is_told_until_one_is_punctual() {
+    fn a_run_that_does_not_come_is_told_until_one_has_come() {
         let mut books = Books::default();
         let daily = Rhythm::parse("0 2 * * *").expect("a rhythm");
         let told = |books: &Books, oldest, now| {
@@ -340,9 +378,13 @@ mod tests {
         assert_eq!(told(&books, None, at(25)), (0, 0));
         assert_eq!(told(&books, None, at(27)), (1, 1));
         books.ran("n", at(28), 1);
-        assert_eq!(told(&books, None, at(30)), (1, 1), "it came too late");
+        assert_eq!(
+            told(&books, None, at(30)),
+            (0, 1),
+            "it came too late: counted"
+        );
         books.ran("n", at(50), 0);
-        assert_eq!(told(&books, None, at(51)), (0, 1), "and is told as past");
+        assert_eq!(told(&books, None, at(51)), (0, 1), "and told as past");
         assert!(runs_of(&books, "n", &Rhythm::Continuous, None, None, at(9)).is_none());
         assert!(runs_of(&books, "n", &Rhythm::Once, None, None, at(9)).is_none());
     }
@@ -373,6 +415,15 @@ mod tests {
     #[test]
     fn budgets() {
         assert_eq!(budget_us(100 * HOUR_US, 990_000), HOUR_US);
+        let hour = |missed_us| Kept {
+            observed_us: HOUR_US,
+            missed_us,
+            worst_us: 0,
+        };
+        assert_eq!(burn_milli(Kept::default(), 990_000), None);
+        assert_eq!(burn_milli(hour(0), 990_000), Some(0));
+        assert_eq!(burn_milli(hour(HOUR_US / 100), 990_000), Some(1000));
+        assert_eq!(burn_milli(hour(HOUR_US), 990_000), Some(100_000));
         assert_eq!(ppm(1, 0), None);
         assert_eq!(ppm(99, 100), Some(990_000));
     }

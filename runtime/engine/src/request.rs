@@ -11,7 +11,7 @@ use refrain_state::view::ViewState;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::accounts::Freshness;
+use crate::accounts::{Commits, Freshness};
 use crate::cost::{Bill, Question};
 use crate::graduation::Graduated;
 use crate::keep::request as keep;
@@ -78,6 +78,8 @@ pub enum Request {
         undecoded: Vec<Undecoded>,
         /// Name of the producer and input row number of the first row.
         producer: Option<(String, u64)>,
+        /// Processor time that decoding them took, in nanoseconds, whoever did that.
+        decode_ns: u64,
     },
     /// Rows of one partition of a topic, at most `limit`, at least one frame's worth of them.
     Read {
@@ -147,6 +149,8 @@ pub enum Request {
     Freshness,
     /// What work costs.
     Cost(Question),
+    /// What each of the last commits of a node took; its name, or that of a build.
+    Commits(String),
     /// Stop the run: finish rounds under way, commit, leave.
     Stop,
 }
@@ -276,6 +280,8 @@ pub enum Response {
     Freshness(ObjectiveReport),
     /// To [`Request::Cost`].
     Cost(Box<Bill>),
+    /// To [`Request::Commits`], the newest last.
+    Commits(Commits),
     /// To [`Request::Stop`].
     Stopping,
     /// The request was refused, with the exit code that the command should give.

@@ -4,6 +4,7 @@ mod append;
 mod core;
 mod keep;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard};
@@ -16,6 +17,7 @@ use self::core::{Durable, SPEC};
 use crate::clock::Clock;
 pub use crate::derived::DerivedWriter;
 use crate::ids::{Sequence, Timestamp};
+use crate::meter::{Used, so_far};
 use crate::prepare::prepare;
 pub use crate::prepare::{producer_hash, rejected_schema};
 use crate::queue::{Job, Reply};
@@ -171,7 +173,10 @@ impl Log {
             .core
             .topic(&format!("{}.rejected", append.topic))
             .unwrap_or_else(|_| topic.clone());
-        let prepared = prepare(append, &topic, &rejected, self.core.now())?;
+        let before = so_far();
+        let prepared = prepare(append, &topic, &rejected, self.core.now());
+        self.core.charge(&topic.spec().name, so_far().since(before));
+        let prepared = prepared?;
         let reply = Arc::new(Reply::default());
         self.core.queue.push(Job {
             prepared,
@@ -183,6 +188,11 @@ impl Log {
     /// [`Log::submit`] and [`Pending::wait`].
     pub fn append(&self, append: Append) -> Result<Appended> {
         self.submit(append)?.wait()
+    }
+
+    /// What appends to each topic have used since this log was opened, whoever did the work.
+    pub fn used(&self) -> BTreeMap<String, Used> {
+        self.core.used()
     }
 
     /// Every source frame with a sequence up to this is durable and published.

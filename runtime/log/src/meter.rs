@@ -2,8 +2,9 @@
 //! differences by those who want to know what a piece of work took. Never part of a result.
 
 use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::time::{ClockId, clock_gettime};
+use rustix::time::{ClockId, Timespec, clock_gettime};
 
 /// What a thread has used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,8 +44,49 @@ impl Used {
     }
 }
 
+impl Used {
+    /// Parts of it in proportion to these weights, in their order; they sum to it exactly.
+    pub fn shared(self, weights: &[u64]) -> Vec<Used> {
+        let all: u128 = weights.iter().map(|w| u128::from(*w)).sum();
+        let mut given = Used::default();
+        let mut weight = 0_u128;
+        let part = |w: &u64| {
+            weight += u128::from(*w);
+            let up_to = |amount: u64| match all {
+                0 => amount,
+                _ => u64::try_from(u128::from(amount) * weight / all).unwrap_or(amount),
+            };
+            let until = Used {
+                cpu_ns: up_to(self.cpu_ns),
+                guest_ns: up_to(self.guest_ns),
+                read_bytes: up_to(self.read_bytes),
+                written_bytes: up_to(self.written_bytes),
+                syncs: up_to(self.syncs),
+            };
+            let part = until.since(given);
+            given = until;
+            part
+        };
+        weights.iter().map(part).collect()
+    }
+}
+
 thread_local! {
     static USED: Cell<Used> = const { Cell::new(Used { cpu_ns: 0, guest_ns: 0, read_bytes: 0, written_bytes: 0, syncs: 0 }) };
+}
+
+/// Whether nothing is counted.
+static PAUSED: AtomicBool = AtomicBool::new(false);
+
+/// Counts nothing in the whole process from now on, or counts again. For benchmarks of what counting takes; work that was
+/// begun before is told wrongly.
+pub fn pause(paused: bool) {
+    PAUSED.store(paused, Ordering::Relaxed);
+}
+
+/// Whether nothing is counted.
+pub fn is_paused() -> bool {
+    PAUSED.load(Ordering::Relaxed)
 }
 
 /// What the calling thread has used until now.
@@ -53,6 +95,11 @@ pub fn so_far() -> Used {
         cpu_ns: cpu_ns(),
         ..USED.get()
     }
+}
+
+/// Processor time of the whole process until now, in nanoseconds.
+pub fn process_cpu_ns() -> u64 {
+    ns(clock_gettime(ClockId::ProcessCPUTime))
 }
 
 /// Does work inside a plugin and counts the processor time that it takes.
@@ -77,6 +124,9 @@ pub(crate) fn synced() {
 }
 
 fn change(by: impl FnOnce(&mut Used)) {
+    if is_paused() {
+        return;
+    }
     let mut used = USED.get();
     by(&mut used);
     USED.set(used);
@@ -84,13 +134,38 @@ fn change(by: impl FnOnce(&mut Used)) {
 
 /// Processor time of the calling thread: a system call of about 0.2 µs, so once a call of many rows, never once a row.
 fn cpu_ns() -> u64 {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
+    if is_paused() {
+        return 0;
+    }
+    ns(clock_gettime(ClockId::ThreadCPUTime))
+}
+
+fn ns(time: Timespec) -> u64 {
     time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn shares_sum_to_the_whole() {
+        let used = Used {
+            cpu_ns: 1_000_001,
+            guest_ns: 7,
+            read_bytes: 0,
+            written_bytes: 12_345,
+            syncs: 2,
+        };
+        for weights in [&[1][..], &[0, 0, 0], &[3, 0, 5, 1], &[u64::MAX, u64::MAX]] {
+            let mut sum = Used::default();
+            used.shared(weights)
+                .into_iter()
+                .for_each(|part| sum.add(part));
+            assert_eq!(sum, used, "{weights:?}");
+        }
+        assert_eq!(used.shared(&[1, 3])[0].cpu_ns, 250_000);
+    }
 
     #[test]
     fn a_thread_counts_its_own() {

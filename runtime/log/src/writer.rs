@@ -10,6 +10,7 @@ use crate::frame::{FrameHeader, FrameKind};
 use crate::ids::{Offset, Sequence, Timestamp};
 use crate::limits::{MARK_AFTER_MS, TICK_POLL_MS};
 use crate::log::{Appended, Core};
+use crate::meter::so_far;
 use crate::prepare::{Part, Prepared, part};
 use crate::queue::{Job, Seal};
 use crate::tail::{Built, Tail};
@@ -61,7 +62,7 @@ impl Writer {
             let idle = group.is_empty();
             if !idle {
                 self.marked = false;
-                self.commit(group);
+                self.commit_metered(group);
             }
             for seal in self.core.queue.seals() {
                 self.seal(seal);
@@ -90,6 +91,24 @@ impl Writer {
     fn stamp(&mut self) -> Timestamp {
         self.append_time = self.append_time.max(self.core.clock.now());
         self.append_time
+    }
+
+    /// Commits a group, and charges what that used to the topics of its appends, by their bytes.
+    fn commit_metered(&mut self, group: Vec<Job>) {
+        let mut bytes: BTreeMap<String, u64> = BTreeMap::new();
+        for job in &group {
+            match bytes.get_mut(&job.prepared.topic) {
+                Some(sum) => *sum += job.prepared.bytes,
+                None => drop(bytes.insert(job.prepared.topic.clone(), job.prepared.bytes)),
+            }
+        }
+        let before = so_far();
+        self.commit(group);
+        let used = so_far().since(before);
+        let parts = bytes.values().copied().collect::<Vec<u64>>();
+        for (topic, used) in bytes.keys().zip(used.shared(&parts)) {
+            self.core.charge(topic, used);
+        }
     }
 
     /// Commits a group; when it does not go as a whole, its appends one by one.

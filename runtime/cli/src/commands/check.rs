@@ -3,7 +3,7 @@
 use refrain_engine::pipeline::{Diagnostics, Output as Target, PlannedNode};
 use refrain_engine::tiers;
 use refrain_engine::tiers::lint::lint;
-use refrain_engine::{accounts, host};
+use refrain_engine::{accounts, cost, host};
 
 use crate::args::{Global, Output};
 use crate::cells::Cell;
@@ -33,12 +33,7 @@ pub(crate) fn run(global: &Global) -> Result<(), Failure> {
         .plan;
     let measures = accounts::measures(&project);
     tiers::settle(&mut plan, &measures);
-    let lints = lint(
-        &declaration,
-        &plan,
-        &measures,
-        &accounts::pass_costs(&project),
-    );
+    let lints = lint(&declaration, &plan, &measures, &cost::of_project(&project));
     file.list.extend(lints.list);
     tell_diagnostics(&file, &file.list);
     let errors = file.len();

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use refrain_engine::cost::{Bill, Money, Question};
+use refrain_engine::accounts::Held;
+use refrain_engine::cost::{Bill, Item, Money, Question};
 use refrain_engine::request::{Request, Response};
 use refrain_engine::tiers::words::span;
 
@@ -22,6 +23,7 @@ use crate::show::{Sheet, seen_enough};
   refrain cost --by consumer --per month
   refrain cost --what-if ops-board=1s      what it would cost if that consumer needed that
   refrain cost --file other.toml           what it would cost with that pipeline file
+  refrain cost --commits delays            what each of the last commits of a node took
 
 A node that several consumers depend on is shared: what it would cost for the one who needs the least is paid by all in
 equal parts, each step to a stricter need by those who need at least that. Parts sum exactly to the total. Prices are
@@ -36,6 +38,9 @@ pub(crate) struct CostArgs {
     /// CONSUMER=FRESHNESS: price that need before it is one; may be given several times
     #[arg(long, value_name = "C=F")]
     what_if: Vec<String>,
+    /// What each of the last commits of this node took, instead of a bill
+    #[arg(long, value_name = "NODE", conflicts_with_all = ["per", "what_if", "file"])]
+    commits: Option<String>,
     /// Price this pipeline file before it is in the place of the project's
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
@@ -58,6 +63,9 @@ enum Per {
 }
 
 pub(crate) fn run(global: &Global, args: &CostArgs) -> Result<(), Failure> {
+    if let Some(node) = &args.commits {
+        return commits(global, node);
+    }
     let pair = |text: &String| {
         let pair = text
             .split_once('=')
@@ -114,9 +122,62 @@ pub(crate) fn run(global: &Global, args: &CostArgs) -> Result<(), Failure> {
     Ok(())
 }
 
+fn commits(global: &Global, node: &str) -> Result<(), Failure> {
+    let mut link = Link::open(&project::find(global)?)?;
+    let Response::Commits(commits) = link.ask(Request::Commits(node.to_owned()))? else {
+        return Err(unexpected());
+    };
+    if global.output == Output::Json {
+        use std::io::Write;
+        let json = serde_json::to_string_pretty(&commits).map_err(anyhow::Error::from)?;
+        return seen_enough(writeln!(std::io::stdout(), "{json}"));
+    }
+    let mut sheet = Sheet::new(&[
+        "at",
+        "cut",
+        "frames",
+        "rows",
+        "rows out",
+        "view rows",
+        "cpu in plugin",
+        "cpu in host",
+        "read bytes",
+        "written bytes",
+        "syncs",
+    ]);
+    for commit in &commits {
+        sheet.push(vec![
+            Cell::time(Some(commit.at.0)),
+            Cell::count(commit.cut.0),
+            Cell::count(commit.frames),
+            Cell::count(commit.rows),
+            Cell::count(commit.out_rows + commit.letter_rows),
+            Cell::count(commit.view_rows),
+            millis(commit.guest_ns),
+            millis(commit.host_ns),
+            Cell::count(commit.read_bytes),
+            Cell::count(commit.written_bytes),
+            Cell::count(commit.syncs),
+        ]);
+    }
+    sheet.print(global.output)
+}
+
+fn millis(ns: u64) -> Cell {
+    Cell::text(format!("{}.{:03}ms", ns / 1_000_000, ns / 1_000 % 1000))
+}
+
 fn read(path: &PathBuf) -> Result<String, Failure> {
     let text = std::fs::read_to_string(path);
     text.map_err(|error| Failure::refused(format!("--file {}: {error}", path.display())))
+}
+
+fn seconds(ns: u64) -> Cell {
+    Cell::text(format!(
+        "{}.{:03}s",
+        ns / 1_000_000_000,
+        ns / 1_000_000 % 1000
+    ))
 }
 
 fn items(bill: &Bill) -> Sheet {
@@ -124,10 +185,14 @@ fn items(bill: &Bill) -> Sheet {
         "item",
         "rhythm",
         "rows",
+        "rows out",
+        "view rows",
         "commits",
         "cpu in plugin",
         "cpu in host",
-        "held bytes",
+        "state bytes",
+        "view bytes",
+        "topic bytes",
         "cpu",
         "read",
         "syncs",
@@ -136,13 +201,11 @@ fn items(bill: &Bill) -> Sheet {
     ]);
     for item in &bill.items {
         let work = item.work.clone().unwrap_or_default();
-        let seconds = |ns: u64| {
-            Cell::text(format!(
-                "{}.{:03}s",
-                ns / 1_000_000_000,
-                ns / 1_000_000 % 1000
-            ))
-        };
+        // What is no node's is of a topic, or of the commit log.
+        let held = item.held.unwrap_or(Held {
+            topic_bytes: item.held_bytes,
+            ..Held::default()
+        });
         sheet.push(vec![
             Cell::text(format!("{} {}", item.kind, item.name)),
             Cell::text(
@@ -151,10 +214,14 @@ fn items(bill: &Bill) -> Sheet {
                     .map_or(String::new(), ToString::to_string),
             ),
             Cell::count(work.rows),
+            Cell::count(work.out_rows + work.letter_rows),
+            Cell::count(work.view_rows),
             Cell::count(work.commits),
             seconds(work.guest_ns),
             seconds(work.host_ns),
-            Cell::count(item.held_bytes),
+            Cell::count(held.state_bytes),
+            Cell::count(held.view_bytes),
+            Cell::count(held.topic_bytes),
             Cell::text(item.cpu.to_string()),
             Cell::text(item.read.to_string()),
             Cell::text(item.requests.to_string()),
@@ -170,7 +237,11 @@ fn sums(bill: &Bill, name: &str, key: impl Fn(&refrain_engine::cost::Part) -> St
     for part in &bill.parts {
         let (sum, of) = amounts.entry(key(part)).or_default();
         *sum = *sum + part.amount;
-        of.push(format!("{} {}", part.item, part.amount));
+        let named = match part.kind.as_str() {
+            kind @ ("topic" | "ingest") => format!("{kind} {}", part.item),
+            _ => part.item.clone(),
+        };
+        of.push(format!("{named} {}", part.amount));
     }
     let mut sheet = Sheet::new(&[name, "amount", "of"]);
     for (name, (amount, of)) in amounts {
@@ -185,11 +256,12 @@ fn sums(bill: &Bill, name: &str, key: impl Fn(&refrain_engine::cost::Part) -> St
 
 fn by_tier(bill: &Bill) -> Sheet {
     sums(bill, "tier", |part| {
-        let item = bill.items.iter().find(|i| i.name == part.item);
-        match item {
-            Some(item) if item.kind != "node" => "(log)".into(),
-            Some(item) => item.tier.clone().unwrap_or("(none)".into()),
-            None => "(none)".into(),
+        let is_it = |i: &&Item| i.kind == part.kind && i.name == part.item;
+        match (part.kind.as_str(), bill.items.iter().find(is_it)) {
+            ("node", Some(item)) => item.tier.clone().unwrap_or("(none)".into()),
+            ("node", None) => "(none)".into(),
+            ("host", _) => "(host)".into(),
+            _ => "(log)".into(),
         }
     })
 }

@@ -10,6 +10,7 @@ use arrow_array::types::Int64Type;
 use refrain_engine::host::Project;
 use refrain_engine::ingest::{DecodeOptions, Decoder, Format, decode_file};
 use refrain_engine::request::Request;
+use refrain_log::meter::so_far;
 use refrain_plugin::build::{Language, TemplateKind, create_plugin};
 
 use super::topic::feed::Feed;
@@ -203,11 +204,13 @@ fn feed(project: &Project, link: &mut Link, file: &Path, rows_max: u64) -> Resul
     let mut feed = Feed::new(link, "flights", schema, Some("demo".into()));
     let mut sent = 0;
     while sent < rows_max {
+        let before = so_far();
         let Some(decoded) = decoder.next(LIVE_ROWS)? else {
             break;
         };
+        let decode_ns = so_far().since(before).cpu_ns;
         sent += decoded.row_numbers.len() as u64;
-        feed.send("flights.parquet", decoded)?;
+        feed.send("flights.parquet", decoded, decode_ns)?;
         std::thread::sleep(LIVE_PAUSE);
     }
     feed.settle()?;

@@ -20,7 +20,8 @@ const MISSED: u8 = 8;
   refrain freshness
   refrain freshness --fail-if-missed      exit code 8 when something is wrong: for a monitor
 
-`achieved` is the part of the observed time in which the view was as fresh as needed, `left` what may still be missed.
+`achieved` is the part of the observed time in which the view was as fresh as needed; `budget` what may be missed of the
+window of the objective, `left` what is left of that, `burn` how fast the last hour spent it: at 1 a window spends all.
 Alerts: of consumers `late` (older than needed now) and `budget-spent` (the objective is missed); of nodes that run at
 times `missed-run` (a run was due and did not happen); of nodes that run all the time, or every so often, `lagging`.")]
 pub(crate) struct FreshnessArgs {
@@ -70,7 +71,9 @@ fn consumers(report: &ObjectiveReport) -> Sheet {
         "objective",
         "achieved",
         "observed",
+        "budget",
         "left",
+        "burn",
         "alert",
     ]);
     for consumer in &report.consumers {
@@ -84,7 +87,9 @@ fn consumers(report: &ObjectiveReport) -> Sheet {
             Cell::text(percent(Some(consumer.objective_ppm))),
             Cell::text(percent(consumer.achieved_ppm)),
             Cell::text(span(consumer.observed_us)),
+            Cell::text(span(consumer.budget_us)),
             Cell::text(span(consumer.budget_left_us)),
+            Cell::text(burn(consumer.burn_milli)),
             Cell::text(consumer.alerts.join(", ")),
         ]);
     }
@@ -111,6 +116,13 @@ fn runs(report: &ObjectiveReport) -> Sheet {
         ]);
     }
     sheet
+}
+
+/// A tenth of it is the least that is told.
+fn burn(milli: Option<u64>) -> String {
+    milli.map_or("-".into(), |milli| {
+        format!("{}.{}", milli / 1000, milli % 1000 / 100)
+    })
 }
 
 fn percent(ppm: Option<u32>) -> String {

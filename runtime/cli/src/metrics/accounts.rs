@@ -9,6 +9,7 @@ use refrain_engine::accounts::Work;
 use refrain_engine::host::Host;
 use refrain_engine::objective::{ConsumerReport, ObjectiveReport};
 use refrain_engine::request::{Request, Response};
+use refrain_log::ids::Timestamp;
 
 use super::gauges;
 
@@ -20,6 +21,8 @@ const KINDS: [&str; 4] = ["late", "budget-spent", "missed-run", "lagging"];
 pub(super) struct Accounts {
     freshness: ObjectiveReport,
     work: Vec<(String, Work)>,
+    appends: Vec<(String, Work)>,
+    rest: Work,
 }
 
 impl Accounts {
@@ -35,14 +38,23 @@ impl Accounts {
             hours.values().for_each(|work| all.add(work));
             (node.clone(), all)
         });
+        let ever = Timestamp(0);
+        let appends = books.iter().flat_map(|books| books.appended_since(ever));
         Accounts {
             freshness,
             work: work.collect(),
+            appends: appends.collect(),
+            rest: books
+                .as_ref()
+                .map(|books| books.rest_since(ever))
+                .unwrap_or_default(),
         }
     }
 
     pub(super) fn encode(&self, encoder: &mut DescriptorEncoder) -> Result<(), Error> {
         self.work(encoder)?;
+        self.outside(encoder)?;
+        self.nodes(encoder)?;
         self.consumers(encoder)?;
         self.runs(encoder)?;
         self.alerts(encoder)
@@ -92,6 +104,40 @@ impl Accounts {
         )
     }
 
+    /// Work that is no node's.
+    fn outside(&self, encoder: &mut DescriptorEncoder) -> Result<(), Error> {
+        let seconds = |work: &Work| work.cpu_ns() as f64 / 1e9;
+        let (unit, kind) = (Some(&Unit::Seconds), MetricType::Counter);
+        let help = "Processor time of appends to the topic, decoding included, kept over restarts";
+        let mut family = encoder.encode_descriptor("ingest_cpu", help, unit, kind)?;
+        for (topic, work) in &self.appends {
+            family
+                .encode_family(&[("topic", topic.as_str())])?
+                .encode_counter::<NoLabelSet, f64, f64>(&seconds(work), None)?;
+        }
+        let help =
+            "Processor time of the process that is no node's and no append's, kept over restarts";
+        encoder
+            .encode_descriptor("rest_cpu", help, unit, kind)?
+            .encode_counter::<NoLabelSet, f64, f64>(&seconds(&self.rest), None)
+    }
+
+    /// Labels to join other figures of nodes with.
+    fn nodes(&self, encoder: &mut DescriptorEncoder) -> Result<(), Error> {
+        let help = "1; when the node runs, and the tier of the age that its results have at most by the plan";
+        let mut family = encoder.encode_descriptor("node_info", help, None, MetricType::Gauge)?;
+        for node in &self.freshness.nodes {
+            let rhythm = node.rhythm.to_string();
+            let labels = [
+                ("node", node.node.as_str()),
+                ("rhythm", rhythm.as_str()),
+                ("tier", node.tier.as_deref().unwrap_or("")),
+            ];
+            family.encode_family(&labels)?.encode_gauge(&1_i64)?;
+        }
+        Ok(())
+    }
+
     fn consumers(&self, encoder: &mut DescriptorEncoder) -> Result<(), Error> {
         let mut each = |name, help, unit, of: &dyn Fn(&ConsumerReport) -> Option<f64>| {
             let consumers = self.freshness.consumers.iter();
@@ -125,9 +171,15 @@ impl Accounts {
         )?;
         each(
             "consumer_budget_left",
-            "Time that may still be missed; below 0: more was missed",
+            "Time of the window that may still be missed; below 0: more was missed",
             Some(Unit::Seconds),
-            &|c| Some(seconds(c.budget_left_us)),
+            &|c| c.need_us.map(|_| seconds(c.budget_left_us)),
+        )?;
+        each(
+            "consumer_budget_burn",
+            "The part of the last hour that was missed by the part that may be: at 1 a window spends all of it",
+            Some(Unit::Ratios),
+            &|c| c.burn_milli.map(|milli| milli as f64 / 1e3),
         )
     }
 

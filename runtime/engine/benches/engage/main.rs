@@ -6,12 +6,14 @@
 //!   shows it, while rows come at a steady rate.
 //! - `engage FOLDER cache ROWS KEYS`: totals of many keys, with all states in memory and with a tenth of them there.
 //! - `engage FOLDER kinds ROWS [WORKERS]`: every kind of node; FOLDER holds the other components of plugins/ as well.
+//! - `engage FOLDER metering [ROWS [PAIRS]]`: each stage with and without metering, in turns in one process.
 //! - `engage FOLDER replay SECONDS [ROWS_PER_SECOND [INTERVAL]]`: the same without and with a replay of the same node.
 
 mod cache;
 mod events;
 mod kinds;
 mod latency;
+mod metering;
 mod replay;
 mod throughput;
 
@@ -39,6 +41,11 @@ fn main() {
             Path::new(plugins),
             number(rows),
             rest.first().map_or(1, |workers| number(workers)),
+        ),
+        [plugins, "metering", rest @ ..] => metering::measure(
+            Path::new(plugins),
+            rest.first().map_or(3_000_000, |rows| number(rows)),
+            rest.get(1).map_or(12, |pairs| number(pairs)),
         ),
         [plugins, "replay", seconds, rest @ ..] => replay::measure(
             Path::new(plugins),

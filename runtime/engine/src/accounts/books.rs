@@ -7,6 +7,7 @@ use refrain_log::ids::Timestamp;
 use refrain_log::meter::Used;
 use serde::{Deserialize, Serialize};
 
+use super::commits::{self, CommitFigures, Commits};
 use super::parts::{Growth, Parts};
 
 const HOUR_US: i64 = 3_600_000_000;
@@ -34,6 +35,12 @@ pub struct Work {
     pub syncs: u64,
     /// Rows taken.
     pub rows: u64,
+    /// Rows that came out: written to its topic, or of windows that closed.
+    pub out_rows: u64,
+    /// Rows written to its topics of rejected and of late rows.
+    pub letter_rows: u64,
+    /// Rows of its view that changed.
+    pub view_rows: u64,
     /// Frames taken, empty ones included.
     pub frames: u64,
     /// Rounds that ended with nothing to commit.
@@ -65,6 +72,9 @@ impl Work {
         self.written_bytes += other.written_bytes;
         self.syncs += other.syncs;
         self.rows += other.rows;
+        self.out_rows += other.out_rows;
+        self.letter_rows += other.letter_rows;
+        self.view_rows += other.view_rows;
         self.frames += other.frames;
         self.idle_rounds += other.idle_rounds;
         self.commits += other.commits;
@@ -113,6 +123,25 @@ impl Work {
     }
 }
 
+/// Bytes that a build of a node holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Held {
+    /// Of keyed state, in memory or on the disk.
+    pub state_bytes: u64,
+    /// Of rows of its view.
+    pub view_bytes: u64,
+    /// Of segments of the topics that it writes.
+    pub topic_bytes: u64,
+}
+
+impl Held {
+    /// All of them.
+    pub fn bytes(self) -> u64 {
+        self.state_bytes + self.view_bytes + self.topic_bytes
+    }
+}
+
 /// How long a consumer was looked at, and how long of that it did not get what it needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kept {
@@ -138,9 +167,6 @@ pub struct ConsumerBook {
 pub struct RunBook {
     /// When the last pass began; 0: never.
     pub last: i64,
-    /// Runs before it that were due and did not happen.
-    #[serde(default)]
-    pub missed_before: u64,
     /// Runs that were due and did not happen, by start of the hour or day in which that was found.
     pub missed: BTreeMap<i64, u64>,
 }
@@ -155,8 +181,16 @@ pub struct Books {
     pub since: i64,
     /// Work by node, and by start of the hour or day.
     pub work: BTreeMap<String, BTreeMap<i64, Work>>,
+    /// The last commits of each node.
+    pub commits: BTreeMap<String, Commits>,
+    /// Work for appends to source topics, by topic, and by start of the hour or day.
+    pub appends: BTreeMap<String, BTreeMap<i64, Work>>,
+    /// Work of the process that is no node's and no append's while a host ran, by start of the hour or day.
+    pub rest: BTreeMap<i64, Work>,
     /// Of nodes that have several builds, the one that everybody reads.
     pub live: BTreeMap<String, String>,
+    /// Bytes held by builds of nodes, when somebody last looked.
+    pub held: BTreeMap<String, Held>,
     /// Time in which a host ran, in microseconds, by start of the hour or day.
     pub alive: BTreeMap<i64, i64>,
     /// Consumers.
@@ -172,11 +206,32 @@ fn hour(at: i64) -> i64 {
 impl Books {
     /// Work was done.
     pub fn work(&mut self, node: &str, now: Timestamp, work: &Work) {
+        self.begin(now);
+        let hours = self.work.entry(node.to_owned()).or_default();
+        hours.entry(hour(now.0)).or_default().add(work);
+    }
+
+    fn begin(&mut self, now: Timestamp) {
         if self.since == 0 {
             self.since = now.0 - WORK_BEFORE_US;
         }
-        let hours = self.work.entry(node.to_owned()).or_default();
+    }
+
+    /// A node has committed.
+    pub fn committed(&mut self, node: &str, figures: CommitFigures) {
+        commits::push(self.commits.entry(node.to_owned()).or_default(), figures);
+    }
+
+    /// Rows were appended to a topic.
+    pub fn appended(&mut self, topic: &str, now: Timestamp, work: &Work) {
+        self.begin(now);
+        let hours = self.appends.entry(topic.to_owned()).or_default();
         hours.entry(hour(now.0)).or_default().add(work);
+    }
+
+    /// The process has worked beside nodes and appends.
+    pub fn rested(&mut self, now: Timestamp, work: &Work) {
+        self.rest.entry(hour(now.0)).or_default().add(work);
     }
 
     /// A host has run in (from, to].
@@ -220,7 +275,6 @@ impl Books {
     pub fn ran(&mut self, node: &str, now: Timestamp, missed: u64) {
         let book = self.runs.entry(node.to_owned()).or_default();
         book.last = now.0;
-        book.missed_before = missed;
         if missed > 0 {
             *book.missed.entry(hour(now.0)).or_default() += missed;
         }
@@ -243,13 +297,22 @@ impl Books {
 
     /// A node's work since `from`.
     pub fn worked(&self, node: &str, from: Timestamp) -> Work {
-        let mut all = Work::default();
-        let hours = self.work.get(node).map(|h| h.range(hour(from.0)..));
-        hours
-            .into_iter()
-            .flatten()
-            .for_each(|(_, work)| all.add(work));
-        all
+        self.work
+            .get(node)
+            .map_or_else(Work::default, |hours| since(hours, from))
+    }
+
+    /// Work for appends since `from`, by topic.
+    pub fn appended_since(&self, from: Timestamp) -> BTreeMap<String, Work> {
+        let topics = self.appends.iter();
+        topics
+            .map(|(topic, hours)| (topic.clone(), since(hours, from)))
+            .collect()
+    }
+
+    /// The rest of the process since `from`.
+    pub fn rest_since(&self, from: Timestamp) -> Work {
+        since(&self.rest, from)
     }
 
     /// Time in which a host ran since `from`, in microseconds.
@@ -259,7 +322,8 @@ impl Books {
 
     /// Merges old hours into days and drops what is older than is kept.
     pub fn bound(&mut self, now: Timestamp) {
-        for hours in self.work.values_mut() {
+        let of_work = self.work.values_mut().chain(self.appends.values_mut());
+        for hours in of_work.chain([&mut self.rest]) {
             bound(hours, now.0, |into: &mut Work, other| into.add(&other));
         }
         for book in self.consumers.values_mut() {
@@ -292,6 +356,14 @@ fn bound<T: Default>(hours: &mut BTreeMap<i64, T>, now: i64, merge: impl Fn(&mut
     for (start, value) in recent {
         merge(hours.entry(start).or_default(), value);
     }
+}
+
+/// All work since `from`.
+fn since(hours: &BTreeMap<i64, Work>, from: Timestamp) -> Work {
+    let mut all = Work::default();
+    let hours = hours.range(hour(from.0)..);
+    hours.for_each(|(_, work)| all.add(work));
+    all
 }
 
 /// Gives each hour of (from, to] its part.

@@ -123,25 +123,28 @@ impl Host {
             return;
         };
         let cut = |node: &str| self.state().node(node).map_or(Sequence(0), |n| n.cut);
+        gauge.look_outside(self.log());
         gauge.look_at_all(self.log(), cut);
         gauge.watch(self.watched());
-        gauge
-            .ledger
-            .change(self.log().now(), |books| books.live = self.live());
+        let (live, held) = (self.live(), self.all_held());
+        gauge.ledger.change(self.log().now(), |books| {
+            books.live = live;
+            books.held = held;
+        });
         gauge.look_at_all(self.log(), cut);
     }
 
     pub(crate) fn begin_counting(&self) {
         self.look();
         if let Some(gauge) = self.board().gauge() {
-            gauge.ledger.begin(self.log().now());
+            gauge.begin(self.log());
         }
     }
 
     pub(crate) fn end_counting(&self) {
         self.look();
         if let Some(gauge) = self.board().gauge() {
-            gauge.ledger.end(self.log().now());
+            gauge.end(self.log());
         }
     }
 }

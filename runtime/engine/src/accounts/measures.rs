@@ -1,4 +1,4 @@
-//! What the planner and the findings of `check` want to know of the books: how long work takes, and what a pass costs.
+//! What the planner wants to know of the books: how long work takes.
 
 use refrain_log::clock::{Clock, SystemClock};
 use refrain_log::ids::Timestamp;
@@ -6,9 +6,7 @@ use refrain_log::storage::{DiskStorage, Storage};
 
 use super::LEDGER_FILE;
 use super::books::{Books, Work};
-use super::parts::Parts;
 use crate::host::{Host, Project};
-use crate::tiers::lint::PassCosts;
 use crate::tiers::{Measure, Measures};
 
 /// Measured over this time, in microseconds.
@@ -26,19 +24,6 @@ pub fn measures(project: &Project) -> Measures {
     of_books(&read(project), SystemClock.now())
 }
 
-/// Processor time of a pass over nothing by node, in nanoseconds, where the project has run.
-pub fn pass_costs(project: &Project) -> PassCosts {
-    let (books, from) = (read(project), from(SystemClock.now()));
-    let cost = |(node, build): (String, String)| {
-        let work = books.worked(&build, from);
-        let first = |parts: &Parts, guessed: &[f64]| parts.each(guessed)[0];
-        let fixed =
-            first(&work.taking, &TAKING_GUESSED) + first(&work.committing, &COMMITTING_GUESSED);
-        (work.commits > 0).then(|| (node, fixed.max(1.0) as u64))
-    };
-    builds(&books).into_iter().filter_map(cost).collect()
-}
-
 impl Host {
     /// What was measured of the nodes, for the planner.
     pub fn measures(&self) -> Measures {
@@ -48,14 +33,14 @@ impl Host {
 }
 
 /// The books of a project; empty where there are none. The host writes them whole.
-fn read(project: &Project) -> Books {
+pub(crate) fn read(project: &Project) -> Books {
     let file = project.data().join(LEDGER_FILE);
     let bytes = DiskStorage.read(&file).unwrap_or_default();
     serde_json::from_slice(&bytes).unwrap_or_default()
 }
 
 /// Nodes by the names of the pipeline file, each with the build that stands for it.
-fn builds(books: &Books) -> Vec<(String, String)> {
+pub(crate) fn builds(books: &Books) -> Vec<(String, String)> {
     let nodes = books.work.keys().filter(|name| !name.contains('@'));
     let build = |node: &String| books.live.get(node).unwrap_or(node).clone();
     nodes.map(|node| (node.clone(), build(node))).collect()

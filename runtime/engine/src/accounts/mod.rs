@@ -3,19 +3,23 @@
 
 pub mod books;
 mod chain;
+pub mod commits;
 pub mod freshness;
 pub mod gauge;
+mod held;
 pub mod ledger;
 pub mod measures;
+mod outside;
 pub mod parts;
 pub mod runs;
 
-pub use books::{Books, Kept, RunBook, Work};
+pub use books::{Books, Held, Kept, RunBook, Work};
 pub use chain::Chain;
+pub use commits::{CommitFigures, Commits};
 pub use freshness::Freshness;
 pub use gauge::{Gauge, Watched};
 pub use ledger::Ledger;
-pub use measures::{measures, pass_costs};
+pub use measures::measures;
 pub use parts::{Growth, Parts};
 
 /// Name of the file in the data folder.

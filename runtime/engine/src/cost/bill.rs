@@ -8,7 +8,7 @@ use super::arrivals::{Arrival, simulate};
 use super::model::Model;
 use super::money::{MONTH_US, Money};
 use super::share::shares;
-use crate::accounts::{Chain, Work};
+use crate::accounts::{Chain, Held, Work};
 use crate::pipeline::{Prices, Rhythm};
 use crate::tiers::graph::{Graph, NEVER_US, Reader};
 use crate::tiers::planner;
@@ -20,7 +20,11 @@ pub struct Metered {
     /// Work by build of a node.
     pub work: BTreeMap<String, Work>,
     /// Bytes of state, view and topics written, by build of a node.
-    pub held_bytes: BTreeMap<String, u64>,
+    pub held: BTreeMap<String, Held>,
+    /// Work for appends, by source topic.
+    pub appends: BTreeMap<String, Work>,
+    /// Work of the process that is no node's and no append's.
+    pub rest: Work,
     /// Bytes of source topics.
     pub topic_bytes: BTreeMap<String, u64>,
     /// Bytes of the commit log.
@@ -42,16 +46,18 @@ pub struct Metered {
 pub struct Item {
     /// Its name; of a node that of its build.
     pub name: String,
-    /// `node`, `topic` or `log`.
+    /// `node`, `topic`, `ingest` (appends to a topic), `log` (the commit log) or `host` (the rest of the process).
     pub kind: String,
     /// When it runs; of a node.
     pub rhythm: Option<Rhythm>,
     /// The tier that its readers need; none: no one needs it.
     pub tier: Option<String>,
-    /// What was metered; of a node.
+    /// What was metered; of a node, of appends, of the rest of the process.
     pub work: Option<Work>,
     /// Bytes held on local disk or in memory.
     pub held_bytes: u64,
+    /// Of a node: of what they are.
+    pub held: Option<Held>,
     /// Processor time.
     pub cpu: Money,
     /// Bytes read.
@@ -69,6 +75,8 @@ pub struct Item {
 pub struct Part {
     /// The item.
     pub item: String,
+    /// Its kind.
+    pub kind: String,
     /// Who pays; none: no consumer depends on it.
     pub consumer: Option<String>,
     /// How much.
@@ -105,7 +113,7 @@ pub struct Bill {
     pub span_us: i64,
     /// Time over which it was metered, in microseconds.
     pub metered_us: i64,
-    /// Nodes, source topics, the commit log.
+    /// Nodes, source topics, appends to them, the commit log, the rest of the process.
     pub items: Vec<Item>,
     /// Who pays what; sums to the total.
     pub parts: Vec<Part>,
@@ -144,6 +152,7 @@ impl Till<'_> {
             tier: None,
             work: None,
             held_bytes: bytes,
+            held: None,
             cpu: Money(0),
             read: Money(0),
             requests: Money(0),
@@ -152,7 +161,7 @@ impl Till<'_> {
         }
     }
 
-    fn node(&self, name: &str, work: &Work, bytes: u64) -> Item {
+    fn worked(&self, kind: &str, name: &str, work: &Work, bytes: u64) -> Item {
         let cpu = Money::of_cpu(self.scaled(work.cpu_ns()), self.prices.core_hour);
         let read = Money::of(
             self.scaled(work.read_bytes),
@@ -160,7 +169,7 @@ impl Till<'_> {
             self.prices.gb_read,
         );
         let requests = Money::of(self.scaled(work.syncs), 1, self.prices.request);
-        let held = self.held("node", name, bytes);
+        let held = self.held(kind, name, bytes);
         Item {
             work: Some(work.clone()),
             cpu,
@@ -186,14 +195,18 @@ pub fn bill(graph: &Graph, metered: &Metered, prices: &Prices, month: bool) -> B
         .map(|(name, bytes)| till.held("topic", name, *bytes))
         .collect();
     items.push(till.held("log", "commits", metered.commit_bytes));
+    let appends = metered.appends.iter();
+    items.extend(appends.map(|(topic, work)| till.worked("ingest", topic, work, 0)));
+    items.push(till.worked("host", "host", &metered.rest, 0));
     let rhythms = rhythms_now(graph, metered);
     for (build, work) in &metered.work {
-        let bytes = metered.held_bytes.get(build).copied().unwrap_or(0);
+        let held = metered.held.get(build).copied().unwrap_or_default();
         let place = place(graph, build);
         items.push(Item {
             rhythm: place.map(|place| rhythms[place].clone()),
             tier: strictest(graph, metered, build).map(str::to_owned),
-            ..till.node(build, work, bytes)
+            held: Some(held),
+            ..till.worked("node", build, work, held.bytes())
         });
     }
     let parts = items
@@ -235,8 +248,8 @@ fn readers<'a>(graph: &'a Graph, metered: &Metered, kind: &str, name: &str) -> V
     let depends = |reader: &&Reader| {
         let chain = metered.chains.get(&reader.name);
         chain.is_some_and(|chain| match kind {
-            "topic" => chain.sources.contains(name),
-            "log" => true,
+            "topic" | "ingest" => chain.sources.contains(name),
+            "log" | "host" => true,
             _ => chain.nodes.contains(name),
         })
     };
@@ -249,11 +262,12 @@ fn strictest<'a>(graph: &'a Graph, metered: &Metered, build: &str) -> Option<&'a
     graph.tiers.name(need)
 }
 
-/// Who pays how much of an item: nodes by the marginal cost of tiers, topics and the commit log in equal parts.
+/// Who pays how much of an item: nodes by the marginal cost of tiers, all else in equal parts.
 fn parts(graph: &Graph, metered: &Metered, item: &Item) -> Vec<Part> {
     let readers = readers(graph, metered, &item.kind, &item.name);
     let part = |consumer: Option<String>, amount| Part {
         item: item.name.clone(),
+        kind: item.kind.clone(),
         consumer,
         amount,
     };
@@ -327,11 +341,7 @@ pub fn what_if(bill: &mut Bill, graph: &Graph, changed: &Graph, metered: &Metere
         if before == after && now[place] == would_be[place] {
             continue;
         }
-        let model = Model::of(work);
-        let cpu = ratio(model.cpu_ns(after), model.cpu_ns(before));
-        let requests = ratio(after.len() as f64, before.len() as f64);
-        let would = times(item.cpu, cpu) + item.read + times(item.requests, requests);
-        let would = would + item.storage;
+        let would = in_rounds(item, work, before, after);
         then = then - item.total + would;
         bill.changes.push(Change {
             node: item.name.clone(),
@@ -345,6 +355,14 @@ pub fn what_if(bill: &mut Bill, graph: &Graph, changed: &Graph, metered: &Metere
         });
     }
     bill.what_if = Some(then);
+}
+
+/// What an item would cost with other rounds in the place of those that it made; what it reads and holds stays.
+pub(super) fn in_rounds(item: &Item, work: &Work, before: &[Arrival], after: &[Arrival]) -> Money {
+    let model = Model::of(work);
+    let cpu = ratio(model.cpu_ns(after), model.cpu_ns(before));
+    let requests = ratio(after.len() as f64, before.len() as f64);
+    times(item.cpu, cpu) + item.read + times(item.requests, requests) + item.storage
 }
 
 fn ratio(a: f64, b: f64) -> f64 {

@@ -5,21 +5,22 @@ pub mod arrivals;
 pub mod bill;
 pub mod model;
 pub mod money;
+pub mod price;
 pub mod share;
 
+use refrain_log::clock::{Clock, SystemClock};
 use refrain_log::ids::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use bill::{Bill, Change, Item, Part};
 pub use money::Money;
 
-use crate::accounts::Books;
+use crate::accounts::{Books, measures};
 use crate::error::{Error, Result};
-use crate::host::Host;
+use crate::host::{Host, Project};
 use crate::pipeline::Declaration;
-use crate::pipeline::declaration::OutputDeclaration;
+use crate::receipt::ground::Ground;
 use crate::tiers::Graph;
-use crate::versions::VersionName;
 
 /// What is asked about cost.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +49,9 @@ pub(crate) fn asked(host: &Host, question: &Question) -> Result<Bill> {
 }
 
 fn metered(host: &Host, graph: &Graph) -> bill::Metered {
+    if let Some(gauge) = host.board().gauge() {
+        gauge.look_outside(host.log());
+    }
     let now = host.log().now();
     let gauge = host.board().gauge();
     let books: Books = gauge.map(|g| g.ledger.books()).unwrap_or_default();
@@ -61,12 +65,14 @@ fn metered(host: &Host, graph: &Graph) -> bill::Metered {
     let work = builds.iter();
     let work = work.map(|build| (build.clone(), books.worked(build, from)));
     let held = builds.iter();
-    let held = held.map(|build| (build.clone(), held_bytes(host, build)));
+    let held = held.map(|build| (build.clone(), host.held(build)));
     let sources = || graph.sources.iter().map(|s| s.name.clone());
     let nodes = graph.nodes.iter().map(|n| n.name.clone());
     bill::Metered {
         work: work.collect(),
-        held_bytes: held.collect(),
+        held: held.collect(),
+        appends: books.appended_since(from),
+        rest: books.rest_since(from),
         topic_bytes: sources().map(|s| (s.clone(), topic_bytes(&s))).collect(),
         commit_bytes: host.state().log_bytes(),
         chains: host.chains(),
@@ -84,25 +90,35 @@ fn metered(host: &Host, graph: &Graph) -> bill::Metered {
     }
 }
 
-/// Bytes of the state, the view and the topics of a build.
-fn held_bytes(host: &Host, build: &str) -> u64 {
-    let name = VersionName::parse(build);
-    let mut nodes = host.declaration().nodes.iter();
-    let node = nodes.find(|n| *n.name.get_ref() == name.name);
-    let written = node.and_then(|n| match &n.output {
-        OutputDeclaration::Topic(topic) => {
-            Some(VersionName::new(topic.get_ref(), name.number).to_string())
+/// What was metered of a project, read beside its host or without one; nothing where nothing has run. Work is by the names
+/// of the pipeline file: of each node that of the build which everybody reads.
+pub fn of_project(project: &Project) -> bill::Metered {
+    let (books, now) = (measures::read(project), SystemClock.now());
+    let mut metered = bill::Metered::default();
+    if books.since == 0 {
+        return metered;
+    }
+    let from = now.0 - money::MONTH_US;
+    metered.span_us = (now.0 - books.since.max(from)).max(1);
+    for (node, build) in measures::builds(&books) {
+        let work = books.worked(&build, Timestamp(from));
+        let held = books.held.get(&build).copied().unwrap_or_default();
+        metered.held.insert(node.clone(), held);
+        if work.rows > 0 {
+            let out = work.out_rows as f64 / work.rows as f64;
+            metered.out.insert(node.clone(), out);
         }
-        OutputDeclaration::View(_) => None,
-    });
-    let letters = ["rejected", "late"].map(|suffix| format!("{build}.{suffix}"));
-    let topics = written.into_iter().chain(letters);
-    let topics = topics.filter_map(|topic| host.log().topic(&topic));
-    let views = host.state().views();
-    let views = views.iter().filter(|view| view.spec().node == build);
-    host.state().node_bytes(build)
-        + topics.map(|topic| topic.bytes()).sum::<u64>()
-        + views.map(|view| view.state().bytes).sum::<u64>()
+        metered.work.insert(node, work);
+    }
+    // A log that does not open tells nothing here; who reads it for a result says what is wrong.
+    if let Ok(ground) = Ground::open(project.root()) {
+        for topic in ground.log.topics() {
+            let name = topic.spec().name.clone();
+            let found = arrivals::arrivals(&ground.log, &name);
+            metered.arrivals.insert(name, found);
+        }
+    }
+    metered
 }
 
 /// Rows that a build writes for one that it takes.

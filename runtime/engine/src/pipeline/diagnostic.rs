@@ -34,6 +34,9 @@ pub struct Diagnostic {
     /// What it costs or would cost in a month, with its currency; of lints only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_month: Option<String>,
+    /// Whether that stands on assumptions instead of what was metered; of lints only.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub assumed: bool,
     /// Bytes of the file that it is about.
     pub span: Range<usize>,
     /// Line of the span's start, from 1.
@@ -127,6 +130,7 @@ impl Findings {
             at: None,
             path: Vec::new(),
             per_month: None,
+            assumed: false,
             span,
             line: 0,
             column: 0,

@@ -18,6 +18,8 @@ const OBJECTIVE_PPM: u32 = 990_000;
 /// Span of time over which an objective is looked at when its consumer does not say.
 const WINDOW_US: i64 = 30 * 24 * HOUR_US;
 const WINDOW_US_MAX: i64 = 366 * 24 * HOUR_US;
+/// The tiers by number.
+const NUMBERS: [&str; 4] = ["1", "2", "3", "4"];
 
 /// A named class of freshness.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,7 +91,8 @@ pub(super) fn tiers(root: &DeTable, reader: &mut Reader) -> TierNames {
     let Some(mut section) = Section::open("[tiers]".into(), key.span(), value, reader) else {
         return tiers;
     };
-    for (place, number) in ["1", "2", "3", "4"].into_iter().enumerate() {
+    let mut given: Vec<(usize, Spanned<String>)> = Vec::new();
+    for (place, number) in NUMBERS.into_iter().enumerate() {
         let tier = &mut tiers.0[place];
         let is_table = matches!(
             section.get(number).map(Spanned::get_ref),
@@ -100,7 +103,7 @@ pub(super) fn tiers(root: &DeTable, reader: &mut Reader) -> TierNames {
                 continue;
             };
             if let Some(name) = table.text("name", reader) {
-                tier.name = name.into_inner();
+                given.push((place, name));
             }
             if let Some(us) = table.duration_us("freshness", reader) {
                 tier.freshness_us = us;
@@ -110,6 +113,7 @@ pub(super) fn tiers(root: &DeTable, reader: &mut Reader) -> TierNames {
             tier.freshness_us = us;
         }
     }
+    name(&mut tiers, given, reader);
     let rising = tiers
         .0
         .windows(2)
@@ -124,6 +128,42 @@ pub(super) fn tiers(root: &DeTable, reader: &mut Reader) -> TierNames {
     }
     section.close(reader);
     tiers
+}
+
+/// Gives tiers their names. A name says one tier and nothing else that a need may be written as.
+fn name(tiers: &mut TierNames, given: Vec<(usize, Spanned<String>)>, reader: &mut Reader) {
+    for (place, name) in given {
+        let (text, span) = (name.get_ref().trim().to_owned(), name.span());
+        if let Some(message) = misread(&text, NUMBERS[place]) {
+            let help = "name what it is for, such as \"live\" or \"nightly\"";
+            reader.findings.error("tier-name", span, message, help);
+            continue;
+        }
+        if let Some(other) = tiers.0.iter().position(|tier| tier.name == text)
+            && other != place
+        {
+            let message = format!("tier {} is named `{text}` already", NUMBERS[other]);
+            let help = "give each tier a name of its own";
+            reader.findings.error("tier-name", span, message, help);
+            continue;
+        }
+        tiers.0[place].name = text;
+    }
+}
+
+/// As what else than this tier a name would be read, where it is a need.
+fn misread(text: &str, own: &str) -> Option<String> {
+    let number = text.strip_prefix("tier ").unwrap_or(text).trim();
+    if text.is_empty() {
+        return Some("the name of a tier is empty".into());
+    }
+    if text != own && number.parse::<u64>().is_ok() {
+        return Some(format!(
+            "the name `{text}` of tier {own} would be read as the number of a tier"
+        ));
+    }
+    let duration = units::duration_us(text);
+    duration.map(|_| format!("the name `{text}` of tier {own} would be read as a duration"))
 }
 
 /// Reads `[consumer.NAME]`.

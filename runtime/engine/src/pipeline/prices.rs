@@ -73,6 +73,13 @@ pub(super) fn prices(span: Range<usize>, value: &Spanned<DeValue>, reader: &mut 
         &mut section,
         reader,
     );
+    if let Some(cold) = section.get("gb_month_cold") {
+        let message = "`gb_month_cold` has no effect: there is no cold tier, and every bill has 0 bytes in it";
+        let help = "leave it out until segments move to an object store";
+        reader
+            .findings
+            .warning("unused-price", cold.span(), message, help);
+    }
     price("gb_read", &mut prices.gb_read, &mut section, reader);
     price("request", &mut prices.request, &mut section, reader);
     section.close(reader);

@@ -37,6 +37,9 @@ pub(super) struct Meter {
 pub(super) struct Sizes {
     rows: u64,
     frames: u64,
+    out_rows: u64,
+    letter_rows: u64,
+    view_rows: u64,
     changed: u64,
 }
 
@@ -73,6 +76,9 @@ impl Meter {
         let (taking, preparing) = self.take();
         let mut work = std::mem::take(&mut self.aside);
         work.rows += sizes.rows;
+        work.out_rows += sizes.out_rows;
+        work.letter_rows += sizes.letter_rows;
+        work.view_rows += sizes.view_rows;
         work.frames += sizes.frames;
         work.commits += 1;
         for used in [taking, preparing, committing] {
@@ -94,7 +100,10 @@ impl Sizes {
         for done in prepared {
             sizes.rows += done.counts.rows;
             sizes.frames += done.counts.frames;
+            sizes.out_rows += done.counts.out;
+            sizes.letter_rows += done.counts.rejected + done.counts.late;
             let view = done.changes.view.as_ref().map_or(0, |v| v.rows.num_rows());
+            sizes.view_rows += view as u64;
             sizes.changed += (done.changes.state.put_keys.len() + view) as u64;
         }
         sizes
@@ -130,7 +139,8 @@ impl Run<'_> {
             work.pass(std::mem::take(&mut meter.pass_us));
         }
         if let Some(gauge) = self.board.gauge() {
-            gauge.worked(actor.name(), self.log.now(), &work);
+            let cut = actor.node.committed;
+            gauge.committed(actor.name(), self.log.now(), cut, &work);
         }
     }
 

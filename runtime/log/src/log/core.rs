@@ -8,6 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, RwLock};
 use super::Finding;
 use crate::clock::Clock;
 use crate::ids::{Offset, Sequence, Timestamp};
+use crate::meter::Used;
 use crate::open::{Opening, recover};
 use crate::queue::Queue;
 use crate::schema::Schema;
@@ -31,6 +32,8 @@ pub(crate) struct Core {
     /// Largest append time that was there at opening, or seen since.
     time_floor: Mutex<Timestamp>,
     stopped: AtomicBool,
+    /// What appends to each topic have used since this was opened.
+    used: Mutex<BTreeMap<String, Used>>,
 }
 
 #[derive(Debug, Default)]
@@ -55,7 +58,24 @@ impl Core {
             sequence_floor: AtomicU64::new(0),
             time_floor: Mutex::new(Timestamp::MIN),
             stopped: AtomicBool::new(false),
+            used: Mutex::default(),
         }
+    }
+
+    /// Appends to a topic have used this.
+    pub(crate) fn charge(&self, topic: &str, used: Used) {
+        let mut all = self.used.lock().expect("no holder of this lock panics");
+        match all.get_mut(topic) {
+            Some(so_far) => so_far.add(used),
+            None => {
+                all.insert(topic.to_owned(), used);
+            }
+        }
+    }
+
+    pub(super) fn used(&self) -> BTreeMap<String, Used> {
+        let used = self.used.lock();
+        used.expect("no holder of this lock panics").clone()
     }
 
     /// No append is earlier than this.

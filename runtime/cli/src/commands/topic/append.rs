@@ -10,6 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use refrain_engine::ingest::{self, DecodeOptions, Decoded, Decoder, Format};
 use refrain_engine::pipeline::SourceTopic;
 use refrain_log::log::Undecoded;
+use refrain_log::meter::so_far;
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -69,6 +70,8 @@ enum FormatName {
 struct Piece {
     input: String,
     decoded: Decoded,
+    /// Processor time that decoding took.
+    decode_ns: u64,
     /// Bytes of all input read so far.
     bytes_read: u64,
 }
@@ -196,6 +199,7 @@ fn feed_all(
         let Piece {
             input,
             decoded,
+            decode_ns,
             bytes_read,
         } = piece?;
         for note in &decoded.notes {
@@ -208,7 +212,7 @@ fn feed_all(
             )));
         }
         bar.suspend(|| tell_undecoded(&input, &decoded.undecoded, &mut told, &args.topic));
-        feed.send(&input, decoded)?;
+        feed.send(&input, decoded, decode_ns)?;
         bar.set_position(bytes_read);
     }
     Ok(())
@@ -327,18 +331,22 @@ fn decode_all(
         };
         let mut decoder = open(path, *format, options)?;
         let mut bytes_in_file = 0;
+        let mut before = so_far();
         while let Some(decoded) = decoder.next(BATCH_ROWS)? {
+            let decode_ns = so_far().since(before).cpu_ns;
             next_row += decoded.row_numbers.len() as u64 + decoded.undecoded.len() as u64;
             bytes_in_file = decoded.bytes_read;
             let bytes_read = bytes_before + bytes_in_file;
             let piece = Piece {
                 input: input.clone(),
                 decoded,
+                decode_ns,
                 bytes_read,
             };
             if sender.send(Ok(piece)).is_err() {
                 return Ok(());
             }
+            before = so_far();
         }
         bytes_before += bytes_in_file;
     }

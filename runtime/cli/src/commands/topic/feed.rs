@@ -52,7 +52,12 @@ impl<'a> Feed<'a> {
     }
 
     /// Sends a batch; waits only when many are under way.
-    pub(crate) fn send(&mut self, input: &str, decoded: Decoded) -> Result<(), Failure> {
+    pub(crate) fn send(
+        &mut self,
+        input: &str,
+        decoded: Decoded,
+        decode_ns: u64,
+    ) -> Result<(), Failure> {
         let Some((first, last)) = row_span(&decoded) else {
             return Ok(());
         };
@@ -69,6 +74,7 @@ impl<'a> Feed<'a> {
             input: input.into(),
             undecoded: decoded.undecoded,
             producer: self.producer.clone().map(|name| (name, first)),
+            decode_ns,
         };
         let pending = match &mut self.link {
             Link::Own(host) => Some(host.submit(request)?),
