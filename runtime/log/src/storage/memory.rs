@@ -1,6 +1,9 @@
 //! Files in memory that do what disks do to those who do not sync: lose, tear, reorder and corrupt, driven by a seed.
 //! Any operation can be made to fail. For tests and simulation; what was synced is never harmed.
 
+mod names;
+mod random;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,6 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use arrow_buffer::Buffer;
 
+use self::names::Names;
+use self::random::Random;
 use super::{File, Storage};
 
 /// The unit in which unsynced writes are lost or kept.
@@ -20,7 +25,8 @@ pub enum Fault {
     Io,
     /// `ENOSPC`: nothing was done.
     NoSpace,
-    /// A write does half its work and then fails with `EIO`. Anything else fails with `EIO`.
+    /// A write does half its work and then fails with `EIO`; a small file is replaced, and its folder not synced. Anything
+    /// else fails with `EIO`.
     Short,
 }
 
@@ -30,7 +36,7 @@ pub struct MemoryStorage(Arc<Mutex<Disk>>);
 
 #[derive(Clone, Debug)]
 struct Disk {
-    random: u64,
+    random: Random,
     generation: u64,
     operations: u64,
     faults: Vec<(u64, Fault, bool)>,
@@ -39,11 +45,7 @@ struct Disk {
     /// Handles of each file: what is open stays when its last name goes.
     open: BTreeMap<u64, u32>,
     files: BTreeMap<u64, Content>,
-    names: BTreeMap<PathBuf, u64>,
-    names_durable: BTreeMap<PathBuf, u64>,
-    changes: Vec<NameChange>,
-    /// Folders that were made, and whether durably.
-    folders: BTreeMap<PathBuf, bool>,
+    names: Names,
     locks: BTreeSet<PathBuf>,
 }
 
@@ -52,12 +54,6 @@ struct Content {
     now: Vec<u8>,
     durable: Vec<u8>,
     unsynced: Vec<(usize, Vec<u8>)>,
-}
-
-#[derive(Clone, Debug)]
-enum NameChange {
-    Set(PathBuf, u64),
-    Unset(PathBuf),
 }
 
 #[derive(Debug)]
@@ -78,7 +74,7 @@ impl MemoryStorage {
     /// An empty disk whose crashes are decided by `seed`.
     pub fn new(seed: u64) -> Self {
         Self(Arc::new(Mutex::new(Disk {
-            random: seed,
+            random: Random::new(seed),
             generation: 0,
             operations: 0,
             faults: Vec::new(),
@@ -86,10 +82,7 @@ impl MemoryStorage {
             next_file: 0,
             open: BTreeMap::new(),
             files: BTreeMap::new(),
-            names: BTreeMap::new(),
-            names_durable: BTreeMap::new(),
-            changes: Vec::new(),
-            folders: BTreeMap::new(),
+            names: Names::default(),
             locks: BTreeSet::new(),
         })))
     }
@@ -103,8 +96,8 @@ impl MemoryStorage {
         Self(Arc::new(Mutex::new(disk)))
     }
 
-    /// Power loss: every sector written since its file's last sync is kept, lost or garbled; names set since the last
-    /// folder sync are kept up to some point. Handles from before answer `EIO` from now on; faults are forgotten.
+    /// Power loss: every sector written since its file's last sync is kept, lost or garbled; of the names that changed in
+    /// a folder since its last sync some are kept, in no order. Handles from before answer `EIO` from now on; faults are forgotten.
     pub fn crash(&self) {
         self.disk().crash();
     }
@@ -141,7 +134,7 @@ impl MemoryStorage {
 
     /// Paths of all files, sorted.
     pub fn paths(&self) -> Vec<PathBuf> {
-        self.disk().names.keys().cloned().collect()
+        self.disk().names.paths()
     }
 
     /// Flips one bit of a file, durably.
@@ -184,21 +177,12 @@ impl MemoryStorage {
 }
 
 impl Disk {
-    /// splitmix64
-    fn next_random(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.random;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
     fn bytes(&self) -> u64 {
         self.files.values().map(|f| f.now.len() as u64).sum()
     }
 
     fn content(&mut self, path: &Path) -> Option<&mut Content> {
-        let id = *self.names.get(path)?;
+        let id = self.names.file(path).ok()?;
         self.files.get_mut(&id)
     }
 
@@ -230,36 +214,11 @@ impl Disk {
         }
     }
 
-    fn set_name(&mut self, path: &Path, id: u64) {
-        self.names.insert(path.to_owned(), id);
-        self.changes.push(NameChange::Set(path.to_owned(), id));
-    }
-
-    fn unset_name(&mut self, path: &Path) -> io::Result<u64> {
-        let id = self.names.remove(path).ok_or(io::ErrorKind::NotFound)?;
-        self.changes.push(NameChange::Unset(path.to_owned()));
-        Ok(id)
-    }
-
-    fn sync_names(&mut self, changes: usize) {
-        for change in self.changes.drain(..changes) {
-            match change {
-                NameChange::Set(path, id) => self.names_durable.insert(path, id),
-                NameChange::Unset(path) => self.names_durable.remove(&path),
-            };
-        }
-        self.forget_unnamed();
-    }
-
     fn forget_unnamed(&mut self) {
-        let named: BTreeSet<u64> = self
-            .names
-            .values()
-            .chain(self.names_durable.values())
-            .chain(self.open.keys())
-            .copied()
-            .collect();
-        self.files.retain(|id, _| named.contains(id));
+        let named = self.names.named();
+        let open = &self.open;
+        self.files
+            .retain(|id, _| named.contains(id) || open.contains_key(id));
     }
 
     fn new_file(&mut self) -> u64 {
@@ -287,10 +246,10 @@ impl Disk {
     /// Applies some sectors of the unsynced writes to what is durable, and forgets the rest.
     fn tear(&mut self, content: &mut Content) {
         let len = content.now.len().max(content.durable.len());
-        if self.next_random().is_multiple_of(2) {
+        if self.random.below(2) == 0 {
             content.durable.resize(len, 0);
         }
-        let all = self.next_random().is_multiple_of(4);
+        let all = self.random.below(4) == 0;
         for (position, bytes) in std::mem::take(&mut content.unsynced) {
             let mut at = 0;
             while at < bytes.len() {
@@ -303,33 +262,14 @@ impl Disk {
     }
 
     fn tear_sector(&mut self, content: &mut Content, position: usize, bytes: &[u8], all: bool) {
-        let chance = if all { 0 } else { self.next_random() % 100 };
+        let chance = if all { 0 } else { self.random.below(100) };
         if chance >= 60 || position >= content.durable.len() {
             return;
         }
         put(&mut content.durable, position, bytes);
         if chance >= 55 {
-            let bit = self.next_random() as usize % (bytes.len() * 8);
+            let bit = self.random.below(bytes.len() * 8);
             content.durable[position + bit / 8] ^= 1 << (bit % 8);
-        }
-    }
-
-    /// Folders whose names were not synced are lost with everything in them, or not.
-    fn forget_folders(&mut self) {
-        let unsure: Vec<PathBuf> = self
-            .folders
-            .iter()
-            .filter(|(_, durable)| !**durable)
-            .map(|(path, _)| path.clone())
-            .collect();
-        for path in unsure {
-            if self.next_random().is_multiple_of(2) {
-                self.folders.insert(path, true);
-            } else {
-                self.folders.retain(|inside, _| !inside.starts_with(&path));
-                self.names_durable
-                    .retain(|inside, _| !inside.starts_with(&path));
-            }
         }
     }
 
@@ -338,11 +278,7 @@ impl Disk {
         self.open.clear();
         self.faults.clear();
         self.locks.clear();
-        let kept = self.next_random() as usize % (self.changes.len() + 1);
-        self.sync_names(kept);
-        self.changes.clear();
-        self.forget_folders();
-        self.names = self.names_durable.clone();
+        self.names.crash(&mut self.random);
         self.forget_unnamed();
         for id in self.files.keys().copied().collect::<Vec<_>>() {
             let mut content = self.files.remove(&id).unwrap_or_default();
@@ -371,55 +307,37 @@ impl Storage for MemoryStorage {
     fn create_dir(&self, path: &Path) -> io::Result<()> {
         let mut disk = self.disk();
         disk.step()?;
-        let parent = path.parent().filter(|p| p.parent().is_some());
-        if disk.folders.contains_key(path) {
-            return Err(io::ErrorKind::AlreadyExists.into());
-        }
-        if parent.is_some_and(|parent| !disk.folders.contains_key(parent)) {
-            return Err(io::ErrorKind::NotFound.into());
-        }
-        disk.folders.insert(path.to_owned(), false);
-        Ok(())
+        disk.names.make_folder(path)
     }
 
     fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut disk = self.disk();
         disk.step()?;
-        let id = *disk.names.get(from).ok_or(io::ErrorKind::NotFound)?;
-        if disk.names.contains_key(to) {
-            return Err(io::ErrorKind::AlreadyExists.into());
-        }
-        disk.set_name(to, id);
+        let id = disk.names.file(from)?;
+        disk.names.check_free(to)?;
+        disk.names.change(vec![(to.to_owned(), Some(id))]);
         Ok(())
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<String>> {
         let mut disk = self.disk();
         disk.step()?;
-        let names: BTreeSet<String> = disk
-            .names
-            .keys()
-            .filter_map(|name| name.strip_prefix(path).ok()?.components().next())
-            .map(|first| first.as_os_str().to_string_lossy().into_owned())
-            .collect();
-        Ok(names.into_iter().collect())
+        Ok(disk.names.list(path))
     }
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
         let mut disk = self.disk();
         disk.step()?;
-        if disk.names.contains_key(path) {
-            return Err(io::ErrorKind::AlreadyExists.into());
-        }
+        disk.names.check_free(path)?;
         let id = disk.new_file();
-        disk.set_name(path, id);
+        disk.names.change(vec![(path.to_owned(), Some(id))]);
         Ok(self.file(&mut disk, id))
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
         let mut disk = self.disk();
         disk.step()?;
-        let id = *disk.names.get(path).ok_or(io::ErrorKind::NotFound)?;
+        let id = disk.names.file(path)?;
         Ok(self.file(&mut disk, id))
     }
 
@@ -432,7 +350,11 @@ impl Storage for MemoryStorage {
 
     fn replace(&self, path: &Path, content: &[u8]) -> io::Result<()> {
         let mut disk = self.disk();
-        disk.step()?;
+        let fault = disk.operate();
+        if let Some(fault) = fault.filter(|fault| *fault != Fault::Short) {
+            return Err(errno(fault));
+        }
+        disk.names.check_parent(path)?;
         let old = disk.content(path).map_or(0, |c| c.now.len());
         if disk.bytes() - old as u64 + content.len() as u64 > disk.bytes_max {
             return Err(errno(Fault::NoSpace));
@@ -446,24 +368,30 @@ impl Storage for MemoryStorage {
                 unsynced: Vec::new(),
             },
         );
-        disk.set_name(path, id);
-        let changes = disk.changes.len();
-        disk.sync_names(changes);
+        disk.names.change(vec![(path.to_owned(), Some(id))]);
+        if let Some(fault) = fault {
+            return Err(errno(fault));
+        }
+        disk.names.sync(path.parent().unwrap_or(Path::new(".")))?;
+        disk.forget_unnamed();
         Ok(())
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut disk = self.disk();
         disk.step()?;
-        let id = disk.unset_name(from)?;
-        disk.set_name(to, id);
+        disk.names.check_parent(to)?;
+        let id = disk.names.file(from)?;
+        disk.names
+            .change(vec![(from.to_owned(), None), (to.to_owned(), Some(id))]);
         Ok(())
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut disk = self.disk();
         disk.step()?;
-        disk.unset_name(path)?;
+        disk.names.file(path)?;
+        disk.names.change(vec![(path.to_owned(), None)]);
         disk.forget_unnamed();
         Ok(())
     }
@@ -471,16 +399,7 @@ impl Storage for MemoryStorage {
     fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
         let mut disk = self.disk();
         disk.step()?;
-        let inside: Vec<PathBuf> = disk
-            .names
-            .keys()
-            .filter(|name| name.starts_with(path))
-            .cloned()
-            .collect();
-        for name in inside {
-            disk.unset_name(&name)?;
-        }
-        disk.folders.retain(|folder, _| !folder.starts_with(path));
+        disk.names.remove_folder(path);
         disk.forget_unnamed();
         Ok(())
     }
@@ -488,16 +407,8 @@ impl Storage for MemoryStorage {
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         let mut disk = self.disk();
         disk.step()?;
-        let place = Path::new(".");
-        let inside = |folder: &Path| match folder.parent() {
-            Some(parent) => parent == path || parent.as_os_str().is_empty() && path == place,
-            None => false,
-        };
-        for (folder, durable) in &mut disk.folders {
-            *durable |= inside(folder);
-        }
-        let changes = disk.changes.len();
-        disk.sync_names(changes);
+        disk.names.sync(path)?;
+        disk.forget_unnamed();
         Ok(())
     }
 
