@@ -3,6 +3,9 @@
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$HOME/.cache/refrain/target}"
 export CARGO_TERM_COLOR="${CARGO_TERM_COLOR:-never}"
 
+# Tests that cannot be on this machine fail, but for those that REFRAIN_MAY_SKIP names (strace,tmpfs).
+export CI=true
+
 NEXTEST_VERSION=0.9.143
 DENY_VERSION=0.20.2
 # Folders with a workspace of their own: they are compiled for plugins.
@@ -55,6 +58,18 @@ require_compiler() {
     else
         echo "as root: apt-get install gcc libc6-dev" >&2
         exit 1
+    fi
+}
+
+# Without it the tests of failing system calls cannot be.
+require_strace() {
+    have strace && return
+    echo "strace is missing: installing it"
+    if [ "$(id -u)" = 0 ]; then
+        apt-get update -q && apt-get install -y -q --no-install-recommends strace
+    else
+        echo "as root: apt-get install strace; or leave its tests out: REFRAIN_MAY_SKIP=strace $0" >&2
+        [[ ",${REFRAIN_MAY_SKIP:-}," == *,strace,* ]] || exit 1
     fi
 }
 

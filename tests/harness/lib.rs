@@ -5,9 +5,11 @@ mod built;
 mod events;
 mod home;
 mod luck;
+mod skip;
 pub mod strace;
 
 pub use built::{component, program, repository};
 pub use events::{EVENTS, events_csv, events_csv_parts, events_jsonl, pipeline};
 pub use home::{Done, Home, Running};
 pub use luck::{Luck, count, patience, poll};
+pub use skip::skipped;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::luck::poll;
+use crate::skip::skipped;
 
 /// The calls by which anything under a data folder changes, or is opened.
 pub const CALLS: [&str; 13] = [
@@ -88,7 +89,7 @@ pub fn strace_is_there() -> bool {
         .status();
     let there = quiet.is_ok_and(|status| status.success());
     if !there {
-        eprintln!("skipped: install strace to test failing system calls");
+        skipped("strace", "install strace, to test failing system calls");
     }
     there
 }

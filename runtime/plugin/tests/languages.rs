@@ -116,16 +116,3 @@ fn c_and_rust_agree() {
     let c = feed(&mut load(&host, &guests().join("c/engagement_c.wasm")));
     expect_equal(&rust, &c);
 }
-
-/// The JavaScript guest is not committed; tests/guests/javascript/README.md says how to build it.
-#[test]
-#[ignore = "needs tests/guests/javascript/engagement_js.wasm"]
-fn javascript_and_c_agree() {
-    let host = Host::new(HostOptions::default()).unwrap();
-    let javascript = feed(&mut load(
-        &host,
-        &guests().join("javascript/engagement_js.wasm"),
-    ));
-    let c = feed(&mut load(&host, &guests().join("c/engagement_c.wasm")));
-    expect_equal(&javascript, &c);
-}
