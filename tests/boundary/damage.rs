@@ -4,7 +4,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use refrain_tests::{Done, Home, Luck, count, events_csv, events_csv_parts, poll};
+use refrain_tests::{Done, Home, Luck, count, events_csv, events_csv_parts, poll, skipped};
 
 const APPEND: [&str; 6] = ["topic", "append", "events", "events.csv", "--producer", "p"];
 
@@ -186,11 +186,66 @@ fn a_flipped_bit_in_the_commit_log_is_told_and_mended_by_running_again() {
 }
 
 #[test]
+fn a_lost_declaration_is_told_and_the_pipeline_file_stands_in_for_it() {
+    let home = committed();
+    home.run().ok();
+    let outcome = || {
+        let topics = ["events", "events.rejected", "views"].map(|topic| home.topic_text(topic));
+        (
+            topics,
+            ["engagement", "total"].map(|view| home.digest(view)),
+        )
+    };
+    let wanted = outcome();
+    for (i, topic) in ["events", "events.rejected", "views"]
+        .into_iter()
+        .enumerate()
+    {
+        for rotten in [true, false] {
+            let spec = home.path(&format!("data/topics/{topic}/topic.spec"));
+            let what = match rotten {
+                true => {
+                    flip(&spec, 7, i as u64);
+                    "topic.spec is damaged"
+                }
+                false => {
+                    std::fs::remove_file(&spec).unwrap();
+                    "topic.spec is missing"
+                }
+            };
+            let told = [&*format!("damage: {topic}/0: {what}")];
+            if topic == "views" {
+                // The pipeline file does not declare it: the node that writes it does.
+                home.refrain(&["topic", "verify"]).code(5).says(&told);
+                home.refrain(&["topic", "read", "views"]).code(2);
+            }
+            home.run().ok().says(&told);
+            let again = home.run().ok();
+            assert!(!again.err.contains("damage"), "{}", again.err);
+            assert!(outcome() == wanted, "{topic}: {what}");
+        }
+    }
+    // More of them come behind those that are there.
+    home.write("more.csv", events_csv(24, 500));
+    home.append("events", "more.csv", "more")
+        .ok()
+        .says(&["500 rows appended"]);
+    home.run().ok();
+    assert_eq!(home.rows("events"), 24_500);
+}
+
+#[test]
 fn a_second_host_is_refused_and_commands_go_through_the_first() {
     let home = Home::engagement();
     home.write("events.csv", events_csv(22, 1_000));
     let running = home.start();
-    home.run().code(6).says(&["in use by another process"]);
+    let pid = format!(
+        "in use by another process (pid {}); send commands",
+        running.pid()
+    );
+    home.run()
+        .code(6)
+        .says(&["data is ", &pid, "through it, or stop it first"]);
     home.refrain(&APPEND).ok().says(&["1,000 rows appended"]);
     home.wait_until_taken();
     assert_eq!(home.rows("events"), 1_000);
@@ -214,7 +269,10 @@ impl Small {
             .arg(folder.path());
         let mounted = mount.output().is_ok_and(|output| output.status.success());
         if !mounted {
-            eprintln!("skipped: a full disk needs the right to mount a tmpfs");
+            skipped(
+                "tmpfs",
+                "run as one who may mount a tmpfs, to test full disks",
+            );
             return None;
         }
         Some(Small(folder))

@@ -23,7 +23,7 @@ pub enum Error {
     /// Reopen: a write or a sync failed, so what the file holds past its last durable row is unknown until it is
     /// opened again. Never retried by itself.
     #[error(
-        "{topic}/{partition}: {action} failed ({source}); the partition takes no appends until it is reopened; rows up to offset {durable} are safe"
+        "{topic}/{partition}: {action} failed ({source}); the partition takes no appends until it is reopened with `refrain reopen`; rows before offset {durable} are safe"
     )]
     Failed {
         /// Topic of the file.
@@ -37,6 +37,11 @@ pub enum Error {
         /// The operating system's answer.
         source: std::io::Error,
     },
+    /// Reopen: a write failed, and the note about it could not be written either, so that nothing at all is appended.
+    #[error(
+        "a write failed, and so did the note of what it left behind: no topic takes appends until `refrain reopen`; what was acknowledged is safe"
+    )]
+    Stopped,
     /// Damage to acknowledged data. Reported, never cut away.
     #[error(
         "{topic}/{partition}: rows {first} to {last} are damaged ({what}); they were acknowledged, so they are kept in quarantine and not served; restore segment {segment} from a copy"

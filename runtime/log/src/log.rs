@@ -3,6 +3,8 @@
 mod append;
 mod core;
 mod keep;
+mod reopen;
+mod stored;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,7 +15,9 @@ use std::time::Duration;
 
 pub use self::append::{Append, Appended, Finding, Pending, Producer, Undecoded};
 pub(crate) use self::core::Core;
-use self::core::{Durable, SPEC};
+use self::core::Durable;
+pub use self::reopen::Shut;
+use self::stored::Stored;
 use crate::clock::Clock;
 pub use crate::derived::DerivedWriter;
 use crate::ids::{Sequence, Timestamp};
@@ -24,7 +28,7 @@ use crate::queue::{Job, Reply};
 use crate::storage::Storage;
 use crate::topic::{Origin, Topic, TopicSpec};
 use crate::writer::Writer;
-use crate::{Error, Result, codec, difference};
+use crate::{Error, Result, difference};
 
 /// The topics of a host, open. One process at a time. Dropped, it finishes what was submitted and marks what is durable.
 #[derive(Debug)]
@@ -41,33 +45,47 @@ impl Log {
         clock: Arc<dyn Clock>,
         folder: PathBuf,
     ) -> Result<(Log, Vec<Finding>)> {
+        Log::open_declared(storage, clock, folder, &[])
+    }
+
+    /// The same with the declarations of source topics as the pipeline file has them: they take the place of stored ones
+    /// that are lost. Of a lost one that is not among them, the topic is not there, and a finding says so.
+    pub fn open_declared(
+        storage: Arc<dyn Storage>,
+        clock: Arc<dyn Clock>,
+        folder: PathBuf,
+        declared: &[TopicSpec],
+    ) -> Result<(Log, Vec<Finding>)> {
         let io = |e| Core::io("open", &folder, e);
         storage.create_dir_all(&folder).map_err(io)?;
         let names = storage.list(&folder).map_err(io)?;
         let core = Core::new(storage, clock, folder.clone());
+        let declared: Vec<TopicSpec> = declared.iter().flat_map(with_rejected).collect();
         let mut findings = Vec::new();
+        let mut past = (Sequence(0), Timestamp::MIN);
         for name in names {
-            let path = folder.join(&name).join(SPEC);
-            let bytes = match core.storage.read(&path) {
-                Err(e)
-                    if e.kind() == std::io::ErrorKind::NotFound
-                        || e.kind() == std::io::ErrorKind::NotADirectory =>
-                {
-                    continue;
+            let topic = match core.stored(&name)? {
+                Stored::Nothing => continue,
+                Stored::Whole(spec) => core.open_topic(*spec, false, &mut findings)?,
+                Stored::Lost(lost) => {
+                    let spec = declared.iter().find(|spec| spec.name == name).cloned();
+                    let Some(spec) = spec else {
+                        let (sequence, time) = core.past_of_lost(&lost)?;
+                        past = (past.0.max(sequence), past.1.max(time));
+                        findings.push(lost.unopened());
+                        continue;
+                    };
+                    core.open_lost(&lost, spec, &mut findings)?
                 }
-                bytes => bytes.map_err(|e| Core::io("read", &path, e))?,
             };
-            let spec: TopicSpec = codec::decode(&bytes).map_err(|e| {
-                Error::Invalid(format!("{}: {e}; restore it from a copy", path.display()))
-            })?;
-            let topic = core.open_topic(spec, false, &mut findings)?;
             core.insert(topic);
         }
-        Ok((Log::start(core), findings))
+        Ok((Log::start(core, past), findings))
     }
 
-    fn start(core: Core) -> Log {
-        let (mut sequence, mut time) = (Sequence(0), Timestamp::MIN);
+    /// Begins to write after everything that source topics have, and after `past`.
+    fn start(core: Core, past: (Sequence, Timestamp)) -> Log {
+        let (mut sequence, mut time) = past;
         for topic in core
             .topics()
             .iter()
@@ -99,18 +117,8 @@ impl Log {
     /// which may change.
     pub fn declare(&self, spec: TopicSpec) -> Result<Arc<Topic>> {
         spec.check()?;
-        if spec.origin == Origin::Source && !spec.name.ends_with(".rejected") {
-            self.declare_one(TopicSpec {
-                name: format!("{}.rejected", spec.name),
-                origin: Origin::Source,
-                schema: rejected_schema(),
-                key: Vec::new(),
-                time: None,
-                partitions: 1,
-                ahead_us: 0,
-                idle_us: None,
-                segment_bytes: spec.segment_bytes,
-            })?;
+        if let Some(rejected) = rejected_of(&spec) {
+            self.declare_one(rejected)?;
         }
         self.declare_one(spec)
     }
@@ -139,13 +147,26 @@ impl Log {
                 self.core.open_topic(spec, true, &mut Vec::new())?
             }
             Some(topic) => return Err(changed(topic.spec(), &spec)),
-            None => {
-                self.core.write_spec(&spec)?;
-                self.core.open_topic(spec, true, &mut Vec::new())?
-            }
+            None => self.declare_new(spec)?,
         };
         self.core.insert(topic.clone());
         self.core.queue.nudge();
+        Ok(topic)
+    }
+
+    fn declare_new(&self, spec: TopicSpec) -> Result<Arc<Topic>> {
+        let mut findings = Vec::new();
+        let topic = match self.core.stored(&spec.name)? {
+            Stored::Lost(lost) => self.core.open_lost(&lost, spec, &mut findings)?,
+            _ => {
+                self.core.write_spec(&spec)?;
+                self.core.open_topic(spec, true, &mut findings)?
+            }
+        };
+        for finding in findings {
+            let (topic, partition) = (finding.topic, finding.partition);
+            tracing::warn!(topic, partition, "{}", finding.what);
+        }
         Ok(topic)
     }
 
@@ -244,15 +265,6 @@ impl Log {
         let durable = self.core.durable.lock();
         durable.expect("no holder of this lock panics")
     }
-
-    /// Opens a partition again after [`crate::Error::Failed`], as after a restart.
-    pub fn reopen(&self, topic: &str, partition: u32) -> Result<Vec<Finding>> {
-        let topic = self.core.topic(topic)?;
-        if let Some(tail) = topic.partition(partition)?.tail().as_mut() {
-            tail.reopen()?;
-        }
-        Ok(Vec::new())
-    }
 }
 
 impl Drop for Log {
@@ -263,6 +275,26 @@ impl Drop for Log {
             let _ = writer.join();
         }
     }
+}
+
+/// The topic of the rows that a source topic refuses.
+fn rejected_of(spec: &TopicSpec) -> Option<TopicSpec> {
+    let takes = spec.origin == Origin::Source && !spec.name.ends_with(".rejected");
+    takes.then(|| TopicSpec {
+        name: format!("{}.rejected", spec.name),
+        origin: Origin::Source,
+        schema: rejected_schema(),
+        key: Vec::new(),
+        time: None,
+        partitions: 1,
+        ahead_us: 0,
+        idle_us: None,
+        segment_bytes: spec.segment_bytes,
+    })
+}
+
+fn with_rejected(spec: &TopicSpec) -> impl Iterator<Item = TopicSpec> {
+    rejected_of(spec).into_iter().chain([spec.clone()])
 }
 
 fn changed(old: &TopicSpec, new: &TopicSpec) -> Error {

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::codec;
-use crate::ids::{Offset, Position, Sequence};
+use crate::ids::{Offset, Position, Sequence, Timestamp};
 use crate::index::{Footer, Past};
 use crate::limits::SEGMENT_HEADER_BYTES;
 use crate::log::Finding;
 use crate::recovery::{self, Known, Verdict};
-use crate::retention::Removed;
+use crate::retention::{REMOVED, Removed};
 use crate::scan::{Fact, Reader, Scan, scan};
 use crate::schema::Schema;
 use crate::segment::{Gap, Run, RunName, Segment, base_of, footer_name, segment_name};
@@ -127,7 +127,14 @@ impl Recovery<'_> {
         if !self.opening.retained {
             return Ok(());
         }
-        let removed = Removed::read(&self.run)?;
+        let removed = Removed::read(&self.run)?.unwrap_or_else(|e| {
+            let what = format!(
+                "{REMOVED}, the note of what retention took away, is damaged ({e}): what is gone counts as lost, and rows of \
+                 it that a producer repeats are taken again; restore the note from a copy"
+            );
+            self.findings.push(self.finding(true, None, what));
+            None
+        });
         let start = removed.as_ref().map_or(Offset(0), |removed| removed.start);
         while bases.first().is_some_and(|base| *base < start) {
             self.run.unlink(bases.remove(0))?;
@@ -152,11 +159,32 @@ impl Recovery<'_> {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             bytes => self.done("read", VOID, bytes)?,
         };
-        let void: Void = codec::decode(&bytes)?;
+        let void: Void = match codec::decode(&bytes) {
+            Ok(void) => void,
+            Err(e) => {
+                self.lost_void(&bytes, &e)?;
+                return Ok(None);
+            }
+        };
         while let Some(base) = bases.pop_if(|base| *base > void.base) {
             self.remove_segment(base, "a write that was reported as failed")?;
         }
         Ok(Some(void))
+    }
+
+    /// Nobody knows any more what was refused: it counts as appended.
+    fn lost_void(&mut self, bytes: &[u8], e: &Error) -> Result<()> {
+        let kept = format!("{}-{VOID}", self.run.name.partition);
+        self.put_aside(&kept, bytes)?;
+        let removed = self.run.storage.remove(&self.run.path(VOID));
+        self.done("remove", VOID, removed)?;
+        self.done("sync", "", self.run.storage.sync_dir(&self.run.folder))?;
+        let what = format!(
+            "{VOID}, the note of what was refused after a failed write, is damaged ({e}) and was moved to quarantine: rows \
+             of appends that were refused then may be among the last rows"
+        );
+        self.findings.push(self.finding(true, None, what));
+        Ok(())
     }
 
     /// The last segment with anything in it, scanned. Empty ones behind it were never begun.
@@ -409,23 +437,41 @@ impl Recovery<'_> {
         if to <= from {
             return Ok(());
         }
-        let partition = self.run.name.partition;
-        let path = self
-            .run
-            .quarantine
-            .join(format!("{partition}-{:020}-{from}", base.0));
         let mut bytes = vec![0; (to.0 - from.0) as usize];
-        let kept = file.read_at(from.0, &mut bytes).and_then(|read| {
-            bytes.truncate(read);
-            self.run.storage.create_dir_all(&self.run.quarantine)?;
-            self.run.storage.replace(&path, &bytes)
-        });
-        kept.map_err(|e| Error::Io {
-            action: "write",
-            path: path.display().to_string(),
-            source: e,
-        })
+        let name = segment_name(base);
+        let read = self.done("read", &name, file.read_at(from.0, &mut bytes))?;
+        let partition = self.run.name.partition;
+        let kept = format!("{partition}-{:020}-{from}", base.0);
+        self.put_aside(&kept, &bytes[..read])
     }
+
+    /// Writes bytes into the folder for what is taken out.
+    fn put_aside(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        let (storage, folder) = (&self.run.storage, &self.run.quarantine);
+        let path = folder.join(name);
+        let kept = storage
+            .create_dir_all(folder)
+            .and_then(|()| storage.replace(&path, bytes));
+        kept.map_err(|e| self.run.io("write", &path, e))
+    }
+}
+
+/// Sequence and append time of the last frame of a run that is not open.
+pub(crate) fn last_frame(run: &Run) -> Result<Option<(Sequence, Timestamp)>> {
+    let names = run.storage.list(&run.folder);
+    let names = names.map_err(|e| run.io("list", &run.folder, e))?;
+    for base in names.iter().rev().filter_map(|name| base_of(name)) {
+        let path = run.path(&segment_name(base));
+        let scanned = run.storage.open(&path).and_then(|file| scan(&*file, base));
+        let scanned = scanned.map_err(|e| run.io("read", &path, e))?;
+        let frames = scanned
+            .frames()
+            .map(|raw| (raw.header.sequence, raw.header.append_time));
+        if let Some(last) = frames.reduce(|a, b| (a.0.max(b.0), a.1.max(b.1))) {
+            return Ok(Some(last));
+        }
+    }
+    Ok(None)
 }
 
 fn end_of(fact: &Fact) -> Position {

@@ -80,18 +80,13 @@ pub struct Trimmed {
 }
 
 impl Removed {
-    /// As noted beside the segments.
-    pub(crate) fn read(run: &Run) -> Result<Option<Removed>> {
+    /// As noted beside the segments; what is wrong with the note when it does not decode.
+    pub(crate) fn read(run: &Run) -> Result<Result<Option<Removed>, String>> {
         let path = run.path(REMOVED);
         match run.storage.read(&path) {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Ok(None)),
             Err(e) => Err(run.io("read", &path, e)),
-            Ok(bytes) => codec::decode(&bytes).map(Some).map_err(|e| {
-                Error::Invalid(format!(
-                    "{}: {e}; restore it from a copy, or remove it: then the rows before the first segment count as lost",
-                    path.display()
-                ))
-            }),
+            Ok(bytes) => Ok(codec::decode(&bytes).map(Some).map_err(|e| e.to_string())),
         }
     }
 }

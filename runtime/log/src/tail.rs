@@ -20,7 +20,7 @@ use crate::limits::{
     ALLOCATE_BYTES_MAX, ALLOCATE_BYTES_MIN, FRAME_BYTES_MAX, FRAME_HEADER_BYTES,
     SEGMENT_HEADER_BYTES,
 };
-use crate::segment::{Run, Segment, footer_name, segment_name};
+use crate::segment::{Run, Segment, base_of, footer_name, segment_name};
 use crate::storage::File;
 use crate::{Error, Result};
 
@@ -143,6 +143,13 @@ impl Tail {
             None => Ok(()),
             Some((action, errno)) => Err(self.failed(action, io::Error::from_raw_os_error(errno))),
         }
+    }
+
+    /// What failed, when it takes no appends.
+    pub(crate) fn why_shut(&self) -> Option<String> {
+        let (action, errno) = self.failure?;
+        let source = io::Error::from_raw_os_error(errno);
+        Some(format!("{action} failed ({source})"))
     }
 
     /// Makes room for frames of so many bytes together. Nothing is kept of it when there is no space.
@@ -485,27 +492,30 @@ impl Tail {
         if self.failure.is_none() {
             return Ok(());
         }
-        let reopened = self.reopen_files();
-        reopened.map_err(|e| self.run.io("reopen", &self.run.folder, e))?;
+        self.reopen_files().map_err(|e| self.failed("reopen", e))?;
         self.failure = None;
         self.void_unknown = false;
         Ok(())
     }
 
     fn reopen_files(&mut self) -> io::Result<()> {
+        let storage = self.run.storage.clone();
         if let Some(anchor) = &mut self.anchor {
-            anchor.file = self
-                .run
-                .storage
-                .open(&self.run.path(&anchor.segment.name))?;
+            anchor.file = storage.open(&self.run.path(&anchor.segment.name))?;
         }
-        let names = self.run.storage.list(&self.run.folder)?;
-        self.begun
-            .retain(|segment| names.contains(&segment.name.to_string()));
+        // Segments that nobody ever saw, one that failed while it was made among them.
+        let known: Vec<Offset> = self.run.segments().iter().map(|s| s.base).collect();
+        for name in storage.list(&self.run.folder)? {
+            if base_of(&name).is_some_and(|base| !known.contains(&base)) {
+                storage.remove(&self.run.path(&name))?;
+            }
+        }
+        self.begun.clear();
+        storage.sync_dir(&self.run.folder)?;
         self.take_back()?;
-        match self.run.storage.remove(&self.run.path(VOID)) {
+        match storage.remove(&self.run.path(VOID)) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-            _ => self.run.storage.sync_dir(&self.run.folder),
+            _ => storage.sync_dir(&self.run.folder),
         }
     }
 

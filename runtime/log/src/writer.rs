@@ -145,9 +145,7 @@ impl Writer {
     /// A producer goes on where it was refused: later rows would make the missing ones look like repeated ones.
     fn admit(&self, prepared: &Prepared) -> Result<()> {
         if self.core.is_stopped() {
-            return Err(Error::Invalid(
-                "a write failed, and so did the note about it; open the log again".into(),
-            ));
+            return Err(Error::Stopped);
         }
         match self.missing.get(&owner(prepared)) {
             Some(missing) if prepared.producer != 0 && prepared.first_row > *missing => {
@@ -483,6 +481,7 @@ fn again(e: &Error) -> Error {
                 None => source.kind().into(),
             },
         },
+        Error::Stopped => Error::Stopped,
         other => Error::Invalid(other.to_string()),
     }
 }

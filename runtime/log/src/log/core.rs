@@ -16,7 +16,7 @@ use crate::segment::{Run, RunName};
 use crate::storage::Storage;
 use crate::tail::TailOptions;
 use crate::topic::{Origin, Partition, Topic, TopicSpec};
-use crate::{Error, Result, codec};
+use crate::{Error, Result};
 
 /// What the log shares with its writer.
 #[derive(Debug)]
@@ -41,9 +41,6 @@ pub(super) struct Durable {
     pub(super) sequence: Sequence,
     pub(super) wakes: u64,
 }
-
-/// File name of a topic's declaration.
-pub(super) const SPEC: &str = "topic.spec";
 
 impl Core {
     pub(super) fn new(storage: Arc<dyn Storage>, clock: Arc<dyn Clock>, folder: PathBuf) -> Core {
@@ -78,7 +75,7 @@ impl Core {
         used.expect("no holder of this lock panics").clone()
     }
 
-    /// No append is earlier than this.
+    /// No append from now on is earlier than this.
     pub(super) fn start_time(&self, time: Timestamp) {
         *self
             .time_floor
@@ -127,6 +124,11 @@ impl Core {
         self.stopped.store(true, Ordering::Release);
     }
 
+    /// What was stopped goes on.
+    pub(super) fn go_on(&self) {
+        self.stopped.store(false, Ordering::Release);
+    }
+
     /// Now, never before any earlier now or append.
     pub(crate) fn now(&self) -> Timestamp {
         let mut floor = self
@@ -171,6 +173,22 @@ impl Core {
         }
     }
 
+    /// A partition, before it is opened.
+    pub(super) fn run(&self, topic: &str, schema: &Arc<Schema>, partition: u32) -> Run {
+        let folder = self.folder.join(topic);
+        let name = RunName {
+            topic: topic.to_owned(),
+            partition,
+        };
+        Run::new(
+            name,
+            self.storage.clone(),
+            folder.join(partition.to_string()),
+            folder.join("quarantine"),
+            schema.clone(),
+        )
+    }
+
     /// Opens a topic's partitions. Those of a derived topic that was there before wait for their cut.
     pub(crate) fn open_topic(
         &self,
@@ -182,13 +200,7 @@ impl Core {
         let mut partitions = Vec::new();
         for partition in 0..spec.partitions {
             let opening = self.opening(&spec, &schema, partition);
-            let run = Arc::new(Run::new(
-                opening.name.clone(),
-                opening.storage.clone(),
-                opening.folder.clone(),
-                opening.quarantine.clone(),
-                opening.schema.clone(),
-            ));
+            let run = Arc::new(self.run(&spec.name, &schema, partition));
             let tail = if spec.origin == Origin::Source || new {
                 let (_, tail, found) = recover(run.clone(), &opening)?;
                 findings.extend(found);
@@ -229,14 +241,5 @@ impl Core {
             .remove_dir_all(&folder)
             .and_then(|()| self.storage.sync_dir(&self.folder))
             .map_err(|e| Core::io("remove", &folder, e))
-    }
-
-    pub(crate) fn write_spec(&self, spec: &TopicSpec) -> Result<()> {
-        let folder = self.folder.join(&spec.name);
-        let path = folder.join(SPEC);
-        self.storage
-            .create_dir_all(&folder)
-            .and_then(|()| self.storage.replace(&path, &codec::encode(spec)))
-            .map_err(|e| Core::io("write", &path, e))
     }
 }

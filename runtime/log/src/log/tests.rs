@@ -3,6 +3,7 @@
 mod faults;
 mod keep;
 mod life;
+mod notes;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -239,33 +239,6 @@ fn a_damaged_mark_hides_no_row() {
 }
 
 #[test]
-fn a_damaged_footer_is_rebuilt() {
-    let home = Home::new(13);
-    let log = home.opened(1);
-    for i in 0..30 {
-        log.append(append_of(rows(i * 6..i * 6 + 6), Some(i as u64 * 6 + 1)))
-            .unwrap();
-    }
-    drop(log);
-    let is_footer = |p: &PathBuf| p.extension().is_some_and(|e| e == "footer");
-    let footers: Vec<PathBuf> = home.storage.paths().into_iter().filter(is_footer).collect();
-    assert!(footers.len() > 2, "{footers:?}");
-    for path in footers {
-        for bit in (0..64 << 3).step_by(5) {
-            let fork = home.fork();
-            fork.storage.flip(&path, bit);
-            let log = fork.opened(1);
-            assert_eq!(all(&log), (0..180).collect::<Vec<_>>());
-            let again = log.append(append_of(rows(0..6), Some(1))).unwrap();
-            assert_eq!(again.duplicates, 6);
-            let topic = log.topic("events").unwrap();
-            let found = topic.seek_time(0, Timestamp(NOW.0 - 1000 + 100)).unwrap();
-            assert_eq!(found, Offset(96));
-        }
-    }
-}
-
-#[test]
 fn a_failed_sync_is_final_until_it_is_reopened() {
     let home = Home::new(14);
     let log = home.opened(1);
@@ -294,4 +267,63 @@ fn a_failed_sync_is_final_until_it_is_reopened() {
     assert_eq!(all(&log), (0..9).collect::<Vec<_>>());
     drop(log);
     assert_eq!(home.open().unwrap().1, []);
+}
+
+/// Opens once and appends to the end, reopening what is shut; which kinds of refusals were met.
+fn live_reopening(faults: &[(u64, Fault)]) -> (u64, BTreeSet<&'static str>) {
+    let home = Home::new(31);
+    let log = home.opened(2);
+    let begun = home.storage.operations();
+    for (operation, fault) in faults {
+        home.storage.fail_at(begun + operation, *fault);
+    }
+    let mut promised = Promised::default();
+    let mut met = BTreeSet::new();
+    for goal in (8..=160).step_by(8) {
+        let mut tries = 0;
+        while let Err(e) = produce(&log, &mut promised, goal, 8) {
+            tries += 1;
+            assert!(tries < 5, "{faults:?}: it does not come back: {e}");
+            if matches!(e, Error::NoSpace { .. }) {
+                continue;
+            }
+            // Final until it is reopened.
+            let again = produce(&log, &mut promised, goal, 8).unwrap_err();
+            for e in [e, again] {
+                met.insert(match e {
+                    Error::Failed { .. } => "failed",
+                    Error::Stopped => "stopped",
+                    other => panic!("{faults:?}: {other}"),
+                });
+            }
+            let shut = log.shut();
+            assert!(!shut.is_empty(), "{faults:?}: nothing is shut");
+            for shut in shut {
+                log.reopen(&shut.topic, shut.partition).unwrap();
+            }
+            assert_eq!(log.shut(), []);
+        }
+    }
+    let operations = home.storage.operations() - begun;
+    assert_eq!(all(&log), (0..160).collect::<Vec<_>>(), "{faults:?}");
+    drop(log);
+    let (log, findings) = home.open().unwrap();
+    assert!(!findings.iter().any(|f| f.acknowledged), "{findings:?}");
+    assert_eq!(all(&log), (0..160).collect::<Vec<_>>(), "{faults:?}");
+    (operations, met)
+}
+
+#[test]
+fn what_a_failed_operation_shuts_takes_rows_again_when_it_is_reopened() {
+    let (operations, met) = live_reopening(&[]);
+    assert!(operations > 60 && met.is_empty(), "{operations} {met:?}");
+    let mut met = BTreeSet::new();
+    for operation in 1..=operations {
+        for fault in [Fault::Io, Fault::NoSpace, Fault::Short] {
+            met.extend(live_reopening(&[(operation, fault)]).1);
+            // The note about it fails as well.
+            met.extend(live_reopening(&[(operation, fault), (operation + 1, fault)]).1);
+        }
+    }
+    assert!(met.iter().eq(&["failed", "stopped"]), "{met:?}");
 }
