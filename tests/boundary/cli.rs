@@ -27,6 +27,7 @@ fn every_command_has_its_help() {
         "status",
         "tap",
         "run",
+        "reopen",
         "demo",
         "dev",
         "plugin",

@@ -30,6 +30,7 @@ mod plugins;
 mod process;
 mod receipts;
 mod rejected;
+mod reopen;
 mod schemas;
 mod simulated;
 mod slow;

@@ -29,8 +29,8 @@ const APPEND: [&str; 11] = [
 const RUN: [&str; 4] = ["run", "--once", "--workers", "2"];
 /// Draws for one class before it counts as never met.
 const DRAWS_MAX: usize = 25;
-/// Done; an error of the system; no space. Damage (5) is never an answer to an honest failure.
-const CODES: [i32; 3] = [0, 1, 7];
+/// Done; an error of the system; no space; a failed write or sync. Damage (5) is never an answer to an honest failure.
+const CODES: [i32; 4] = [0, 1, 7, 9];
 
 fn home() -> Home {
     // Segments of a few frames, so that beginning and sealing them is part of the life.

@@ -18,6 +18,7 @@ Exit codes:
   6    the data folder is in use by another process
   7    no space left
   8    a consumer did not get the freshness that it needs, or a run that was due did not happen
+  9    a write or a sync failed: see `refrain reopen --help`
   130  interrupted
 
 Example:
@@ -76,6 +77,7 @@ pub(crate) enum Command {
     Tap(commands::tap::TapArgs),
     Tiers(commands::tiers::TiersArgs),
     Rhythm(commands::rhythm::RhythmArgs),
+    Reopen(commands::reopen::ReopenArgs),
     Freshness(commands::freshness::FreshnessArgs),
     Cost(commands::cost::CostArgs),
     /// Read views

@@ -5,6 +5,8 @@ use std::time::Duration;
 use refrain_engine::host::{Host, Project};
 use refrain_engine::request::{Request, Response};
 
+use refrain_log::log::Finding;
+
 use crate::failure::Failure;
 use crate::socket::Client;
 
@@ -72,7 +74,12 @@ pub(crate) fn unexpected() -> Failure {
 
 /// What opening found, on stderr.
 pub(crate) fn tell_findings(host: &Host) {
-    for finding in host.findings() {
+    tell(host.findings());
+}
+
+/// Findings, on stderr.
+pub(crate) fn tell(findings: &[Finding]) {
+    for finding in findings {
         let weight = if finding.acknowledged {
             "damage"
         } else {

@@ -63,6 +63,7 @@ fn run(args: &Args) -> Result<(), Failure> {
         Command::Tiers(args) => commands::tiers::run(global, args),
         Command::Freshness(args) => commands::freshness::run(global, args),
         Command::Cost(args) => commands::cost::run(global, args),
+        Command::Reopen(args) => commands::reopen::run(global, args),
         Command::Rhythm(args) => commands::rhythm::run(global, args),
         Command::Savepoint(SavepointCommand::Create(args)) => {
             commands::keep::create::run(global, args)

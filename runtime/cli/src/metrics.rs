@@ -234,6 +234,12 @@ impl Snapshot {
             damage as f64,
         )?;
         one(
+            "shut_places",
+            "Partitions, and the commit log, that take no writes until they are reopened",
+            None,
+            self.status.shut.len() as f64,
+        )?;
+        one(
             "state",
             "Bytes of state and views held",
             Some(&Unit::Bytes),

@@ -53,6 +53,9 @@ pub fn exit_code(error: &Error) -> u8 {
         Log::Invalid(_) | Log::Removed { .. } => 2,
         _ => 1,
     };
+    if error.is_failed_write() {
+        return 9;
+    }
     match error {
         Error::Log(e) | Error::State(refrain_state::Error::Log(e)) => of_log(e),
         Error::State(refrain_state::Error::Invalid(_)) => 2,
@@ -130,6 +133,7 @@ fn attempt(host: &Host, request: Request) -> Result<Response> {
         Request::Freshness => Response::Freshness(crate::objective::report(host)?),
         Request::Cost(question) => Response::Cost(Box::new(crate::cost::asked(host, &question)?)),
         Request::Commits(node) => Response::Commits(crate::accounts::commits::asked(host, &node)?),
+        Request::Reopen => Response::Reopened(host.reopen()?),
         Request::Stop => {
             host.stopper().stop();
             Response::Stopping
@@ -378,6 +382,7 @@ fn status(host: &Host) -> HostStatus {
         nodes,
         durable,
         findings: host.findings().to_vec(),
+        shut: host.shut(),
         running: host.is_running(),
         state_bytes: host.state().bytes(),
     }

@@ -45,6 +45,21 @@ impl std::fmt::Display for Place {
     }
 }
 
+impl Error {
+    /// Whether a write or a sync failed, so that something is shut until it is reopened.
+    pub fn is_failed_write(&self) -> bool {
+        use refrain_log::Error as Log;
+        use refrain_state::Error as State;
+        matches!(
+            self,
+            Error::Log(Log::Failed { .. } | Log::Stopped)
+                | Error::State(
+                    State::Log(Log::Failed { .. } | Log::Stopped) | State::Closed { .. }
+                )
+        )
+    }
+}
+
 /// An error of the engine.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

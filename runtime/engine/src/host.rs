@@ -11,6 +11,7 @@ use refrain_log::clock::{Clock, SystemClock};
 use refrain_log::log::{Append, Finding, Log, Pending, Producer};
 use refrain_log::storage::DiskStorage;
 use refrain_log::storage::Storage;
+use refrain_log::topic::TopicSpec;
 use refrain_plugin::{Digest, Plugin};
 use refrain_state::commit::{State, StateOptions};
 use refrain_state::store::StoreOptions;
@@ -285,10 +286,12 @@ impl Host {
         let lock = lock(&storage, &data)?;
         keep::restore::finish(&*storage, &data)?;
         let components = Components::new(Arc::clone(&storage), data.join("components"));
-        let (log, mut findings) = Log::open(
+        let declared: Vec<TopicSpec> = sources.into_iter().map(|source| source.spec).collect();
+        let (log, mut findings) = Log::open_declared(
             Arc::clone(&storage),
             Arc::clone(&clock),
             data.join("topics"),
+            &declared,
         )?;
         let notes = Notes::new(
             Arc::clone(&storage),
@@ -303,8 +306,8 @@ impl Host {
         let (state, more) =
             State::open_with(Arc::clone(&storage), clock, data.join("commits"), options)?;
         findings.extend(more);
-        for source in sources {
-            log.declare(source.spec)?;
+        for spec in declared {
+            log.declare(spec)?;
         }
         let cuts = state
             .nodes()

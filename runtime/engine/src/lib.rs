@@ -24,6 +24,7 @@ pub mod objective;
 pub mod pipeline;
 pub mod receipt;
 pub mod rejected;
+pub mod reopen;
 pub mod replay;
 pub mod request;
 pub mod run;

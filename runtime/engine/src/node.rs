@@ -315,6 +315,25 @@ impl Node {
             .for_each(|task| task.publish());
     }
 
+    /// Stands at the last commit again, whatever was tried since: what it writes was opened again.
+    pub fn resume(&mut self, log: &Log, state: &State) -> Result<()> {
+        self.roll_back(state)?;
+        let Some(last) = state.node(&self.setup.plan.name) else {
+            return Ok(());
+        };
+        for end in &last.derived {
+            let found = log.topic(&end.topic).map(|topic| topic.end(end.partition));
+            if found != Some(end.end) {
+                return Err(Error::Refused(format!(
+                    "{}/{} does not end at row {}, where the last commit of node {} says; start the host again",
+                    end.topic, end.partition, end.end, self.setup.plan.name
+                )));
+            }
+        }
+        self.committed = last.cut;
+        Ok(())
+    }
+
     /// The attempt failed: takes back what derived topics got and drops the tasks.
     pub fn roll_back(&mut self, state: &State) -> Result<()> {
         let undone: Result<Vec<()>> = self

@@ -17,6 +17,7 @@ use crate::graduation::Graduated;
 use crate::keep::request as keep;
 use crate::objective::{Alert, ObjectiveReport};
 use crate::rejected::{RejectedStatus, Resubmission, Resubmitted, RowsAt};
+use crate::reopen::{Reopened, ShutPlace};
 use crate::status::NodeStatus;
 use crate::tap::Tapped;
 use crate::versions::request as versions;
@@ -151,6 +152,8 @@ pub enum Request {
     Cost(Question),
     /// What each of the last commits of a node took; its name, or that of a build.
     Commits(String),
+    /// Open again what takes no writes since one of them failed.
+    Reopen,
     /// Stop the run: finish rounds under way, commit, leave.
     Stop,
 }
@@ -237,6 +240,9 @@ pub struct HostStatus {
     pub durable: Sequence,
     /// What opening found that an operator should know.
     pub findings: Vec<Finding>,
+    /// What takes no writes until it is reopened.
+    #[serde(default)]
+    pub shut: Vec<ShutPlace>,
     /// Whether a run is in progress.
     pub running: bool,
     /// Bytes of state and views.
@@ -282,6 +288,8 @@ pub enum Response {
     Cost(Box<Bill>),
     /// To [`Request::Commits`], the newest last.
     Commits(Commits),
+    /// To [`Request::Reopen`].
+    Reopened(Reopened),
     /// To [`Request::Stop`].
     Stopping,
     /// The request was refused, with the exit code that the command should give.

@@ -22,7 +22,7 @@ pub enum Error {
     },
     /// Reopen: a write or a sync of the commit log failed earlier. The last commit holds; nothing after it does for sure.
     #[error(
-        "the commit log takes no commits until it is opened again ({what}); the last commit holds; restart the host, or reopen its state"
+        "the commit log takes no commits until it is opened again ({what}); the last commit holds; run `refrain reopen`"
     )]
     Closed {
         /// What failed.

@@ -331,6 +331,14 @@ impl State {
         self.committer().log.bytes()
     }
 
+    /// What failed, when the commit log takes no commits until [`State::reopen`].
+    pub fn why_shut(&self) -> Option<String> {
+        match &self.committer().health {
+            Health::Failed(what) => Some(what.clone()),
+            Health::Good | Health::Damaged(_) => None,
+        }
+    }
+
     /// What keeps commits from being taken, if anything: the error that a commit would answer.
     pub fn check(&self) -> Result<()> {
         self.committer().ready(&self.folder)

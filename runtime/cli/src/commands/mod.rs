@@ -11,6 +11,7 @@ pub(crate) mod keep;
 pub(crate) mod plugin;
 pub(crate) mod receipt;
 pub(crate) mod rejected;
+pub(crate) mod reopen;
 pub(crate) mod rhythm;
 pub(crate) mod run;
 pub(crate) mod status;

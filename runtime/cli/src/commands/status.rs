@@ -215,12 +215,24 @@ fn footer(status: &HostStatus) -> String {
         0 => String::new(),
         n => format!("; {n} finding(s) of damage"),
     };
+    let shut: Vec<String> = status
+        .shut
+        .iter()
+        .map(|shut| format!("{} ({})", shut.place, shut.why))
+        .collect();
+    let shut = match shut.is_empty() {
+        true => String::new(),
+        false => format!(
+            "; takes no writes until `refrain reopen`: {}",
+            shut.join(", ")
+        ),
+    };
     let alerts = match status.alerts.len() {
         0 => String::new(),
         n => format!("; {n} alert(s): see refrain freshness"),
     };
     format!(
-        "{running}; the log is durable up to sequence {}{bad}{damaged}{alerts}",
+        "{running}; the log is durable up to sequence {}{bad}{shut}{damaged}{alerts}",
         status.durable
     )
 }

@@ -6,6 +6,7 @@ use crossbeam::channel::Sender;
 use refrain_log::ids::{Sequence, Timestamp};
 
 use super::metering::Meter;
+use crate::error::Error;
 use crate::node::Node;
 use crate::pipeline::Rhythm;
 use crate::task::{Failure, Prepared};
@@ -35,6 +36,15 @@ pub(super) enum At {
     Done,
     /// Stopped by an error.
     Stopped,
+    /// A write or a sync failed; goes on at the last commit when what it writes is reopened.
+    Shut(Error),
+}
+
+impl At {
+    /// Whether it does not go on by itself.
+    pub(super) fn is_stopped(&self) -> bool {
+        matches!(self, At::Stopped | At::Shut(_))
+    }
 }
 
 /// How far a node's input has got.

@@ -6,6 +6,7 @@ use super::Run;
 use super::actor::At;
 use super::options::RunReport;
 use crate::error::Error;
+use crate::status::Phase;
 use crate::task::Failure;
 
 /// Wait before a node tries again that found no space.
@@ -55,9 +56,47 @@ impl Run<'_> {
         let name = actor.node.setup.plan.name.clone();
         tracing::error!(node = name, %error, "stopped");
         actor.node.tasks.clear();
-        actor.at = At::Stopped;
         self.board.stopped(&name, &error);
+        // A run that ends by itself does not wait for somebody to reopen what is shut.
+        if error.is_failed_write() && !self.once {
+            actor.at = At::Shut(error);
+            return;
+        }
+        actor.at = At::Stopped;
         report.stopped.push((name, error));
+    }
+
+    /// What was shut is open again: nodes that stopped for it go on at their last commit. Their names.
+    pub(super) fn resume(&mut self, report: &mut RunReport) -> Vec<String> {
+        let mut names = Vec::new();
+        for place in 0..self.actors.len() {
+            let actor = &mut self.actors[place];
+            if !matches!(actor.at, At::Shut(_)) {
+                continue;
+            }
+            let name = actor.name().clone();
+            if let Err(error) = actor.node.resume(self.log, self.state) {
+                self.stop_node(place, error, report);
+                continue;
+            }
+            self.board.phase(&name, Phase::Running);
+            self.reopen(place, report);
+            if !self.actors[place].at.is_stopped() {
+                names.push(name);
+            }
+        }
+        names
+    }
+
+    /// At the end of a run: nodes that still wait for what is shut have stopped.
+    pub(super) fn give_up(&mut self, report: &mut RunReport) {
+        for actor in &mut self.actors {
+            if let At::Shut(_) = actor.at
+                && let At::Shut(error) = std::mem::replace(&mut actor.at, At::Stopped)
+            {
+                report.stopped.push((actor.name().clone(), error));
+            }
+        }
     }
 
     /// For tests: sometimes drops all instances of a node after a commit.

@@ -30,6 +30,8 @@ pub enum Ask {
     Meet(super::meeting::Meet),
     /// The meeting of this number is over.
     Part(u64),
+    /// Let nodes go on that stopped for a write or a sync that failed; answered with their names.
+    Resume(Sender<Vec<String>>),
     /// Let a node, which stands at its last commit, go on as another build of itself.
     Swap(Swap),
 }
@@ -58,6 +60,10 @@ impl Run<'_> {
                 named.for_each(|actor| actor.node.terms = terms);
             }
             Ask::Meet(meet) => self.meet(meet),
+            Ask::Resume(reply) => {
+                // Who asked may have gone.
+                let _ = reply.send(self.resume(report));
+            }
             Ask::Swap(swap) => self.swap(swap, report),
             Ask::Part(number) => self.meetings.retain(|m| m.number != number),
         }

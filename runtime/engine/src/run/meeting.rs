@@ -91,7 +91,7 @@ impl Run<'_> {
     fn refuse_stopped(&self, place: usize, cut: Sequence) -> Result<()> {
         let actor = &self.actors[place];
         let rests = |u: &Upstream| matches!(u, Upstream::Resting(_)) && self.got(u) < cut;
-        if !matches!(actor.at, At::Stopped) && !actor.upstreams.iter().any(rests) {
+        if !actor.at.is_stopped() && !actor.upstreams.iter().any(rests) {
             return Ok(());
         }
         Err(Error::Refused(format!(

@@ -5,7 +5,7 @@ use std::time::Instant;
 use refrain_log::meter::{Used, so_far};
 
 use super::Run;
-use super::actor::{Actor, At};
+use super::actor::Actor;
 use super::time::stopwatch;
 use crate::accounts::Work;
 use crate::error::Result;
@@ -176,7 +176,7 @@ impl Run<'_> {
     /// A pass of a rhythm of its own begins, unless the node has been stopped; `missed` runs before it did not happen.
     pub(super) fn meter_run(&self, place: usize, missed: u64) {
         let actor = &self.actors[place];
-        if let (false, Some(gauge)) = (matches!(actor.at, At::Stopped), self.board.gauge()) {
+        if let (false, Some(gauge)) = (actor.at.is_stopped(), self.board.gauge()) {
             gauge.ran(actor.name(), self.log.now(), missed);
         }
     }

@@ -138,6 +138,7 @@ impl<'a> Run<'a> {
             self.start_rounds(now, &mut report);
             self.hold_meetings();
             if self.is_ended() {
+                self.give_up(&mut report);
                 return Ok(report);
             }
             let busy = self.actors.iter().any(Actor::is_busy);

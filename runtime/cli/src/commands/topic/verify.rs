@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use refrain_engine::keep::request::{Answer, Request, Scrub};
+use refrain_engine::request::{Response, TopicStatus};
 use refrain_log::ids::Offset;
+use refrain_log::log::Finding;
 
 use super::topics;
 use crate::args::{Global, Output};
@@ -37,7 +39,7 @@ struct Total {
     segments: u64,
     frames: u64,
     bytes: u64,
-    findings: Vec<refrain_log::log::Finding>,
+    findings: Vec<Finding>,
 }
 
 pub(crate) fn run(global: &Global, args: &VerifyArgs) -> Result<(), Failure> {
@@ -47,7 +49,11 @@ pub(crate) fn run(global: &Global, args: &VerifyArgs) -> Result<(), Failure> {
         None => refrain_engine::request::Request::Topics,
     };
     let mut total = Total::default();
-    for topic in topics(&mut link, all)? {
+    let all = topics(&mut link, all)?;
+    if args.topic.is_none() {
+        total.findings = unopened(&mut link, &all)?;
+    }
+    for topic in all {
         for partition in 0..topic.partitions.len() as u32 {
             scrub(&mut link, Some((topic.name.clone(), partition)), &mut total)?;
         }
@@ -83,6 +89,19 @@ pub(crate) fn run(global: &Global, args: &VerifyArgs) -> Result<(), Failure> {
             ),
         )),
     }
+}
+
+/// Damage that keeps topics from being opened, so that they are not among those that can be read.
+fn unopened(link: &mut Link, opened: &[TopicStatus]) -> Result<Vec<Finding>, Failure> {
+    let Response::Status(mut status) = link.ask(refrain_engine::request::Request::Status)? else {
+        return Err(unexpected());
+    };
+    let is_open = |name: &str| opened.iter().any(|topic| topic.name == name);
+    let commits = |name: &str| name == "commits";
+    status
+        .findings
+        .retain(|f| f.acknowledged && !is_open(&f.topic) && !commits(&f.topic));
+    Ok(status.findings)
 }
 
 /// One partition, or the commit log, segment after segment.
