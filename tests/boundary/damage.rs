@@ -219,7 +219,9 @@ fn a_lost_declaration_is_told_and_the_pipeline_file_stands_in_for_it() {
                 home.refrain(&["topic", "verify"]).code(5).says(&told);
                 home.refrain(&["topic", "read", "views"]).code(2);
             }
-            home.run().ok().says(&told);
+            // Nothing was refused: a topic without rows is missed by nobody.
+            let missed = rotten || topic != "events.rejected";
+            home.run().ok().says(if missed { &told } else { &[] });
             let again = home.run().ok();
             assert!(!again.err.contains("damage"), "{}", again.err);
             assert!(outcome() == wanted, "{topic}: {what}");

@@ -32,6 +32,10 @@ pub struct Seen {
     pub keys_fetched: u64,
     /// Rhythms that changed while nodes ran.
     pub graduated: u64,
+    /// Power cuts while something was under way.
+    pub cuts: u64,
+    /// Operations of the disk that failed.
+    pub faults: u64,
 }
 
 /// Compares every node at its own last cut.

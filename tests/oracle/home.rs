@@ -1,5 +1,6 @@
 //! A project of the oracle: its folder, its disk, its clock, and the rows that were appended to it.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::graph::{Graph, Source};
 use crate::model::{Frame, InRow, NEVER};
 use crate::random::BASE_US;
-use crate::value::{Row, Value, counted, to_batch};
+use crate::value::{Row, Value, canonical, counted, to_batch};
 
 /// Rows without a key go to partitions in blocks of this many.
 const BLOCK_ROWS: u64 = 4096;
@@ -26,13 +27,32 @@ pub struct Home {
     pub graph: Graph,
     folder: tempfile::TempDir,
     storage: Arc<dyn Storage>,
+    memory: Option<MemoryStorage>,
     clock: Arc<ManualClock>,
     pub now: i64,
     /// Rows that the log must have taken, by partition, in order of their appends.
     pub taken: Vec<Vec<Row>>,
     /// Rows that the log must have refused, with the reason's beginning.
     pub refused: Vec<String>,
-    rows: u64,
+    /// Rows that the open log has counted for topics without a key.
+    rows: Cell<u64>,
+    /// An append that was refused.
+    unsure: Option<Fate>,
+}
+
+/// What must become of the rows of an append: taken, by partition, or refused with a reason.
+struct Fate {
+    taken: Vec<Vec<Row>>,
+    refused: Vec<String>,
+}
+
+impl Fate {
+    fn new(partitions: u32) -> Fate {
+        Fate {
+            taken: vec![Vec::new(); partitions as usize],
+            refused: Vec::new(),
+        }
+    }
 }
 
 impl Home {
@@ -47,30 +67,57 @@ impl Home {
         ] {
             std::fs::copy(guests().join(name), plugins.join(name)).expect("a guest");
         }
-        let storage: Arc<dyn Storage> = match on_disk {
-            true => Arc::new(DiskStorage),
-            false => Arc::new(MemoryStorage::new(1)),
+        let memory = (!on_disk).then(|| MemoryStorage::new(1));
+        let storage: Arc<dyn Storage> = match &memory {
+            None => Arc::new(DiskStorage),
+            Some(memory) => Arc::new(memory.clone()),
         };
         let taken = vec![Vec::new(); graph.source.partitions as usize];
         Home {
             graph,
             folder,
             storage,
+            memory,
+            unsure: None,
             clock: Arc::new(ManualClock::new(Timestamp(BASE_US))),
             now: BASE_US,
             taken,
             refused: Vec::new(),
-            rows: 0,
+            rows: Cell::new(0),
         }
     }
 
     /// Opens the host with the pipeline file as the graph says now.
     pub fn open(&self) -> Host {
-        let project = Project::new(self.folder.path());
-        #[expect(clippy::disallowed_methods, reason = "a file of the test")]
-        std::fs::write(project.pipeline_file(), self.graph.text()).expect("a file");
-        Host::open_in(project, self.storage.clone(), self.clock.clone())
+        self.try_open()
             .unwrap_or_else(|e| panic!("the host does not open: {e}\n{}", self.graph.text()))
+    }
+
+    /// The same on a disk that may fail.
+    pub fn try_open(&self) -> refrain_engine::Result<Host> {
+        self.write_pipeline();
+        self.count_again();
+        let project = Project::new(self.folder.path());
+        Host::open_in(project, self.storage.clone(), self.clock.clone())
+    }
+
+    /// Writes the pipeline file as the graph says now.
+    #[expect(clippy::disallowed_methods, reason = "a file of the test")]
+    pub fn write_pipeline(&self) {
+        let path = Project::new(self.folder()).pipeline_file();
+        std::fs::write(path, self.graph.text()).expect("a file");
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Somebody else appends these rows, and the log must take them all.
+    pub fn must_take(&mut self, rows: &[Row]) {
+        for row in rows {
+            let partition = partition(&self.graph.source, row, 0);
+            self.taken[partition].push(canonical(row));
+        }
     }
 
     pub fn wait(&mut self, us: i64) {
@@ -80,6 +127,13 @@ impl Home {
 
     /// Appends rows and notes what must become of them.
     pub fn append(&mut self, host: &Host, rows: &[Row]) {
+        let appended = self.try_append(host, rows);
+        appended.expect("the log takes rows");
+    }
+
+    /// The same on a disk that may fail. Rows that the log does not take are not there; after a power cut they may be, see
+    /// [`Home::settle`].
+    pub fn try_append(&mut self, host: &Host, rows: &[Row]) -> refrain_log::Result<()> {
         let source = self.graph.source.clone();
         let appended = host.log().append(Append {
             topic: "events".into(),
@@ -89,27 +143,78 @@ impl Home {
             undecoded: Vec::new(),
             producer: None,
         });
-        let appended = appended.expect("the log takes rows");
-        let mut counts = (0, 0);
+        let mut fate = Fate::new(source.partitions);
         for row in rows {
             match refusal(&source, row, self.now) {
-                Some(reason) => {
-                    self.refused.push(reason);
-                    counts.1 += 1;
-                }
+                Some(reason) => fate.refused.push(reason),
                 None => {
-                    let partition = partition(&source, row, self.rows);
-                    self.rows += 1;
-                    self.taken[partition].push(row.clone());
-                    counts.0 += 1;
+                    let partition = partition(&source, row, self.rows.get());
+                    self.rows.set(self.rows.get() + 1);
+                    fate.taken[partition].push(canonical(row));
                 }
             }
         }
-        assert_eq!(
-            (appended.rows, appended.rejected),
-            counts,
-            "rows taken and refused"
-        );
+        match appended {
+            Ok(appended) => {
+                let taken: usize = fate.taken.iter().map(Vec::len).sum();
+                let counts = (taken as u64, fate.refused.len() as u64);
+                assert_eq!(
+                    (appended.rows, appended.rejected),
+                    counts,
+                    "rows taken and refused"
+                );
+                self.meets(fate);
+                Ok(())
+            }
+            Err(e) => {
+                self.unsure = Some(fate);
+                Err(e)
+            }
+        }
+    }
+
+    fn meets(&mut self, fate: Fate) {
+        for (taken, more) in self.taken.iter_mut().zip(fate.taken) {
+            taken.extend(more);
+        }
+        self.refused.extend(fate.refused);
+    }
+
+    /// The log was opened again. Of an append that was refused, each partition has all its rows or none: none, unless
+    /// the power was cut meanwhile.
+    pub fn settle(&mut self, host: &Host, power_cut: bool) {
+        if let Some(unsure) = self.unsure.take() {
+            let mut fate = Fate::new(self.graph.source.partitions);
+            let end = |topic: &str, partition: usize| {
+                let topic = host.log().topic(topic).expect("it is declared");
+                topic.end(partition as u32).0 as usize
+            };
+            for (partition, rows) in unsure.taken.into_iter().enumerate() {
+                let more = end("events", partition) - self.taken[partition].len();
+                let all = power_cut && more == rows.len();
+                assert!(more == 0 || all, "{more} rows of {} came back", rows.len());
+                fate.taken[partition].extend(rows.into_iter().take(more));
+            }
+            let more = end("events.rejected", 0) - self.refused.len();
+            let all = power_cut && more == unsure.refused.len();
+            assert!(more == 0 || all, "{more} refused rows came back");
+            fate.refused.extend(unsure.refused.into_iter().take(more));
+            self.meets(fate);
+        }
+        if power_cut {
+            self.count_again();
+        }
+    }
+
+    /// A log that is opened counts what it has.
+    fn count_again(&self) {
+        let there = self.taken.iter().map(|rows| rows.len() as u64);
+        self.rows.set(there.sum());
+    }
+
+    /// The disk in memory, where there is one.
+    pub fn memory(&self) -> Option<&MemoryStorage> {
+        self.memory.as_ref()
     }
 
     /// The frames of the log up to a cut, in log order, with the rows that the test knows to be in them.

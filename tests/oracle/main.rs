@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, unreachable_pub, reason = "modules of one test")]
 
+mod accidents;
 mod compare;
 mod graduation;
 mod graph;
@@ -16,6 +17,7 @@ mod model;
 mod process;
 mod processes;
 mod producers;
+mod program;
 mod random;
 mod rhythm;
 mod scenes;
@@ -74,6 +76,8 @@ fn every_way_to_run_says_what_the_model_says() {
             seen.fetched,
             seen.keys_fetched,
             seen.graduated,
+            seen.cuts,
+            seen.faults,
         ];
         assert!(
             each.iter().all(|n| *n > 20),
@@ -99,6 +103,8 @@ impl Seen {
         self.fetched += other.fetched;
         self.keys_fetched += other.keys_fetched;
         self.graduated += other.graduated;
+        self.cuts += other.cuts;
+        self.faults += other.faults;
     }
 }
 
@@ -120,6 +126,10 @@ fn run_case(seed: u64) -> Seen {
                 append_all(&mut home, host, &mut rows, &sizes);
             }
             Step::Wait(us) => home.wait(us),
+            Step::Accident(accident) => {
+                let before = host.take().unwrap();
+                host = Some(accident.happen(&mut home, before, &mut rows, &mut seen));
+            }
             Step::Forget { derived } => {
                 drop(host.take());
                 home.forget(derived);

@@ -10,7 +10,7 @@ use crate::compare::{Seen, compare};
 use crate::graph::Graph;
 use crate::home::{Home, partition, refusal, run_meanwhile, run_once};
 use crate::scenes::{fold, node, rows, source};
-use crate::value::{Row, to_batch};
+use crate::value::{Row, canonical, to_batch};
 
 /// One input that is sent in pieces.
 struct Sender {
@@ -45,7 +45,7 @@ fn send(home: &mut Home, host: &Host, sender: &mut Sender, luck: &mut Luck) {
                 home.refused.push(reason);
                 refused += 1;
             }
-            None => home.taken[partition(&source, row, 0)].push(row.clone()),
+            None => home.taken[partition(&source, row, 0)].push(canonical(row)),
         }
     }
     let counts = (appended.duplicates, appended.rows, appended.rejected);

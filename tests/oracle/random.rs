@@ -1,7 +1,9 @@
 //! Random cases from a seed: a pipeline, rows, and how they are appended and run.
 
 use refrain_log::schema::{Field, Kind};
+use refrain_log::storage::Fault;
 
+use crate::accidents::Accident;
 use crate::graph::{Graph, Kinds, Node, Source, Window, Work, transformed_fields};
 use crate::guests::{FoldOptions, TRAP};
 use crate::process::ProcessOptions;
@@ -65,6 +67,8 @@ pub enum Step {
         /// Open the host again before.
         reopen: bool,
     },
+    /// The disk fails.
+    Accident(Accident),
     /// Removes the commit log, and the derived topics as well or not.
     Forget { derived: bool },
 }
@@ -430,12 +434,16 @@ fn batches(dice: &mut Dice) -> Vec<usize> {
 
 fn steps(dice: &mut Dice) -> Vec<Step> {
     let cached = dice.one_in(3);
+    let mut fate = Dice::new(dice.clone().next());
     let mut steps = Vec::new();
     for _ in 0..2 + dice.below(3) {
         steps.push(Step::Append(batches(dice)));
         if dice.one_in(3) {
             let by = *dice.pick(&[SECOND, 3 * SECOND, 40 * SECOND]);
             steps.push(Step::Wait(by));
+        }
+        if fate.one_in(2) {
+            steps.push(Step::Accident(accident(&mut fate)));
         }
         if dice.one_in(8) {
             let derived = dice.one_in(2);
@@ -448,6 +456,22 @@ fn steps(dice: &mut Dice) -> Vec<Step> {
     steps.push(Step::Forget { derived });
     steps.push(run(dice, cached));
     steps
+}
+
+fn accident(dice: &mut Dice) -> Accident {
+    let fault = match dice.below(2) {
+        0 => None,
+        _ => Some(*dice.pick(&[Fault::Io, Fault::Io, Fault::Short, Fault::NoSpace])),
+    };
+    Accident {
+        after: *dice.pick(&[3, 30, 100, 300]) * dice.below(1000) / 1000,
+        fault,
+        again: dice.one_in(3).then(|| dice.below(60)),
+        restart: dice.one_in(2),
+        once: dice.one_in(2),
+        workers: *dice.pick(&[1, 2, 4]),
+        batches: batches(dice),
+    }
 }
 
 fn run(dice: &mut Dice, cached: bool) -> Step {
@@ -569,21 +593,28 @@ impl Rows {
         .untrapped(self.style.traps == 0)
     }
 
+    /// Bits of a real as a producer may send them: NaNs of all kinds.
     fn real(&mut self) -> Value {
         let dice = &mut self.dice;
         let odd = [
-            f64::from_bits(0x7ff8_0000_0000_0000),
-            f64::INFINITY,
-            f64::NEG_INFINITY,
-            -0.0,
-            0.0,
-            f64::MIN_POSITIVE / 2.0,
-            f64::MAX,
-            1e300,
+            0x7ff8_0000_0000_0000,
+            // Negative, with a payload, signalling, all ones.
+            0xfff8_0000_0000_0000,
+            0x7ff8_dead_beef_0001,
+            0x7ff0_0000_0000_0001,
+            0xfff4_0000_0000_0002,
+            u64::MAX,
+            f64::INFINITY.to_bits(),
+            f64::NEG_INFINITY.to_bits(),
+            (-0.0_f64).to_bits(),
+            0,
+            (f64::MIN_POSITIVE / 2.0).to_bits(),
+            f64::MAX.to_bits(),
+            1e300_f64.to_bits(),
         ];
-        Value::float(match dice.below(12) {
+        Value::Float(match dice.below(12) {
             0 => *dice.pick(&odd),
-            _ => dice.below(1000) as f64 / 7.0 - 50.0,
+            _ => (dice.below(1000) as f64 / 7.0 - 50.0).to_bits(),
         })
     }
 }

@@ -85,6 +85,15 @@ impl Value {
     }
 }
 
+/// A row as the log must keep it.
+pub fn canonical(row: &Row) -> Row {
+    let kept = |value: &Value| match value {
+        Value::Float(bits) => Value::float(f64::from_bits(*bits)),
+        other => other.clone(),
+    };
+    row.iter().map(kept).collect()
+}
+
 /// Value or null.
 pub fn optional<T>(value: Option<T>, make: impl FnOnce(T) -> Value) -> Value {
     value.map_or(Value::Null, make)

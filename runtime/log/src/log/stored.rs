@@ -42,20 +42,21 @@ impl Core {
     /// Reads the declaration of the topic in this folder.
     pub(super) fn stored(&self, name: &str) -> Result<Stored> {
         let path = self.folder.join(name).join(SPEC);
-        let what = match self.storage.read(&path) {
-            Ok(bytes) => match codec::decode(&bytes) {
-                Ok(spec) => return Ok(Stored::Whole(Box::new(spec))),
-                Err(e) => format!("{SPEC} is damaged ({e})"),
-            },
-            Err(e) if e.kind() == ErrorKind::NotFound => format!("{SPEC} is missing"),
+        let bytes = match self.storage.read(&path) {
+            Ok(bytes) => bytes,
             Err(e) if e.kind() == ErrorKind::NotADirectory => return Ok(Stored::Nothing),
+            Err(e) if e.kind() == ErrorKind::NotFound => {
+                let lost = self.lost(name, format!("{SPEC} is missing"))?;
+                return Ok(match lost.has_rows {
+                    true => Stored::Lost(lost),
+                    false => Stored::Nothing,
+                });
+            }
             Err(e) => return Err(Core::io("read", &path, e)),
         };
-        let missing = what.ends_with("missing");
-        let lost = self.lost(name, what)?;
-        Ok(match missing && !lost.has_rows {
-            true => Stored::Nothing,
-            false => Stored::Lost(lost),
+        Ok(match codec::decode(&bytes) {
+            Ok(spec) => Stored::Whole(Box::new(spec)),
+            Err(e) => Stored::Lost(self.lost(name, format!("{SPEC} is damaged ({e})"))?),
         })
     }
 
