@@ -63,7 +63,7 @@ fn live(home: &Home, node: &str) -> u64 {
 fn planned(home: &Home, node: &str, code: i32) -> Value {
     let plan = home.refrain(&["plan", "--output", "json"]);
     let plan = plan.code(code).json();
-    let mut its = plan
+    let mut its = plan["nodes"]
         .as_array()
         .unwrap()
         .iter()

@@ -417,7 +417,7 @@ fn an_outside_table_is_compared_by_its_key() {
 fn a_plan_says_what_differs_and_why() {
     let home = home(3_000);
     let plan = home.refrain(&["plan", "--output", "json"]).code(3).json();
-    assert_eq!(plan[0]["need"], "new");
+    assert_eq!(plan["nodes"][0]["need"], "new");
     home.run().ok();
     home.refrain(&["plan"]).ok().says(&["nothing differs"]);
     let changed = PIPELINE.replacen(
@@ -427,14 +427,14 @@ fn a_plan_says_what_differs_and_why() {
     );
     home.write("refrain.toml", changed);
     let plan = home.refrain(&["plan", "--output", "json"]).code(3).json();
-    assert_eq!(plan[0]["need"], "replay");
-    assert_eq!(plan[0]["reasons"][0]["what"], "options");
-    assert_eq!(plan[0]["rows"], 3_000);
-    assert_eq!(plan[1]["need"], "same");
+    assert_eq!(plan["nodes"][0]["need"], "replay");
+    assert_eq!(plan["nodes"][0]["reasons"][0]["what"], "options");
+    assert_eq!(plan["nodes"][0]["rows"], 3_000);
+    assert_eq!(plan["nodes"][1]["need"], "same");
     home.refrain(&["replay", "delays"]).ok();
     let plan = home.refrain(&["plan", "--output", "json"]).code(3).json();
     assert_eq!(
-        (&plan[0]["need"], &plan[0]["version"]),
+        (&plan["nodes"][0]["need"], &plan["nodes"][0]["version"]),
         (&"cutover".into(), &2.into())
     );
     home.refrain(&["cutover", "delays"]).ok();

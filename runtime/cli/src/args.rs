@@ -117,6 +117,7 @@ pub(crate) enum TopicCommand {
     List(commands::topic::list::ListArgs),
     Describe(commands::topic::describe::DescribeArgs),
     Append(commands::topic::append::AppendArgs),
+    Alter(commands::topic::alter::AlterArgs),
     Read(commands::topic::read::ReadArgs),
     Trim(commands::topic::trim::TrimArgs),
     Verify(commands::topic::verify::VerifyArgs),

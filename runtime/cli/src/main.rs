@@ -102,6 +102,7 @@ fn run(args: &Args) -> Result<(), Failure> {
             commands::topic::describe::run(global, args)
         }
         Command::Topic(TopicCommand::Append(args)) => commands::topic::append::run(global, args),
+        Command::Topic(TopicCommand::Alter(args)) => commands::topic::alter::run(global, args),
         Command::Topic(TopicCommand::Trim(args)) => commands::topic::trim::run(global, args),
         Command::Topic(TopicCommand::Verify(args)) => commands::topic::verify::run(global, args),
         Command::Topic(TopicCommand::Read(args)) => commands::topic::read::run(global, args),

@@ -50,7 +50,7 @@ pub fn exit_code(error: &Error) -> u8 {
         Log::NoSpace { .. } => 7,
         Log::Locked { .. } => 6,
         Log::Damaged { .. } => 5,
-        Log::Invalid(_) | Log::Removed { .. } => 2,
+        Log::Invalid(_) | Log::Removed { .. } | Log::Redeclared { .. } => 2,
         _ => 1,
     };
     if error.is_failed_write() {
@@ -126,6 +126,7 @@ fn attempt(host: &Host, request: Request) -> Result<Response> {
         Request::Keep(request) => Response::Kept(Box::new(of_keeping(host, request)?)),
         Request::Versions(request) => Response::Versions(Box::new(of_versions(host, request)?)),
         Request::Tap { node, tap } => Response::Tapped(host.tap(&node, tap)?),
+        Request::Alter(order) => Response::Altered(host.alter_topic(&order)?),
         Request::Status => Response::Status(status(host)),
         Request::Rhythm { node, rhythm } => {
             Response::Rhythm(crate::graduation::graduate(host, &node, &rhythm)?)
@@ -234,6 +235,8 @@ fn topic_status(host: &Host, topic: &Arc<Topic>) -> TopicStatus {
         name: spec.name.clone(),
         origin: spec.origin,
         schema: spec.schema.clone(),
+        defaults: spec.defaults.clone(),
+        versions: topic.history().versions().to_vec(),
         key: spec.key.clone(),
         time: spec.time.clone(),
         partitions: (0..spec.partitions)

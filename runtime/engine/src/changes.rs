@@ -9,6 +9,7 @@ use crate::host::{Host, Loaded, load_with};
 use crate::pipeline::units::{duration_text, size_text};
 use crate::pipeline::{Declaration, Output, Plan, PlannedNode, StateDeclaration};
 use crate::receipt::How;
+use crate::topics::TopicChange;
 use crate::versions::request::Bill;
 use crate::versions::{NodeVersions, Start, Version, VersionName};
 
@@ -30,6 +31,15 @@ pub enum Need {
     Cutover,
     /// It is not in the file any more: its versions rest, and keep what they have not read of the log.
     Removed,
+}
+
+/// What differs between the pipeline file and what is there.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Changes {
+    /// Source topics, in the order of the file.
+    pub topics: Vec<TopicChange>,
+    /// Nodes, each after what it reads.
+    pub nodes: Vec<NodeChange>,
 }
 
 /// One node.
@@ -68,14 +78,13 @@ pub struct Reason {
 
 impl Host {
     /// Compares the pipeline file, as it is now, with the versions that are read.
-    pub fn changes(&self) -> Result<Vec<NodeChange>> {
+    pub fn changes(&self) -> Result<Changes> {
         let declaration = self.project().declaration()?;
         let loaded = load_with(self.project(), &declaration, &mut self.loader())?;
         let versions = self.versions()?;
         let running = self.plan().filter(|_| self.is_running());
         let mut changes: Vec<NodeChange> = Vec::new();
         for (planned, plugin) in loaded.plan.nodes.iter().zip(&loaded.plugins) {
-            self.refuse_other_topics(&loaded.plan, planned)?;
             let component = plugin.digest().to_string();
             let mut change = NodeChange::new(&planned.name, Need::New);
             if let Some(known) = versions.node(&planned.name) {
@@ -110,7 +119,10 @@ impl Host {
         let removed = versions.nodes();
         let removed = removed.filter(|(name, _)| loaded.plan.node(name).is_none());
         changes.extend(removed.map(|(name, known)| NodeChange::removed(name, known)));
-        Ok(changes)
+        Ok(Changes {
+            topics: self.topic_changes(&loaded.plan.topics),
+            nodes: changes,
+        })
     }
 
     /// What the running host does in another way than the file says, and what changes no result.

@@ -1,6 +1,6 @@
 //! The host: one process that owns a project's data folder, with its log, its state and its nodes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -247,6 +247,8 @@ pub struct Host {
     pub(crate) storage: Arc<dyn Storage>,
     /// One at a time removes segments or gives them second names.
     keeping: Mutex<()>,
+    /// Topics whose schema was altered since the pipeline file was read.
+    pub(crate) altered: Mutex<BTreeSet<String>>,
     _lock: Box<dyn Send + Sync>,
 }
 
@@ -307,7 +309,11 @@ impl Host {
             State::open_with(Arc::clone(&storage), clock, data.join("commits"), options)?;
         findings.extend(more);
         for spec in declared {
-            log.declare(spec)?;
+            match log.declare(spec) {
+                // What is there is read as it is; runs and appends are refused.
+                Err(refrain_log::Error::Redeclared { .. }) => {}
+                declared => drop(declared?),
+            }
         }
         let cuts = state
             .nodes()
@@ -334,6 +340,7 @@ impl Host {
             numbers: AtomicU64::new(0),
             storage,
             keeping: Mutex::default(),
+            altered: Mutex::default(),
             _lock: lock,
         })
     }
@@ -453,6 +460,7 @@ impl Host {
 
     /// The same with compiled plugins where they were before.
     pub fn run_again(&self, options: &RunOptions) -> Result<RunReport> {
+        self.refuse_redeclared()?;
         let mut loaded = load_with(&self.project, &self.declaration, &mut self.loader())?;
         tiers::settle(&mut loaded.plan, &self.measures());
         self.show_rhythms(&loaded.plan);

@@ -33,7 +33,7 @@ pub mod status;
 pub mod tap;
 pub mod task;
 pub mod tiers;
-mod topics;
+pub mod topics;
 pub mod trial;
 pub mod upgrade;
 pub mod validate;

@@ -60,8 +60,17 @@ impl Host {
             versions.set(name, known);
         }
         let forget = Vec::new();
-        self.state
-            .decide(|_| Ok::<_, Error>((Decision { entries, forget }, ())))?;
+        self.state.decide(|_| {
+            for name in &planned.nodes {
+                let node = planned
+                    .loaded
+                    .plan
+                    .node(name)
+                    .expect("chosen from the plan");
+                self.refuse_other_topics(&planned.loaded.plan, node)?;
+            }
+            Ok::<_, Error>((Decision { entries, forget }, ()))
+        })?;
         let names = group.iter().map(|(n, v)| VersionName::new(n, *v));
         let names: Vec<VersionName> = planned
             .nodes

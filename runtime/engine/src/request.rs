@@ -6,6 +6,7 @@ use refrain_log::columns;
 use refrain_log::ids::{Offset, Sequence, Timestamp};
 use refrain_log::log::{Appended, Finding, Undecoded};
 use refrain_log::schema::Schema;
+use refrain_log::schemas::{Defaults, SchemaVersion};
 use refrain_log::topic::Origin;
 use refrain_state::view::ViewState;
 use serde::de::Error as _;
@@ -20,6 +21,7 @@ use crate::rejected::{RejectedStatus, Resubmission, Resubmitted, RowsAt};
 use crate::reopen::{Reopened, ShutPlace};
 use crate::status::NodeStatus;
 use crate::tap::Tapped;
+use crate::topics::{AlterOrder, Alteration};
 use crate::versions::request as versions;
 
 /// Rows with their schema.
@@ -137,6 +139,8 @@ pub enum Request {
         /// 0, or the number of the last answer.
         tap: u64,
     },
+    /// The schema of the pipeline file, as it is now, for a topic.
+    Alter(AlterOrder),
     /// All nodes, and what opening found.
     Status,
     /// Another rhythm for a node, in the file and in the run.
@@ -167,6 +171,12 @@ pub struct TopicStatus {
     pub origin: Origin,
     /// Its fields.
     pub schema: Schema,
+    /// Values of fields that a row is given without.
+    #[serde(default)]
+    pub defaults: Defaults,
+    /// All versions of its schema, the first one first.
+    #[serde(default)]
+    pub versions: Vec<SchemaVersion>,
     /// Its partition key.
     pub key: Vec<String>,
     /// Its event-time field.
@@ -278,6 +288,8 @@ pub enum Response {
     Versions(Box<versions::Answer>),
     /// To [`Request::Tap`].
     Tapped(Tapped),
+    /// To [`Request::Alter`].
+    Altered(Alteration),
     /// To [`Request::Status`].
     Status(HostStatus),
     /// To [`Request::Rhythm`].

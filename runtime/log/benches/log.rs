@@ -101,6 +101,7 @@ fn main() {
             partitions: 1,
             ahead_us: 0,
             idle_us: None,
+            defaults: Default::default(),
             segment_bytes: 256 << 20,
         };
         log.declare(spec).expect("a fresh topic");

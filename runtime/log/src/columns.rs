@@ -8,12 +8,13 @@ mod encode;
 
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_buffer::Buffer;
+use arrow_schema::DataType;
 
 use crate::checksum::crc32c;
 use crate::limits::{
     ALIGN_BYTES, ENTRY_BYTES, FRAME_BYTES_MAX, FRAME_ROWS_MAX, REGIONS_MAX, aligned,
 };
-use crate::schema::{Field, Schema};
+use crate::schema::{Field, Kind, Schema};
 use crate::{Error, Result};
 
 /// One frame's worth of columns, encoded, with their directory. Cheap to clone.
@@ -165,6 +166,13 @@ pub fn canonical(batch: &RecordBatch, schema: &Schema) -> Result<RecordBatch> {
         batch.num_rows(),
         false,
     )
+}
+
+/// The type whose values an Arrow type has.
+pub fn kind_of(data_type: &DataType) -> Option<Kind> {
+    Kind::ALL
+        .into_iter()
+        .find(|kind| encode::holds(*kind, data_type))
 }
 
 /// Encodes a batch (made canonical on the way) into the payload of a frame.

@@ -6,6 +6,7 @@ use crate::frame::header::{self, RawHeader};
 use crate::frame::{Frame, FrameKind};
 use crate::ids::{Offset, Position, Sequence, Timestamp};
 use crate::limits::SEGMENT_HEADER_BYTES;
+use crate::schemas::Readings;
 use crate::segment::{Gap, Run, Segment};
 use crate::{Error, Result};
 
@@ -15,6 +16,8 @@ const START: Position = Position(SEGMENT_HEADER_BYTES);
 #[derive(Debug)]
 pub struct Cursor {
     run: Arc<Run>,
+    /// As which version of the schema frames are read.
+    readings: Readings,
     segment: Option<Arc<Segment>>,
     position: Position,
     offset: Offset,
@@ -50,8 +53,8 @@ impl Cursor {
     }
 
     /// Stands on the first frame that ends after `from`, or is without rows at or after it.
-    pub(crate) fn at_offset(run: Arc<Run>, from: Offset) -> Result<Cursor> {
-        let mut cursor = Cursor::new(run);
+    pub(crate) fn at_offset(run: Arc<Run>, readings: Readings, from: Offset) -> Result<Cursor> {
+        let mut cursor = Cursor::new(run, readings);
         cursor.enter(|s| s.base <= from, |s| s.index().floor(|b| b.offset < from));
         // After it stands on a segment: what is removed from now on, it has open.
         cursor.run.check_kept(from)?;
@@ -63,8 +66,12 @@ impl Cursor {
     }
 
     /// Stands on the first frame with a sequence greater than `after`.
-    pub(crate) fn after_sequence(run: Arc<Run>, after: Sequence) -> Result<Cursor> {
-        let mut cursor = Cursor::new(run.clone());
+    pub(crate) fn after_sequence(
+        run: Arc<Run>,
+        readings: Readings,
+        after: Sequence,
+    ) -> Result<Cursor> {
+        let mut cursor = Cursor::new(run.clone(), readings);
         let begins = |s: &Arc<Segment>| first_sequence(s).is_none_or(|first| first <= after);
         cursor.enter(begins, |s| s.index().floor(|b| b.sequence <= after));
         run.check_kept_after(after)?;
@@ -74,8 +81,8 @@ impl Cursor {
     }
 
     /// Stands on the first frame that may hold event times from `time` on.
-    pub(crate) fn at_time(run: Arc<Run>, time: Timestamp) -> Result<Cursor> {
-        let mut cursor = Cursor::new(run.clone());
+    pub(crate) fn at_time(run: Arc<Run>, readings: Readings, time: Timestamp) -> Result<Cursor> {
+        let mut cursor = Cursor::new(run.clone(), readings);
         let segments = run.segments().clone();
         for segment in &segments {
             cursor.segment = Some(segment.clone());
@@ -97,7 +104,8 @@ impl Cursor {
         let segments = run.segments().clone();
         let before = segments.iter().filter(|s| s.base < end);
         let blocks = before.filter_map(|s| s.index().time_max_before(end)).max();
-        let mut cursor = Cursor::new(run);
+        let readings = run.readings();
+        let mut cursor = Cursor::new(run, readings);
         cursor.enter(|s| s.base < end, |s| s.index().floor(|b| b.offset < end));
         let mut max = blocks;
         while cursor.offset < end {
@@ -111,10 +119,11 @@ impl Cursor {
         Ok(max)
     }
 
-    fn new(run: Arc<Run>) -> Cursor {
+    fn new(run: Arc<Run>, readings: Readings) -> Cursor {
         Cursor {
             offset: run.start(),
             run,
+            readings,
             segment: None,
             position: START,
             ahead: None,
@@ -180,7 +189,7 @@ impl Cursor {
         let Some((segment, gap)) = gap.filter(|(_, gap)| gap.to > gap.from) else {
             return false;
         };
-        let after = self.run.frame_at(&segment, gap.to, gap.next).ok().flatten();
+        let after = self.frame_at(&segment, gap.to, gap.next).ok().flatten();
         let passed = passes(&gap, after.as_ref());
         if passed {
             self.position = gap.to;
@@ -199,13 +208,23 @@ impl Cursor {
         if gap.from != passed.end() || gap.to != mark.end() || gap.next != gap.first {
             return false;
         }
-        let after = self.run.frame_at(segment, gap.to, gap.next).ok().flatten();
+        let after = self.frame_at(segment, gap.to, gap.next).ok().flatten();
         let proved = after.is_some_and(|frame| frame.raw().place.previous == mark.check);
         if proved {
             self.position = gap.to;
             self.passed = Some(mark);
         }
         proved
+    }
+
+    fn frame_at(
+        &mut self,
+        segment: &Arc<Segment>,
+        position: Position,
+        expected: Offset,
+    ) -> Result<Option<Frame>> {
+        self.run
+            .frame_at(segment, position, expected, &mut self.readings)
     }
 
     fn pass(&mut self, frame: &Frame) {
@@ -246,7 +265,7 @@ impl Cursor {
                 .iter()
                 .find(|s| s.base > segment.base)
                 .cloned();
-            match self.run.frame_at(&segment, self.position, self.offset) {
+            match self.frame_at(&segment, self.position, self.offset) {
                 Ok(None) => {}
                 Err(Error::Damaged { .. }) if self.pass_mark(&segment) => continue,
                 result => return result,

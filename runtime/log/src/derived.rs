@@ -47,7 +47,7 @@ impl DerivedWriter {
         let built = Built {
             header: FrameHeader {
                 kind: FrameKind::Rows,
-                schema_version: 1,
+                schema_version: self.topic.version(),
                 rows: rows.num_rows() as u32,
                 base_offset: Offset(0),
                 sequence: last.sequence,
@@ -132,7 +132,7 @@ impl Log {
         let opening = Opening {
             durable: Some(end),
             cut: Some(cut),
-            ..self.core.opening(topic.spec(), topic.schema(), partition)
+            ..self.core.opening(topic.spec(), topic.history(), partition)
         };
         let (run, recovered, findings) = recover(place.run.clone(), &opening)?;
         for finding in findings {

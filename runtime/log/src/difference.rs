@@ -2,6 +2,7 @@
 //! declaration names fields says nothing.
 
 use crate::schema::{Field, Kind, Schema};
+use crate::schemas::{Defaults, Value};
 use crate::topic::TopicSpec;
 
 /// One thing that differs.
@@ -24,6 +25,15 @@ pub enum Difference {
     Relaxed(String),
     /// A field that may be null in the topic, and not in the declaration.
     Tightened(String),
+    /// Another default.
+    Default {
+        /// The field.
+        name: String,
+        /// In the topic.
+        was: Option<Value>,
+        /// In the declaration.
+        is: Option<Value>,
+    },
     /// Something else than a field: its name.
     Other(&'static str),
 }
@@ -43,6 +53,15 @@ impl std::fmt::Display for Difference {
             }
             Difference::Relaxed(name) => write!(f, "the field `{name}` may be null now"),
             Difference::Tightened(name) => write!(f, "the field `{name}` may not be null any more"),
+            Difference::Default { name, was, is } => {
+                let text =
+                    |value: &Option<Value>| value.as_ref().map_or("none".into(), Value::to_string);
+                let (was, is) = (text(was), text(is));
+                write!(
+                    f,
+                    "the default of the field `{name}` is {is}, and was {was}"
+                )
+            }
             Difference::Other(what) => write!(f, "its {what} changed"),
         }
     }
@@ -76,6 +95,25 @@ pub fn of_fields(was: &Schema, is: &Schema) -> Vec<Difference> {
     found
 }
 
+/// What differs between the defaults of fields that both have.
+fn of_defaults(was: &TopicSpec, is: &TopicSpec) -> Vec<Difference> {
+    let default = |defaults: &Defaults, name: &str| defaults.get(name).cloned();
+    let fields = was.schema.fields().iter().filter_map(|field| {
+        let new = is.schema.field(&field.name)?;
+        let (was, is) = (
+            default(&was.defaults, &field.name),
+            default(&is.defaults, &field.name),
+        );
+        let same = was.as_ref().and_then(|value| value.widened(new.kind)) == is;
+        (!same).then(|| Difference::Default {
+            name: field.name.clone(),
+            was,
+            is,
+        })
+    });
+    fields.collect()
+}
+
 impl TopicSpec {
     /// What a declaration would change of the rows of this topic, or of where they stand. What may change at any time
     /// is left out.
@@ -92,6 +130,7 @@ impl TopicSpec {
         let others = others.into_iter().filter(|(_, differs)| *differs);
         let mut found: Vec<Difference> = others.map(|(what, _)| Difference::Other(what)).collect();
         found.extend(of_fields(&self.schema, &declared.schema));
+        found.extend(of_defaults(self, declared));
         found
     }
 }

@@ -72,6 +72,30 @@ pub enum Error {
         /// First offset that is kept.
         first: Offset,
     },
+    /// Put the newer `topic.spec` back: a frame is of a version of the schema that the topic's own does not have.
+    #[error(
+        "{topic}/{partition}: the rows from offset {first} on are written under version {version} of the topic's schema, which its topic.spec does not have; put the newest topic.spec of this log in its place, or use the release that wrote it"
+    )]
+    UnknownSchema {
+        /// Topic that was read.
+        topic: String,
+        /// Partition that was read.
+        partition: u32,
+        /// First row of the frame.
+        first: Offset,
+        /// The version that it names.
+        version: u32,
+    },
+    /// Alter the topic, or declare another one: what is declared is not what is there. The topic stays as it is.
+    #[error("{}", crate::alter::sentence(topic, differences, refused))]
+    Redeclared {
+        /// The topic.
+        topic: String,
+        /// What differs.
+        differences: Vec<crate::difference::Difference>,
+        /// Why it cannot be altered; empty: it can.
+        refused: Vec<String>,
+    },
     /// Another process owns the data folder.
     #[error(
         "{path} is in use by another process{holder}; send commands through it, or stop it first"

@@ -14,8 +14,10 @@ use crate::columns::{self, Entry};
 use crate::frame::header::RawHeader;
 use crate::ids::{Offset, Sequence, Timestamp};
 use crate::limits::FRAME_HEADER_BYTES;
-use crate::schema::Schema;
+use crate::schema::{Field, Schema};
+use crate::schemas::{Lift, Reading, missing};
 use crate::segment::RunName;
+use crate::widen::widen;
 use crate::{Error, Result};
 
 /// What a frame holds.
@@ -88,7 +90,7 @@ pub struct Frame(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     raw: RawHeader,
-    schema: Arc<Schema>,
+    reading: Arc<Reading>,
     run: Arc<RunName>,
     segment: Arc<str>,
     entries: Vec<Entry>,
@@ -102,7 +104,7 @@ impl Frame {
     pub(crate) fn new(
         raw: RawHeader,
         bytes: Buffer,
-        schema: Arc<Schema>,
+        reading: Arc<Reading>,
         run: Arc<RunName>,
         segment: Arc<str>,
     ) -> Frame {
@@ -113,7 +115,7 @@ impl Frame {
             columns: bytes.slice(head),
             verified: (0..raw.regions).map(|_| AtomicBool::new(false)).collect(),
             raw,
-            schema,
+            reading,
             run,
             segment,
         }))
@@ -124,9 +126,9 @@ impl Frame {
         &self.0.raw.header
     }
 
-    /// The schema of its columns.
+    /// The schema of its columns, as its reader sees them: it may have been written under an earlier one.
     pub fn schema(&self) -> &Arc<Schema> {
-        &self.0.schema
+        &self.0.reading.read
     }
 
     /// Bytes that it takes in its segment.
@@ -136,13 +138,37 @@ impl Frame {
 
     /// One column, by its place in the schema; its checksum is verified, its bytes are not copied.
     pub fn column(&self, field: usize) -> Result<ArrayRef> {
-        let declared = self.0.schema.fields().get(field).ok_or_else(|| {
-            Error::Invalid(format!("a frame of {} has no field {field}", self.0.run))
-        })?;
-        let (region, entry) = self.region(field)?;
+        let reading = &self.0.reading;
+        let read = reading.read.fields().get(field);
+        let (Some(read), Some(lift)) = (read, reading.lifts.get(field)) else {
+            let what = format!("a frame of {} has no field {field}", self.0.run);
+            return Err(Error::Invalid(what));
+        };
+        match lift {
+            Lift::Region(region) => self.written(*region, read),
+            Lift::Widened(region, was) => {
+                let field = Field::new(&read.name, *was);
+                Ok(widen(&self.written(*region, &field)?, *was))
+            }
+            Lift::Null => Ok(missing(read.kind, None, self.rows())),
+            Lift::Constant(value) => Ok(missing(read.kind, Some(value), self.rows())),
+            Lift::Narrower(was) => Err(Error::Invalid(format!(
+                "field {} of {} is {} in rows from offset {} on, and is read as {}",
+                read.name,
+                self.0.run,
+                was.name(),
+                self.0.raw.header.base_offset,
+                read.kind.name()
+            ))),
+        }
+    }
+
+    /// A column as it was written.
+    fn written(&self, region: usize, field: &Field) -> Result<ArrayRef> {
+        let (region, entry) = self.region(region)?;
         crate::meter::read(region.len());
-        columns::decode_column(region, &entry, declared, self.rows())
-            .map_err(|what| self.damaged(&format!("field {}: {what}", declared.name)))
+        columns::decode_column(region, &entry, field, self.rows())
+            .map_err(|what| self.damaged(&format!("field {}: {what}", field.name)))
     }
 
     /// Several columns as a batch, in the order asked for.
@@ -152,8 +178,7 @@ impl Frame {
             .map(|&field| self.column(field))
             .collect::<Result<Vec<_>>>()?;
         let schema = self
-            .0
-            .schema
+            .schema()
             .arrow()
             .project(fields)
             .map_err(|e| Error::Invalid(e.to_string()))?;
@@ -167,7 +192,7 @@ impl Frame {
         if !self.0.raw.origins {
             return Ok(None);
         }
-        let first = self.0.schema.fields().len();
+        let first = self.0.reading.written.fields().len();
         let (runs, _) = self.region(first)?;
         let (rows, _) = self.region(first + 1)?;
         let (spans, _) = self.region(first + 2)?;

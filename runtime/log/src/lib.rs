@@ -3,11 +3,13 @@
 //! Ground state of the whole host. This crate knows nothing of plugins, nodes or views; it knows
 //! bytes, rows, offsets, sequences, and what a disk may do to them.
 
+pub mod alter;
 mod checksum;
 pub mod clock;
 pub mod codec;
 pub mod columns;
 pub mod cursor;
+mod declared;
 mod derived;
 pub mod difference;
 pub mod error;
@@ -26,6 +28,7 @@ mod recovery;
 pub mod retention;
 mod scan;
 pub mod schema;
+pub mod schemas;
 pub mod scratch;
 pub mod scrub;
 mod segment;
@@ -33,9 +36,11 @@ pub mod segments;
 pub mod storage;
 mod tail;
 pub mod topic;
+mod widen;
 mod writer;
 
 pub use limits::KEYLESS_BLOCK_ROWS;
 
 pub use error::{Error, Result};
 pub use prepare::key_hash;
+pub use widen::widens;

@@ -24,11 +24,12 @@ use crate::ids::{Sequence, Timestamp};
 use crate::meter::{Used, so_far};
 use crate::prepare::prepare;
 pub use crate::prepare::{producer_hash, rejected_schema};
-use crate::queue::{Job, Reply};
+use crate::queue::{Alter, Job, Reply};
+use crate::schemas::{Defaults, History};
 use crate::storage::Storage;
 use crate::topic::{Origin, Topic, TopicSpec};
 use crate::writer::Writer;
-use crate::{Error, Result, difference};
+use crate::{Error, Result, alter};
 
 /// The topics of a host, open. One process at a time. Dropped, it finishes what was submitted and marks what is durable.
 #[derive(Debug)]
@@ -66,7 +67,10 @@ impl Log {
         for name in names {
             let topic = match core.stored(&name)? {
                 Stored::Nothing => continue,
-                Stored::Whole(spec) => core.open_topic(*spec, false, &mut findings)?,
+                Stored::Whole(stored) => {
+                    let (spec, history) = *stored;
+                    core.open_topic(spec, history, false, &mut findings)?
+                }
                 Stored::Lost(lost) => {
                     let spec = declared.iter().find(|spec| spec.name == name).cloned();
                     let Some(spec) = spec else {
@@ -114,7 +118,7 @@ impl Log {
 
     /// Makes the topic, and for a source topic its `<topic>.rejected`. The same declaration again is no change; a
     /// changed one is refused with a sentence that says what to do, except for `ahead`, `idle` and `segment_bytes`,
-    /// which may change.
+    /// which may change. [`Error::Altered`]: it can be had by [`Log::alter`].
     pub fn declare(&self, spec: TopicSpec) -> Result<Arc<Topic>> {
         spec.check()?;
         if let Some(rejected) = rejected_of(&spec) {
@@ -133,7 +137,7 @@ impl Log {
                 if *topic.spec() == spec {
                     return Ok(topic);
                 }
-                self.core.write_spec(&spec)?;
+                self.core.write_spec(&spec, topic.history())?;
                 for partition in topic.partitions.iter() {
                     if let Some(tail) = partition.tail().as_mut() {
                         tail.options.segment_bytes = spec.segment_bytes;
@@ -143,10 +147,9 @@ impl Log {
             }
             Some(topic) if self.core.is_unused(&topic)? => {
                 self.core.remove(&spec.name)?;
-                self.core.write_spec(&spec)?;
-                self.core.open_topic(spec, true, &mut Vec::new())?
+                self.declare_new(spec)?
             }
-            Some(topic) => return Err(changed(topic.spec(), &spec)),
+            Some(topic) => return Err(alter::error(topic.spec(), &spec)),
             None => self.declare_new(spec)?,
         };
         self.core.insert(topic.clone());
@@ -159,8 +162,9 @@ impl Log {
         let topic = match self.core.stored(&spec.name)? {
             Stored::Lost(lost) => self.core.open_lost(&lost, spec, &mut findings)?,
             _ => {
-                self.core.write_spec(&spec)?;
-                self.core.open_topic(spec, true, &mut findings)?
+                let history = History::first(spec.schema.clone(), spec.defaults.clone());
+                self.core.write_spec(&spec, &history)?;
+                self.core.open_topic(spec, history, true, &mut findings)?
             }
         };
         for finding in findings {
@@ -168,6 +172,20 @@ impl Log {
             tracing::warn!(topic, partition, "{}", finding.what);
         }
         Ok(topic)
+    }
+
+    /// Gives a topic the schema of a declaration, where [`crate::alter`] lets it: one more version, which rows appended
+    /// from now on are written under, and which all rows are read as. Durable when it returns. Readers that are under way
+    /// go on with the schema that they began with.
+    pub fn alter(&self, declared: TopicSpec) -> Result<Arc<Topic>> {
+        declared.check()?;
+        let (name, reply) = (declared.name.clone(), Arc::new(Reply::default()));
+        self.core.queue.alter(Alter {
+            declared,
+            reply: reply.clone(),
+        })?;
+        reply.wait()?;
+        self.core.topic(&name)
     }
 
     /// The topic of that name.
@@ -290,19 +308,12 @@ fn rejected_of(spec: &TopicSpec) -> Option<TopicSpec> {
         ahead_us: 0,
         idle_us: None,
         segment_bytes: spec.segment_bytes,
+        defaults: Defaults::new(),
     })
 }
 
 fn with_rejected(spec: &TopicSpec) -> impl Iterator<Item = TopicSpec> {
     rejected_of(spec).into_iter().chain([spec.clone()])
-}
-
-fn changed(old: &TopicSpec, new: &TopicSpec) -> Error {
-    Error::Invalid(format!(
-        "topic {} has rows under another declaration: {}; declare a new topic and replay into it",
-        old.name,
-        difference::sentence(&old.differences(new))
-    ))
 }
 
 #[cfg(test)]

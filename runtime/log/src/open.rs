@@ -11,7 +11,7 @@ use crate::log::Finding;
 use crate::recovery::{self, Known, Verdict};
 use crate::retention::{REMOVED, Removed};
 use crate::scan::{Fact, Reader, Scan, scan};
-use crate::schema::Schema;
+use crate::schemas::History;
 use crate::segment::{Gap, Run, RunName, Segment, base_of, footer_name, segment_name};
 use crate::storage::{File, Storage};
 use crate::tail::{Active, Tail, TailOptions, VOID, Void, zero};
@@ -24,7 +24,7 @@ pub(crate) struct Opening {
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) folder: PathBuf,
     pub(crate) quarantine: PathBuf,
-    pub(crate) schema: Arc<Schema>,
+    pub(crate) history: Arc<History>,
     pub(crate) options: TailOptions,
     /// Rows below this are known to have been durable.
     pub(crate) durable: Option<Offset>,
@@ -44,7 +44,7 @@ pub(crate) fn open(opening: Opening) -> Result<Opened> {
         opening.storage.clone(),
         opening.folder.clone(),
         opening.quarantine.clone(),
-        opening.schema.clone(),
+        opening.history.clone(),
     );
     recover(Arc::new(run), &opening)
 }

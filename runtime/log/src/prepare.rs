@@ -7,7 +7,8 @@ use std::sync::atomic::Ordering;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type, TimestampMicrosecondType};
 use arrow_array::{
-    Array, ArrayRef, BinaryArray, Int64Array, RecordBatch, StringArray, UInt32Array,
+    Array, ArrayRef, BinaryArray, Int64Array, RecordBatch, RecordBatchOptions, StringArray,
+    UInt32Array,
 };
 use arrow_select::take::take_record_batch;
 use xxhash_rust::xxh3::xxh3_64;
@@ -17,7 +18,9 @@ use crate::ids::Timestamp;
 use crate::limits::{EVENT_TIME_US_MAX, EVENT_TIME_US_MIN, KEYLESS_BLOCK_ROWS};
 use crate::log::{Append, Undecoded};
 use crate::schema::{Field, Kind, Schema};
+use crate::schemas::missing;
 use crate::topic::{Topic, TopicSpec};
+use crate::widen::{widen, widens};
 use crate::{Error, Result};
 
 /// The rows of one append that go to one partition.
@@ -72,6 +75,10 @@ pub(crate) fn prepare(
     now: Timestamp,
 ) -> Result<Prepared> {
     refuse_unknown(&append.rows, topic.spec())?;
+    let append = Append {
+        rows: fitted(append.rows, topic.spec())?,
+        ..append
+    };
     let count = append.rows.num_rows();
     let first_row = append.producer.as_ref().map_or(1, |p| p.first_row.max(1));
     let numbers = if append.row_numbers.is_empty() {
@@ -141,6 +148,39 @@ fn refuse_unknown(rows: &RecordBatch, spec: &TopicSpec) -> Result<()> {
         unknown.join(", "),
         fields.join(", ")
     )))
+}
+
+/// The rows with all fields of the topic: who appends may know an earlier version of its schema.
+fn fitted(rows: RecordBatch, spec: &TopicSpec) -> Result<RecordBatch> {
+    let mut fields = Vec::new();
+    let mut columns = Vec::new();
+    for field in spec.schema.fields() {
+        let default = spec.defaults.get(&field.name);
+        let column = match rows.column_by_name(&field.name) {
+            Some(column) => match columns::kind_of(column.data_type()) {
+                Some(was) if widens(was, field.kind) => widen(column, was),
+                _ => column.clone(),
+            },
+            None if field.nullable || default.is_some() => {
+                missing(field.kind, default, rows.num_rows())
+            }
+            None => {
+                let what = format!("field {} is missing in the batch", field.name);
+                return Err(Error::Invalid(what));
+            }
+        };
+        // Rows that are null where they must not be are refused one by one.
+        fields.push(arrow_schema::Field::new(
+            &field.name,
+            column.data_type().clone(),
+            true,
+        ));
+        columns.push(column);
+    }
+    let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+    let schema = Arc::new(arrow_schema::Schema::new(fields));
+    RecordBatch::try_new_with_options(schema, columns, &options)
+        .map_err(|e| Error::Invalid(e.to_string()))
 }
 
 /// Why rows are refused, for each row; empty when none is.
@@ -398,6 +438,7 @@ mod tests {
             ahead_us: 0,
             idle_us: None,
             segment_bytes: 1 << 20,
+            defaults: Default::default(),
         };
         let times = |values: Vec<Option<i64>>| -> ArrayRef {
             Arc::new(TimestampMicrosecondArray::from(values).with_timezone("UTC"))

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::limits::{GROUP_BYTES_MAX, QUEUE_BYTES_MAX};
 use crate::log::Appended;
 use crate::prepare::Prepared;
-use crate::topic::{Partition, Topic};
+use crate::topic::{Partition, Topic, TopicSpec};
 use crate::{Error, Result};
 
 /// Where the answer to an append is left.
@@ -82,6 +82,19 @@ impl Drop for Seal {
     }
 }
 
+/// A schema that a topic is to have.
+#[derive(Debug)]
+pub(crate) struct Alter {
+    pub(crate) declared: TopicSpec,
+    pub(crate) reply: Arc<Reply>,
+}
+
+impl Drop for Alter {
+    fn drop(&mut self) {
+        self.reply.abandon();
+    }
+}
+
 /// The appends that wait for the writer.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
@@ -98,6 +111,8 @@ struct QueueState {
     bytes: u64,
     /// Partitions whose segments are to end before the next group.
     seals: Vec<Seal>,
+    /// Schemas that topics are to have before the next group.
+    alters: Vec<Alter>,
     closed: bool,
     nudged: bool,
 }
@@ -143,6 +158,23 @@ impl Queue {
         Ok(())
     }
 
+    /// Has a topic altered before the next group.
+    pub(crate) fn alter(&self, alter: Alter) -> Result<()> {
+        let mut state = self.state();
+        if state.closed {
+            return Err(Error::Invalid("the log is closed".into()));
+        }
+        state.alters.push(alter);
+        state.nudged = true;
+        self.filled.notify_all();
+        Ok(())
+    }
+
+    /// What is to be altered now.
+    pub(crate) fn alters(&self) -> Vec<Alter> {
+        std::mem::take(&mut self.state().alters)
+    }
+
     /// What is to be ended now.
     pub(crate) fn seals(&self) -> Vec<Seal> {
         std::mem::take(&mut self.state().seals)
@@ -155,6 +187,7 @@ impl Queue {
             (
                 std::mem::take(&mut state.jobs),
                 std::mem::take(&mut state.seals),
+                std::mem::take(&mut state.alters),
             )
         };
         drop(waiting);

@@ -13,7 +13,7 @@ use crate::index::{Index, Past};
 use crate::limits::{FRAME_HEADER_BYTES, SEGMENT_HEADER_BYTES};
 use crate::retention::Removed;
 use crate::scan::Reader;
-use crate::schema::Schema;
+use crate::schemas::{History, Reading, Readings};
 use crate::storage::{File, Storage};
 use crate::{Error, Result};
 
@@ -38,7 +38,8 @@ pub(crate) struct Run {
     pub(crate) folder: PathBuf,
     /// Where bytes go that recovery takes out.
     pub(crate) quarantine: PathBuf,
-    pub(crate) schema: Arc<Schema>,
+    /// Versions of the schema that its frames are written under.
+    history: RwLock<Arc<History>>,
     segments: RwLock<Vec<Arc<Segment>>>,
     /// Blocks of a segment that was removed are being given back.
     freeing: Arc<AtomicBool>,
@@ -99,14 +100,14 @@ impl Run {
         storage: Arc<dyn Storage>,
         folder: PathBuf,
         quarantine: PathBuf,
-        schema: Arc<Schema>,
+        history: Arc<History>,
     ) -> Run {
         Run {
             name: Arc::new(name),
             storage,
             folder,
             quarantine,
-            schema,
+            history: RwLock::new(history),
             segments: RwLock::default(),
             freeing: Arc::default(),
             removed: RwLock::default(),
@@ -122,6 +123,23 @@ impl Run {
         self.segments
             .write()
             .expect("no holder of this lock panics")
+    }
+
+    /// The versions of its schema.
+    pub(crate) fn history(&self) -> Arc<History> {
+        let history = self.history.read();
+        Arc::clone(&history.expect("no holder of this lock panics"))
+    }
+
+    /// Frames of a version that was added are read from now on.
+    pub(crate) fn set_history(&self, history: Arc<History>) {
+        *self.history.write().expect("no holder of this lock panics") = history;
+    }
+
+    /// How its frames are read as the newest version.
+    pub(crate) fn readings(&self) -> Readings {
+        let history = self.history();
+        Readings::new(&history, history.newest().version)
     }
 
     /// First offset that is there.
@@ -200,11 +218,13 @@ impl Run {
     }
 
     /// The published frame at `position`; `None` at the published end. Damage is an error, found anew or known.
+    /// `readings` learn of versions that have come.
     pub(crate) fn frame_at(
         &self,
         segment: &Arc<Segment>,
         position: Position,
         expected: Offset,
+        readings: &mut Readings,
     ) -> Result<Option<Frame>> {
         if let Some(gap) = segment.gap_at(position) {
             return Err(self.damaged(segment, &gap));
@@ -214,19 +234,35 @@ impl Run {
             return Ok(None);
         }
         match segment.read(position, end, expected) {
-            Ok(Ok((raw, bytes))) => Ok(Some(Frame::new(
-                raw,
-                bytes,
-                self.schema.clone(),
-                self.name.clone(),
-                segment.name.clone(),
-            ))),
+            Ok(Ok((raw, bytes))) => {
+                let reading = self.reading(&raw, readings)?;
+                let (run, segment) = (self.name.clone(), segment.name.clone());
+                Ok(Some(Frame::new(raw, bytes, reading, run, segment)))
+            }
             Ok(Err(what)) => {
                 let gap = segment.find_gap(position, end, expected, what);
                 Err(self.damaged(segment, &gap))
             }
             Err(e) => Err(self.io("read", &self.path(&segment.name), e)),
         }
+    }
+
+    /// How a frame is read. One without rows has no fields, whatever its version.
+    fn reading(&self, raw: &RawHeader, readings: &mut Readings) -> Result<Arc<Reading>> {
+        let version = match raw.header.rows {
+            0 => readings.version(),
+            _ => raw.header.schema_version,
+        };
+        if readings.of(version).is_none() {
+            *readings = readings.renewed(&self.history());
+        }
+        let found = readings.of(version).cloned();
+        found.ok_or_else(|| Error::UnknownSchema {
+            topic: self.name.topic.clone(),
+            partition: self.name.partition,
+            first: raw.header.base_offset,
+            version,
+        })
     }
 }
 

@@ -14,6 +14,7 @@ use crate::log::Finding;
 use crate::open::{Opening, open};
 use crate::parts::Part;
 use crate::schema::Schema;
+use crate::schemas::{Defaults, History};
 use crate::segment::{Run, RunName};
 use crate::storage::Storage;
 use crate::tail::{Built, Tail, TailOptions};
@@ -52,6 +53,7 @@ pub struct Draft {
 pub struct Segments {
     run: Arc<Run>,
     tail: Tail,
+    schema: Arc<Schema>,
 }
 
 impl Segments {
@@ -72,7 +74,7 @@ impl Segments {
             storage,
             quarantine: folder.join("quarantine"),
             folder,
-            schema,
+            history: Arc::new(History::first((*schema).clone(), Defaults::new())),
             options: TailOptions {
                 segment_bytes: options.segment_bytes,
                 spare: options.spare,
@@ -81,7 +83,7 @@ impl Segments {
             cut: None,
             retained: false,
         })?;
-        Ok((Segments { run, tail }, findings))
+        Ok((Segments { run, tail, schema }, findings))
     }
 
     /// Appends frames with one write (all into one segment, which grows past its size if they are larger). Not durable,
@@ -97,7 +99,7 @@ impl Segments {
 
     fn build(&self, draft: &Draft) -> Result<Built> {
         let payload = match &draft.rows {
-            Some(rows) => columns::encode(rows, &self.run.schema)?,
+            Some(rows) => columns::encode(rows, &self.schema)?,
             None => Payload::empty(),
         };
         Ok(Built {
@@ -156,7 +158,7 @@ impl Segments {
 
     /// A cursor over the frames from this offset on.
     pub fn cursor(&self, from: Offset) -> Result<Cursor> {
-        Cursor::at_offset(self.run.clone(), from)
+        Cursor::at_offset(self.run.clone(), self.run.readings(), from)
     }
 
     /// Gives every segment a second name in `folder`, which is there and empty, up to what was synced; see

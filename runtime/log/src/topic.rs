@@ -9,6 +9,7 @@ use crate::cursor::Cursor;
 use crate::ids::{Offset, Sequence, Timestamp};
 use crate::limits::{PARTITIONS_MAX, SEGMENT_BYTES_MIN, TOPIC_NAME_BYTES_MAX};
 use crate::schema::{Kind, Schema};
+use crate::schemas::{Defaults, History, Readings};
 use crate::segment::Run;
 use crate::tail::Tail;
 use crate::{Error, Result};
@@ -43,6 +44,9 @@ pub struct TopicSpec {
     pub idle_us: Option<i64>,
     /// Largest size of a segment in bytes.
     pub segment_bytes: u64,
+    /// Values of fields that a row is given without.
+    #[serde(default, skip_serializing_if = "Defaults::is_empty")]
+    pub defaults: Defaults,
 }
 
 impl TopicSpec {
@@ -88,8 +92,23 @@ impl TopicSpec {
                 "the time field {name} is {}, not timestamp",
                 f.kind.name()
             )),
-            _ => Ok(()),
+            _ => self.check_defaults().or_else(invalid),
         }
+    }
+
+    fn check_defaults(&self) -> Result<(), String> {
+        for (name, value) in &self.defaults {
+            match self.schema.field(name) {
+                Some(field) if field.kind == value.kind() => {}
+                Some(_) => return Err(format!("the default of {name} is of another type")),
+                None => {
+                    return Err(format!(
+                        "the field {name} has a default, and is not in its schema"
+                    ));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Whether it is the same topic, up to what may change. Fields of a source topic may be named in another order.
@@ -112,7 +131,9 @@ impl TopicSpec {
 #[derive(Debug)]
 pub struct Topic {
     spec: TopicSpec,
-    schema: Arc<Schema>,
+    history: Arc<History>,
+    /// As which version of its schema its frames are read.
+    readings: Readings,
     pub(crate) partitions: Arc<Vec<Partition>>,
     /// Rows without key and producer so far: decides their partition.
     pub(crate) keyless_rows: Arc<AtomicU64>,
@@ -137,10 +158,15 @@ impl Partition {
 }
 
 impl Topic {
-    pub(crate) fn new(spec: TopicSpec, partitions: Arc<Vec<Partition>>) -> Topic {
+    pub(crate) fn new(
+        spec: TopicSpec,
+        history: Arc<History>,
+        partitions: Arc<Vec<Partition>>,
+    ) -> Topic {
         let rows: u64 = partitions.iter().map(|p| p.run.end().0).sum();
         Topic {
-            schema: Arc::new(spec.schema.clone()),
+            readings: Readings::new(&history, history.newest().version),
+            history,
             spec,
             partitions,
             keyless_rows: Arc::new(rows.into()),
@@ -151,9 +177,40 @@ impl Topic {
     pub(crate) fn redeclared(&self, spec: TopicSpec) -> Topic {
         Topic {
             spec,
-            schema: self.schema.clone(),
+            history: self.history.clone(),
+            readings: self.readings.clone(),
             partitions: self.partitions.clone(),
             keyless_rows: self.keyless_rows.clone(),
+        }
+    }
+
+    /// The same topic with one more version of its schema, which is the declaration's.
+    pub(crate) fn altered(&self, spec: TopicSpec, history: Arc<History>) -> Topic {
+        Topic {
+            readings: Readings::new(&history, history.newest().version),
+            history,
+            ..self.redeclared(spec)
+        }
+    }
+
+    /// The same topic as it was at a cut: with the schema that was in force then. Frames of later versions are read as
+    /// that one, where nothing is lost.
+    #[must_use]
+    pub fn as_of(&self, cut: Sequence) -> Topic {
+        self.under(self.history.at(cut).version)
+    }
+
+    /// The same topic with the version of its schema that has this number. Panics if there is none.
+    #[must_use]
+    pub fn under(&self, version: u32) -> Topic {
+        let version = &self.history.versions()[version as usize - 1];
+        Topic {
+            readings: Readings::new(&self.history, version.version),
+            ..self.redeclared(TopicSpec {
+                schema: version.schema.clone(),
+                defaults: version.defaults.clone(),
+                ..self.spec.clone()
+            })
         }
     }
 
@@ -162,9 +219,19 @@ impl Topic {
         &self.spec
     }
 
-    /// Its schema.
+    /// Its schema, as which frames of all versions are read.
     pub fn schema(&self) -> &Arc<Schema> {
-        &self.schema
+        self.readings.schema()
+    }
+
+    /// The number of that version of its schema.
+    pub fn version(&self) -> u32 {
+        self.readings.version()
+    }
+
+    /// All versions of its schema.
+    pub fn history(&self) -> &Arc<History> {
+        &self.history
     }
 
     /// First offset that is there. Panics if there is no such partition.
@@ -195,17 +262,18 @@ impl Topic {
 
     /// A cursor that stands on the frame with this offset, or at the end.
     pub fn cursor(&self, partition: u32, from: Offset) -> Result<Cursor> {
-        Cursor::at_offset(self.run(partition)?, from)
+        Cursor::at_offset(self.run(partition)?, self.readings.clone(), from)
     }
 
     /// A cursor that stands on the first frame with a sequence greater than `after`.
     pub fn cursor_after(&self, partition: u32, after: Sequence) -> Result<Cursor> {
-        Cursor::after_sequence(self.run(partition)?, after)
+        Cursor::after_sequence(self.run(partition)?, self.readings.clone(), after)
     }
 
     /// Offset of the first row of the first frame that may hold event times ≥ `time`, by the sparse index.
     pub fn seek_time(&self, partition: u32, time: Timestamp) -> Result<Offset> {
-        Ok(Cursor::at_time(self.run(partition)?, time)?.offset())
+        let cursor = Cursor::at_time(self.run(partition)?, self.readings.clone(), time)?;
+        Ok(cursor.offset())
     }
 
     fn run(&self, partition: u32) -> Result<Arc<Run>> {

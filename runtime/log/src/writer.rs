@@ -12,7 +12,7 @@ use crate::limits::{MARK_AFTER_MS, TICK_POLL_MS};
 use crate::log::{Appended, Core};
 use crate::meter::so_far;
 use crate::prepare::{Part, Prepared, part};
-use crate::queue::{Job, Seal};
+use crate::queue::{Alter, Job, Seal};
 use crate::tail::{Built, Tail};
 use crate::topic::{Origin, Topic};
 use crate::{Error, Result};
@@ -66,6 +66,9 @@ impl Writer {
             }
             for seal in self.core.queue.seals() {
                 self.seal(seal);
+            }
+            for alter in self.core.queue.alters() {
+                self.alter(&alter);
             }
             self.tick();
             if idle && !self.marked {
@@ -299,6 +302,14 @@ impl Writer {
         seal.reply.set(sealed.map(|()| Appended::default()));
     }
 
+    /// Between groups nothing is written: all frames that are there are of earlier versions, and so are those that were
+    /// encoded before and come later, which do no harm.
+    fn alter(&self, alter: &Alter) {
+        let since = self.sequence.max(self.core.durable());
+        let altered = self.core.alter(&alter.declared, since);
+        alter.reply.set(altered.map(|()| Appended::default()));
+    }
+
     fn mark(&mut self) {
         self.marked = true;
         if self.core.is_stopped() {
@@ -343,6 +354,7 @@ struct Fresh {
     payload: crate::columns::Payload,
     times: Option<(Timestamp, Timestamp)>,
     last_row: u64,
+    schema_version: u32,
 }
 
 impl Fresh {
@@ -350,7 +362,7 @@ impl Fresh {
         Built {
             header: FrameHeader {
                 kind: FrameKind::Rows,
-                schema_version: 1,
+                schema_version: self.schema_version,
                 rows: self.payload.rows(),
                 base_offset: Offset(0),
                 sequence,
@@ -376,6 +388,7 @@ fn fresh(
         payload: p.payload.clone(),
         times: p.times,
         last_row,
+        schema_version: p.topic.version(),
     };
     if producer == 0 {
         return Ok(Some(whole(part)).filter(|f| f.payload.rows() > 0));

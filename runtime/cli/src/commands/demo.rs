@@ -196,6 +196,7 @@ fn feed(project: &Project, link: &mut Link, file: &Path, rows_max: u64) -> Resul
     let schema = topic.spec.schema.clone();
     let options = DecodeOptions {
         schema: Arc::new(schema.clone()),
+        defaults: topic.spec.defaults.clone(),
         units: topic.units,
         input: "flights.parquet".into(),
         first_row: 1,

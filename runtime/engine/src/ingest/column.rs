@@ -10,6 +10,7 @@ use arrow_array::{
 use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use refrain_log::log::Undecoded;
 use refrain_log::schema::{Field, Kind};
+use refrain_log::schemas::Value;
 
 use super::value::{self, found};
 use super::{DecodeOptions, Decoded, IngestError, TimeUnit, base64, time};
@@ -21,6 +22,7 @@ const BATCH_BYTES_MAX: usize = 32 << 20;
 pub(super) struct Column {
     pub(super) field: Field,
     pub(super) unit: Option<TimeUnit>,
+    default: Option<Value>,
     values: Values,
     /// One entry a value; empty for a field that is never null.
     valid: Vec<bool>,
@@ -34,7 +36,7 @@ enum Values {
 }
 
 impl Column {
-    fn new(field: Field, unit: Option<TimeUnit>) -> Self {
+    fn new(field: Field, unit: Option<TimeUnit>, default: Option<Value>) -> Self {
         let values = match field.kind {
             Kind::Bool => Values::Bools(Vec::new()),
             Kind::I64 | Kind::Timestamp => Values::Ints(Vec::new()),
@@ -47,6 +49,7 @@ impl Column {
         Self {
             field,
             unit,
+            default,
             values,
             valid: Vec::new(),
         }
@@ -102,6 +105,19 @@ impl Column {
         }
         self.mark(true);
         Ok(())
+    }
+
+    /// The value of a field that the row does not name.
+    pub(super) fn push_absent(&mut self) -> Result<(), String> {
+        match self.default.clone() {
+            None => self.push_null(),
+            Some(Value::Bool(truth)) => self.push_bool(truth),
+            Some(Value::I64(number)) => self.push_integer(number),
+            Some(Value::F64(bits)) => self.push_float(f64::from_bits(bits)),
+            Some(Value::Text(text)) => self.push_span(text.as_bytes()),
+            Some(Value::Bytes(bytes)) => self.push_span(&bytes),
+            Some(Value::Timestamp(us)) => self.push_time(us),
+        }
     }
 
     pub(super) fn push_null(&mut self) -> Result<(), String> {
@@ -322,7 +338,11 @@ impl Rows {
         let fields = options.schema.fields().iter();
         Self {
             columns: fields
-                .map(|f| Column::new(f.clone(), options.units.get(&f.name).copied()))
+                .map(|field| {
+                    let unit = options.units.get(&field.name).copied();
+                    let default = options.defaults.get(&field.name).cloned();
+                    Column::new(field.clone(), unit, default)
+                })
                 .collect(),
             input: options.input.clone(),
             schema: options.schema.arrow(),

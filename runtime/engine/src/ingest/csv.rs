@@ -5,8 +5,6 @@
 //! own line only. Rows are split here and not by a crate because a reject must carry the bytes as they came, and an
 //! open quote must not swallow the rest of the input.
 
-use refrain_log::schema::Schema;
-
 use super::column::Rows;
 use super::lines::{Ending, LINE_BYTES_MAX, Lines, TOO_LONG_BYTES_KEPT};
 use super::{DecodeOptions, Decoded, Decoder, IngestError};
@@ -70,7 +68,7 @@ impl Csv {
             unquoted: Vec::new(),
         };
         let names = csv.header()?;
-        csv.bind(&names, &options.schema)?;
+        csv.bind(&names, options)?;
         Ok(csv)
     }
 
@@ -89,7 +87,8 @@ impl Csv {
     }
 
     /// Finds each field's column by name.
-    fn bind(&mut self, names: &[String], schema: &Schema) -> Result<(), IngestError> {
+    fn bind(&mut self, names: &[String], options: &DecodeOptions) -> Result<(), IngestError> {
+        let schema = &options.schema;
         for (i, name) in names.iter().enumerate() {
             let target = schema.index_of(name);
             if target.is_some() && names[..i].contains(name) {
@@ -106,7 +105,8 @@ impl Csv {
             if names.contains(&field.name) {
                 continue;
             }
-            if !field.nullable || !extra.is_empty() {
+            let may_lack = field.nullable || options.defaults.contains_key(&field.name);
+            if !may_lack || !extra.is_empty() {
                 return Err(self.error(&missing_column(&field.name, &extra, names)));
             }
             self.absent.push(i);
@@ -411,7 +411,7 @@ fn fill_row(
         }
     }
     for target in absent {
-        rows.columns[*target].push_null()?;
+        rows.columns[*target].push_absent()?;
     }
     Ok(())
 }

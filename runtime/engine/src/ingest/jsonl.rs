@@ -1,5 +1,6 @@
 //! JSON lines: one object a line, straight into columns without a tree between. Keys by name in any order; a missing
-//! key is null; a key that the schema does not have is left out and noted once; a key given twice is a reject.
+//! key is the field's default, or null; a key that the schema does not have is left out and noted once; a key given twice
+//! is a reject.
 
 use std::collections::BTreeSet;
 
@@ -97,7 +98,7 @@ fn fill_row(line: &[u8], rows: &mut Rows, extra: &mut BTreeSet<String>) -> Resul
     }
     for column in &mut rows.columns {
         if column.len() == held {
-            column.push_null()?;
+            column.push_absent()?;
         }
     }
     Ok(())

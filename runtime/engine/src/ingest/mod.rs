@@ -20,6 +20,7 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use refrain_log::log::Undecoded;
 use refrain_log::schema::Schema;
+use refrain_log::schemas::Defaults;
 
 /// A format of input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +83,8 @@ pub struct IngestError {
 pub struct DecodeOptions {
     /// The topic's schema.
     pub schema: Arc<Schema>,
+    /// What fields are that a row does not name; none: null.
+    pub defaults: Defaults,
     /// Units of integer input, by field; ISO 8601 text is always taken.
     pub units: BTreeMap<String, TimeUnit>,
     /// Name of the input in messages and rejects.
@@ -93,7 +96,7 @@ pub struct DecodeOptions {
 /// Opens a decoder over a stream (JSON lines, CSV).
 ///
 /// # Errors
-/// Parquet, which needs a file; a stream that cannot be read; a header without a field of the schema.
+/// Parquet, which needs a file; a stream that cannot be read; a header without a field of the schema that must be given.
 pub fn decode_stream(
     format: Format,
     reader: Box<dyn Read + Send>,

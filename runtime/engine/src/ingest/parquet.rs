@@ -12,7 +12,7 @@ use arrow_array::types::{
 };
 use arrow_array::{
     Array, ArrayRef, ArrowPrimitiveType, BinaryArray, BooleanArray, Float64Array, Int64Array,
-    RecordBatch, TimestampMicrosecondArray, new_null_array,
+    RecordBatch, TimestampMicrosecondArray,
 };
 use arrow_schema::{DataType, TimeUnit as ArrowUnit};
 use parquet::arrow::ProjectionMask;
@@ -20,6 +20,7 @@ use parquet::arrow::arrow_reader::{
     ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
 use refrain_log::schema::{Field, Kind};
+use refrain_log::schemas::missing;
 
 use super::column::Rows;
 use super::{DecodeOptions, Decoded, Decoder, IngestError, TimeUnit, time};
@@ -157,7 +158,11 @@ impl Parquet {
                     convert(column, field, self.options.units.get(&field.name).copied())
                 }
                 None => Converted {
-                    array: new_null_array(&field.kind.arrow(), batch.num_rows()),
+                    array: missing(
+                        field.kind,
+                        self.options.defaults.get(&field.name),
+                        batch.num_rows(),
+                    ),
                     bad: Vec::new(),
                 },
             };
@@ -188,7 +193,7 @@ fn kept(
         .collect()
 }
 
-/// Every field has a column, or may be null and no column is left over that may be meant.
+/// Every field has a column, or may be null or has a default and no column is left over that may be meant.
 fn check_columns(
     columns: &[String],
     options: &DecodeOptions,
@@ -200,7 +205,8 @@ fn check_columns(
         .filter(|c| options.schema.index_of(c).is_none())
         .collect();
     for field in options.schema.fields() {
-        if columns.contains(&field.name) || (field.nullable && extra.is_empty()) {
+        let may_lack = field.nullable || options.defaults.contains_key(&field.name);
+        if columns.contains(&field.name) || (may_lack && extra.is_empty()) {
             continue;
         }
         let hint = match nearest(&field.name, extra.iter().copied()) {

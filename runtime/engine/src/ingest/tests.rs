@@ -12,12 +12,14 @@ use arrow_array::{
 };
 use proptest::prelude::*;
 use refrain_log::schema::{Field, Kind};
+use refrain_log::schemas::Value;
 
 use super::*;
 
 fn options(fields: Vec<Field>) -> DecodeOptions {
     DecodeOptions {
         schema: Arc::new(Schema::new(fields)),
+        defaults: Defaults::new(),
         units: BTreeMap::from([("at".to_owned(), TimeUnit::Ms)]),
         input: "input".into(),
         first_row: 1,
@@ -156,6 +158,54 @@ fn csv_without_a_column_is_refused_as_a_whole() {
         texts(&one(Format::Csv, "id\n1\n", id_and_note()), 1),
         [None]
     );
+}
+
+/// What is not named is the default; what is null is null.
+#[test]
+fn absent_fields_have_their_default_in_every_format() {
+    let with = |schema: Vec<Field>| {
+        let size = Value::I64(7);
+        let note = Value::Text("none".into());
+        DecodeOptions {
+            defaults: Defaults::from([("size".into(), size), ("note".into(), note)]),
+            ..options(schema)
+        }
+    };
+    let fields = || {
+        let mut fields = id_and_note();
+        fields.push(Field::new("size", Kind::I64));
+        fields
+    };
+    let of = |format, text: &str| {
+        let reader = Box::new(Cursor::new(text.as_bytes().to_vec()));
+        let mut decoder = decode_stream(format, reader, with(fields())).unwrap();
+        decoder.next(100).unwrap().unwrap()
+    };
+    let csv = of(Format::Csv, "id\n1\n2\n");
+    assert_eq!(
+        (ints(&csv, 2), texts(&csv, 1)),
+        (vec![7, 7], vec![Some("none"); 2])
+    );
+    let text = "{\"id\":1}\n{\"id\":2,\"note\":null,\"size\":8}\n{\"id\":3,\"size\":null}\n";
+    let json = of(Format::Jsonl, text);
+    assert_eq!(
+        (ints(&json, 2), texts(&json, 1)),
+        (vec![7, 8], vec![Some("none"), None])
+    );
+    assert!(reasons(&json)[0].contains("`size` (i64) has no value"));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rows.parquet");
+    let ids: ArrayRef = Arc::new(Int64Array::from(vec![1, 2]));
+    write_parquet(&path, &RecordBatch::try_from_iter([("id", ids)]).unwrap());
+    let mut decoder = decode_file(Format::Parquet, &path, with(fields())).unwrap();
+    let rows = decoder.next(100).unwrap().unwrap();
+    assert_eq!(
+        (ints(&rows, 2), texts(&rows, 1)),
+        (vec![7, 7], vec![Some("none"); 2])
+    );
+    // A column that is left over may be meant for the absent one.
+    let reader = Box::new(Cursor::new(b"id,sizes\n1,2\n".to_vec()));
+    assert!(decode_stream(Format::Csv, reader, with(fields())).is_err());
 }
 
 #[test]

@@ -138,6 +138,7 @@ fn plan_nodes(
 fn source_topic(topic: &TopicDeclaration, findings: &mut Findings) -> SourceTopic {
     check_time(topic, findings);
     check_partition_key(topic, findings);
+    check_defaults(topic, findings);
     SourceTopic {
         spec: TopicSpec {
             name: topic.name.get_ref().clone(),
@@ -149,6 +150,7 @@ fn source_topic(topic: &TopicDeclaration, findings: &mut Findings) -> SourceTopi
             ahead_us: topic.ahead_us,
             idle_us: topic.idle_us,
             segment_bytes: topic.segment_bytes,
+            defaults: topic.defaults.clone(),
         },
         disorder_us: topic.disorder_us,
         units: topic.units.clone(),
@@ -186,6 +188,18 @@ fn check_partition_key(topic: &TopicDeclaration, findings: &mut Findings) {
         if topic.key[..i].iter().any(|k| k.get_ref() == key.get_ref()) {
             let message = format!("`{}` is in the key twice", key.get_ref());
             findings.error("duplicate-field", key.span(), message, "name it once");
+        }
+    }
+}
+
+/// A row is placed by what it says itself.
+fn check_defaults(topic: &TopicDeclaration, findings: &mut Findings) {
+    for field in topic.key.iter().chain(&topic.time) {
+        let name = field.get_ref();
+        if topic.defaults.contains_key(name) {
+            let message = format!("`{name}` has a default, and is a key or the event time");
+            let help = "each row must say it itself: remove the default";
+            findings.error("bad-default", field.span(), message, help);
         }
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use refrain_log::schema::Schema;
+use refrain_log::schemas::Defaults;
 use refrain_plugin::{Grants, Limits};
 use serde_spanned::Spanned;
 
@@ -92,6 +93,8 @@ pub struct TopicDeclaration {
     pub schema: Schema,
     /// Units of integer input for timestamp fields.
     pub units: BTreeMap<String, TimeUnit>,
+    /// Values of fields that a row is given without.
+    pub defaults: Defaults,
     /// Event-time field.
     pub time: Option<Spanned<String>>,
     /// Partition key.

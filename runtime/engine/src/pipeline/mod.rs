@@ -7,6 +7,7 @@ mod cron;
 pub mod declaration;
 pub mod diagnostic;
 pub mod edit;
+mod field;
 mod grants;
 mod need;
 mod node;

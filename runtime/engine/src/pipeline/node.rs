@@ -1,6 +1,7 @@
 //! One node: what its plugin wants against what its input has, and what comes out of it.
 
 use refrain_log::schema::{Field, Kind, Schema};
+use refrain_log::schemas::Defaults;
 use refrain_log::topic::{Origin, TopicSpec};
 use refrain_plugin::{About, PluginKind};
 use serde::Serialize;
@@ -551,6 +552,7 @@ fn derived_spec(name: String, schema: Schema, time: Option<String>, partitions: 
         ahead_us: DERIVED_AHEAD_US,
         idle_us: None,
         segment_bytes: DERIVED_SEGMENT_BYTES,
+        defaults: Defaults::new(),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use refrain_log::schema::{Field, Kind, Schema};
+use refrain_log::schema::{Kind, Schema};
 use refrain_plugin::Limits;
 use serde_spanned::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -12,10 +12,10 @@ use super::declaration::{
     Declaration, NodeDeclaration, OptionValue, OutputDeclaration, TopicDeclaration,
 };
 use super::diagnostic::{Diagnostics, Findings, suggestion};
+use super::field::Fields;
 use super::section::{Reader, Section};
 use super::store::{self, StateDeclaration};
-use super::{OnTrap, Prices, Rhythm, TierNames, checks, need, prices, retention, units};
-use crate::ingest::TimeUnit;
+use super::{OnTrap, Prices, Rhythm, TierNames, checks, need, prices, retention};
 
 /// Longest name of a topic, node, view or consumer: leaves room for `.rejected`.
 pub(super) const NAME_BYTES_MAX: usize = 100;
@@ -217,7 +217,7 @@ fn topic(
     section: &mut Section,
     reader: &mut Reader,
 ) -> Option<TopicDeclaration> {
-    let (schema, units) = schema(section, reader);
+    let fields = schema(section, reader);
     let time = section.text("time", reader);
     let key = section
         .texts("key", reader)
@@ -231,8 +231,9 @@ fn topic(
     let segment_bytes = segment_bytes(section, reader);
     Some(TopicDeclaration {
         name,
-        schema,
-        units,
+        schema: Schema::new(fields.list),
+        units: fields.units,
+        defaults: fields.defaults,
         time,
         key,
         partitions: u32::try_from(partitions.unwrap_or(1)).unwrap_or(1),
@@ -244,66 +245,22 @@ fn topic(
     })
 }
 
-fn schema(section: &mut Section, reader: &mut Reader) -> (Schema, BTreeMap<String, TimeUnit>) {
-    let mut fields = Vec::new();
-    let mut units = BTreeMap::new();
+fn schema(section: &mut Section, reader: &mut Reader) -> Fields {
+    let mut fields = Fields::default();
     let table = section.table("schema", reader);
     if let Some(table) = &table {
         for (key, value) in table.entries() {
-            let Some(text) = reader.text(key.get_ref(), value) else {
-                continue;
-            };
-            field(key, &text, &mut fields, &mut units, reader);
+            fields.read(key, value, reader);
         }
     }
-    if fields.is_empty() && !reader.findings.failed() {
+    if fields.list.is_empty() && !reader.findings.failed() {
         let message = format!("{} has no schema", section.path());
         let help = "add `schema = { time = \"timestamp\", id = \"i64\", name = \"text?\" }`";
         reader
             .findings
             .error("missing-key", section.span(), message, help);
     }
-    (Schema::new(fields), units)
-}
-
-fn field(
-    name: &Spanned<toml::de::DeString>,
-    text: &Spanned<String>,
-    fields: &mut Vec<Field>,
-    units: &mut BTreeMap<String, TimeUnit>,
-    reader: &mut Reader,
-) {
-    if name.get_ref().trim().is_empty() || name.get_ref().chars().any(char::is_control) {
-        reader.findings.error(
-            "bad-name",
-            name.span(),
-            "a field needs a name",
-            "use letters and digits",
-        );
-    }
-    match units::field_kind(text.get_ref()) {
-        Ok((kind, unit, nullable)) => {
-            let name = name.get_ref().to_string();
-            if let Some(unit) = unit {
-                units.insert(name.clone(), unit);
-            }
-            fields.push(Field {
-                name,
-                kind,
-                nullable,
-            });
-        }
-        Err(help) => {
-            let message = format!(
-                "field `{}`: `{}` is no type",
-                name.get_ref(),
-                text.get_ref()
-            );
-            reader
-                .findings
-                .error("unknown-type", text.span(), message, help);
-        }
-    }
+    fields
 }
 
 fn segment_bytes(section: &mut Section, reader: &mut Reader) -> u64 {

@@ -1,6 +1,7 @@
 //! Pipeline files and what is said of them. Messages are snapshots, so that each change of wording is seen.
 
 use refrain_log::schema::{Field, Kind};
+use refrain_log::schemas::Value;
 use refrain_plugin::{About, Declared, DeclaredInput, PluginKind, Setting};
 
 use super::*;
@@ -113,6 +114,44 @@ partitions = 4
 
 fn with_flights(rest: &str) -> String {
     format!("{FLIGHTS}{rest}")
+}
+
+#[test]
+fn fields_have_defaults_as_text_or_as_a_table() {
+    let text = FLIGHTS.replace(
+        "note = \"text?\"",
+        "note = \"text? = ''\", seats = { type = \"i64\", default = 3 }, at = \"timestamp(s) = 1\", ok = { type = \"bool?\" }",
+    );
+    let plan = planned(&text).unwrap();
+    let spec = &plan.topics[0].spec;
+    let defaults: Vec<(&str, Value)> = spec
+        .defaults
+        .iter()
+        .map(|(n, v)| (n.as_str(), v.clone()))
+        .collect();
+    let wanted = [
+        ("at", Value::Timestamp(1_000_000)),
+        ("note", Value::Text(String::new())),
+        ("seats", Value::I64(3)),
+    ];
+    assert_eq!(defaults, wanted);
+    assert!(
+        spec.schema.field("note").unwrap().nullable
+            && !spec.schema.field("seats").unwrap().nullable
+    );
+    for (wrong, says) in [
+        ("\"i64 = many\"", "`many` is not an i64"),
+        ("{ type = \"i64\", default = 0.5 }", "`0.5` is not an i64"),
+        ("{ type = \"i64\", defualt = 1 }", "`default`"),
+        ("{ default = 1 }", "has no `type`"),
+        ("{ type = \"i64\", default = [1] }", "one value is wanted"),
+        ("\"int = 1\"", "did you mean `i64`"),
+    ] {
+        let said = problems(&FLIGHTS.replace("\"text?\"", wrong));
+        assert!(said.contains(says), "{wrong}: {said}");
+    }
+    let said = problems(&FLIGHTS.replace("origin = \"text\"", "origin = \"text = SFO\""));
+    assert!(said.contains("has a default, and is a key"), "{said}");
 }
 
 #[test]

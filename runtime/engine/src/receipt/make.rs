@@ -94,6 +94,8 @@ fn ranges(log: &Log, lineage: &[Lineage], cut: Sequence) -> Result<Ranges> {
         let topic = log
             .topic(&name)
             .ok_or_else(|| Error::Refused(format!("topic {name} is not in the log any more")))?;
+        // As the topic was at the cut: a receipt of it is the same whatever is added later.
+        let topic = topic.as_of(cut);
         let fields = fields_of(topic.schema());
         for partition in 0..topic.spec().partitions {
             let part = Part {

@@ -11,6 +11,7 @@ use refrain_log::clock::{Clock, SystemClock};
 use refrain_log::ids::Sequence;
 use refrain_log::log::Log;
 use refrain_log::storage::{DiskStorage, Storage};
+use refrain_log::topic::Topic;
 use refrain_plugin::Plugin;
 use refrain_state::commit::State;
 use refrain_state::view::{View, ViewSpec};
@@ -157,24 +158,35 @@ impl Private {
 
     fn setup(&self, source: &Log, node: &PrivateNode) -> Result<Arc<NodeSetup>> {
         let mut topics = Vec::new();
-        for input in &node.planned.inputs {
+        for (place, input) in node.planned.inputs.iter().enumerate() {
             let log = match input.derived {
                 true => &self.log,
                 false => source,
             };
-            let topic = log.topic(&input.topic);
-            topics.push(topic.ok_or_else(|| {
+            let topic = log.topic(&input.topic).ok_or_else(|| {
                 Error::Refused(format!(
                     "node {} reads topic {}, which is not there",
                     node.planned.name, input.topic
                 ))
-            })?);
+            })?;
+            topics.push(as_read(&node.planned, place, topic));
         }
         Ok(Arc::new(NodeSetup {
             plan: node.planned.clone(),
             plugin: node.plugin.clone(),
             topics,
         }))
+    }
+}
+
+/// A topic in the newest version of its schema that has the fields of an input as the node reads them: types may have
+/// been widened since it ran.
+fn as_read(node: &PlannedNode, input: usize, topic: Arc<Topic>) -> Arc<Topic> {
+    let mut versions = topic.history().versions().iter().rev();
+    let fits = versions.find(|v| node.finds(input, &v.schema));
+    match fits.map(|version| version.version) {
+        Some(version) if version != topic.version() => Arc::new(topic.under(version)),
+        _ => topic,
     }
 }
 

@@ -178,6 +178,7 @@ fn log_differs(ground: &Ground, wanted: &Range, cut: Sequence) -> Result<Option<
             wanted.first
         )));
     }
+    let topic = topic.as_of(cut);
     let part = Part {
         partition: wanted.partition,
         after: Sequence(first.0.saturating_sub(1)),

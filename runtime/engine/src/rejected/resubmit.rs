@@ -1,13 +1,13 @@
 //! Rows set aside go back into a source topic, each at most once, whatever interrupts it.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use arrow_array::{BooleanArray, RecordBatch};
 use arrow_select::filter::filter_record_batch;
 use refrain_log::columns;
 use refrain_log::log::{Append, Appended, Producer, producer_hash};
-use refrain_log::topic::{Origin, Topic};
+use refrain_log::schema::Schema;
+use refrain_log::topic::Origin;
 
 use super::note::{Note, Pending, holds, spans};
 use super::summary::find;
@@ -20,7 +20,7 @@ use crate::ingest::base64;
 /// topic finishes it first.
 pub(crate) fn resubmit(host: &Host, request: Resubmission) -> Result<Resubmitted> {
     find(host, &request.name)?;
-    let target = target(host, &request.to)?;
+    refuse_no_source(host, &request.to)?;
     if request.spots.len() != request.rows.rows.num_rows() {
         let what = "each row that is appended again says what it stands for, and only once";
         return Err(Error::Refused(what.into()));
@@ -51,7 +51,7 @@ pub(crate) fn resubmit(host: &Host, request: Resubmission) -> Result<Resubmitted
         let what = "a row is given twice; keep one of the two";
         return Err(Error::Refused(what.into()));
     }
-    let pending = pending(&target, &rows)?;
+    let pending = pending(&request.rows.schema, &rows)?;
     let producer = producer(&request, &taken_spans);
     let (path, note) = notes.begin(&request.name, &request.to, producer, taken_spans, pending)?;
     done.add(finish(host, path, note)?);
@@ -71,20 +71,22 @@ fn chosen<'a>(spots: &'a [Spot], fresh: &[bool]) -> Vec<&'a Spot> {
     with.filter(|(_, fresh)| **fresh).map(|(s, _)| s).collect()
 }
 
-fn target(host: &Host, name: &str) -> Result<Arc<Topic>> {
+fn refuse_no_source(host: &Host, name: &str) -> Result<()> {
     let topic = host.log().topic(name);
-    let source = topic.filter(|t| t.spec().origin == Origin::Source);
-    source.ok_or_else(|| {
-        Error::Refused(format!(
+    match topic.is_some_and(|t| t.spec().origin == Origin::Source) {
+        true => Ok(()),
+        false => Err(Error::Refused(format!(
             "{name} is no source topic; only those are appended to"
-        ))
-    })
+        ))),
+    }
 }
 
-fn pending(target: &Arc<Topic>, rows: &RecordBatch) -> Result<Pending> {
-    let bytes = columns::to_bytes(rows, target.schema())?;
+/// The rows in the schema that they were decoded by: the topic may have got another version of its own before they are
+/// appended.
+fn pending(schema: &Schema, rows: &RecordBatch) -> Result<Pending> {
+    let bytes = columns::to_bytes(rows, schema)?;
     Ok(Pending {
-        schema: (**target.schema()).clone(),
+        schema: schema.clone(),
         columns: base64::encode(&bytes),
     })
 }

@@ -6,6 +6,7 @@ use refrain_log::schema::{Field, Kind, Schema};
 use super::NodeSetup;
 use crate::error::{Error, Result};
 use crate::input::{Source, Wanted};
+use crate::pipeline::PlannedNode;
 
 impl NodeSetup {
     /// The input with this number, to be read in these fields and those of the node's key; `timed`: with event times.
@@ -13,43 +14,60 @@ impl NodeSetup {
     /// # Errors
     /// A field that the topic does not have, or has with another type.
     pub fn source(&self, input: usize, fields: &[Field], timed: bool) -> Result<Source> {
-        let (planned, topic) = (&self.plan.inputs[input], &self.topics[input]);
-        let find = |name: &str, kind: Kind| {
-            place(topic.schema(), name, kind).map_err(|found| {
-                Error::Refused(format!(
-                    "node {} reads field {name} of topic {} as {}, and the topic has {found}: `refrain plan` shows what \
-                     differs between the pipeline file and the log",
-                    self.plan.name,
-                    planned.topic,
-                    kind.name()
-                ))
-            })
-        };
-        let columns = fields.iter().map(|field| find(&field.name, field.kind));
-        let key = self.plan.key_of(planned).iter();
-        let keys = key.map(|name| {
-            let field = planned.schema.field(name);
-            let field = field.expect("a key is checked with the pipeline file");
-            find(name, field.kind)
-        });
-        let time = planned.time.as_ref().filter(|_| timed);
-        let wanted = Wanted {
-            columns: columns.collect::<Result<_>>()?,
-            keys: keys.collect::<Result<_>>()?,
-            time: time.map(|name| find(name, Kind::Timestamp)).transpose()?,
-        };
+        let topic = &self.topics[input];
+        let found = wanted(&self.plan, input, topic.schema(), fields, timed);
+        let wanted = found.map_err(|why| {
+            Error::Refused(format!(
+                "node {}, topic {}: {why}; `refrain plan` shows what differs between the pipeline file and the log",
+                self.plan.name, self.plan.inputs[input].topic
+            ))
+        })?;
         Ok(Source::new(topic.clone(), wanted))
     }
 }
 
+impl PlannedNode {
+    /// Whether a schema has the fields of an input as the node reads them.
+    pub(crate) fn finds(&self, input: usize, schema: &Schema) -> bool {
+        let fields = self.about.reads(input);
+        wanted(self, input, schema, fields, self.needs_time()).is_ok()
+    }
+}
+
+fn wanted(
+    plan: &PlannedNode,
+    input: usize,
+    schema: &Schema,
+    fields: &[Field],
+    timed: bool,
+) -> Result<Wanted, String> {
+    let planned = &plan.inputs[input];
+    let columns = fields
+        .iter()
+        .map(|field| place(schema, &field.name, field.kind));
+    let keys = plan.key_of(planned).iter().map(|name| {
+        let field = planned.schema.field(name);
+        let field = field.expect("a key is checked with the pipeline file");
+        place(schema, name, field.kind)
+    });
+    let time = planned.time.as_ref().filter(|_| timed);
+    let time = time.map(|name| place(schema, name, Kind::Timestamp));
+    Ok(Wanted {
+        columns: columns.collect::<Result<_, _>>()?,
+        keys: keys.collect::<Result<_, _>>()?,
+        time: time.transpose()?,
+    })
+}
+
 /// Where a field of that name and type stands; the error says what is there instead.
 fn place(schema: &Schema, name: &str, kind: Kind) -> Result<usize, String> {
+    let asked = format!("it reads the field {name} as {}", kind.name());
     let Some(place) = schema.index_of(name) else {
-        return Err("no such field".into());
+        return Err(format!("{asked}, and there is no such field"));
     };
     match schema.fields()[place].kind {
         found if found == kind => Ok(place),
-        found => Err(format!("it as {}", found.name())),
+        found => Err(format!("{asked}, and the log has it as {}", found.name())),
     }
 }
 
@@ -65,13 +83,8 @@ mod tests {
             Field::new("origin", Kind::Text),
         ]);
         assert_eq!(place(&schema, "delay", Kind::I64), Ok(1));
-        assert_eq!(
-            place(&schema, "origin", Kind::I64),
-            Err("it as text".into())
-        );
-        assert_eq!(
-            place(&schema, "gone", Kind::I64),
-            Err("no such field".into())
-        );
+        let says = |name, kind| place(&schema, name, kind).unwrap_err();
+        assert!(says("origin", Kind::I64).ends_with("has it as text"));
+        assert!(says("gone", Kind::I64).ends_with("no such field"));
     }
 }

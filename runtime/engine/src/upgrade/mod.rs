@@ -19,7 +19,7 @@ use serde_spanned::Spanned;
 
 use crate::error::{Error, Result};
 use crate::host::{Host, load_reading};
-use crate::pipeline::PlannedNode;
+use crate::pipeline::{Plan, PlannedNode};
 use crate::receipt::How;
 use crate::run::{Ask, Swap};
 use crate::status::Phase;
@@ -92,6 +92,8 @@ struct Heir {
     planned: PlannedNode,
     plugin: Plugin,
     how: How,
+    /// The pipeline that it was planned in; none: it is a build that ran before.
+    plan: Option<Plan>,
 }
 
 /// How a component may take over from another one; the error says why not and what to do.
@@ -135,6 +137,16 @@ impl Version {
         self.takeovers.past.push(past);
         (self.takeovers.how, self.takeovers.since) = (how, cut);
         self.validated = None;
+    }
+
+    /// The node as planned for each of its builds, the present one last.
+    pub(crate) fn builds(&self) -> Result<Vec<PlannedNode>> {
+        let past = self.takeovers.past.iter().map(|past| {
+            PlannedNode::deserialize(&past.plan).map_err(|error| {
+                Error::Refused(format!("what a node was before cannot be read ({error})"))
+            })
+        });
+        past.chain([self.planned()]).collect()
     }
 
     /// Digests of all components that its results come from.
@@ -213,6 +225,7 @@ impl Host {
             planned: planned.clone(),
             plugin: plugin.clone(),
             how,
+            plan: Some(loaded.plan.clone()),
         })
     }
 
@@ -241,6 +254,7 @@ impl Host {
             planned,
             plugin,
             how: How::Replace,
+            plan: None,
         })
     }
 
@@ -259,6 +273,9 @@ impl Host {
         let (cut, made) = (commit.cut, commit_number(&self.state, &planned.name));
         self.state.decide_with(|registry| {
             let versions = Versions::read(registry)?;
+            if let Some(plan) = &heir.plan {
+                self.refuse_other_topics(plan, &heir.planned)?;
+            }
             let known = versions.node(&name.name).cloned();
             let unchanged = commit_number(&self.state, &planned.name) == made;
             let Some(mut known) = known.filter(|known| unchanged && is_still(known, name, version))

@@ -4,7 +4,7 @@ use refrain_log::ids::{Sequence, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{Standing, Start};
-use crate::changes::NodeChange;
+use crate::changes::Changes;
 use crate::cost::Money;
 use crate::receipt::Receipt;
 use crate::request::{From, Table};
@@ -142,7 +142,7 @@ pub enum Answer {
     /// To [`Request::Check`].
     Checked(CheckReport),
     /// To [`Request::Changes`].
-    Changes(Vec<NodeChange>),
+    Changes(Changes),
     /// To [`Request::Cutover`] and [`Request::Rollback`].
     Moved(Moved),
     /// To [`Request::Upgrade`].

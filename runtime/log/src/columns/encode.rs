@@ -48,7 +48,7 @@ pub(super) fn column_of(batch: &RecordBatch, field: &Field) -> Result<ArrayRef> 
     Ok(array.clone())
 }
 
-fn holds(kind: Kind, data_type: &DataType) -> bool {
+pub(super) fn holds(kind: Kind, data_type: &DataType) -> bool {
     match data_type {
         DataType::Timestamp(TimeUnit::Microsecond, _) => kind == Kind::Timestamp,
         other => kind.arrow() == *other,

@@ -11,12 +11,12 @@ use crate::ids::{Offset, Sequence, Timestamp};
 use crate::meter::Used;
 use crate::open::{Opening, recover};
 use crate::queue::Queue;
-use crate::schema::Schema;
+use crate::schemas::History;
 use crate::segment::{Run, RunName};
 use crate::storage::Storage;
 use crate::tail::TailOptions;
 use crate::topic::{Origin, Partition, Topic, TopicSpec};
-use crate::{Error, Result};
+use crate::{Error, Result, alter};
 
 /// What the log shares with its writer.
 #[derive(Debug)]
@@ -150,7 +150,7 @@ impl Core {
     pub(crate) fn opening(
         &self,
         spec: &TopicSpec,
-        schema: &Arc<Schema>,
+        history: &Arc<History>,
         partition: u32,
     ) -> Opening {
         let folder = self.folder.join(&spec.name);
@@ -162,7 +162,7 @@ impl Core {
             storage: self.storage.clone(),
             quarantine: folder.join("quarantine"),
             folder: folder.join(partition.to_string()),
-            schema: schema.clone(),
+            history: history.clone(),
             options: TailOptions {
                 segment_bytes: spec.segment_bytes,
                 spare: false,
@@ -174,7 +174,7 @@ impl Core {
     }
 
     /// A partition, before it is opened.
-    pub(super) fn run(&self, topic: &str, schema: &Arc<Schema>, partition: u32) -> Run {
+    pub(super) fn run(&self, topic: &str, history: &Arc<History>, partition: u32) -> Run {
         let folder = self.folder.join(topic);
         let name = RunName {
             topic: topic.to_owned(),
@@ -185,7 +185,7 @@ impl Core {
             self.storage.clone(),
             folder.join(partition.to_string()),
             folder.join("quarantine"),
-            schema.clone(),
+            history.clone(),
         )
     }
 
@@ -193,14 +193,15 @@ impl Core {
     pub(crate) fn open_topic(
         &self,
         spec: TopicSpec,
+        history: History,
         new: bool,
         findings: &mut Vec<Finding>,
     ) -> Result<Arc<Topic>> {
-        let schema = Arc::new(spec.schema.clone());
+        let history = Arc::new(history);
         let mut partitions = Vec::new();
         for partition in 0..spec.partitions {
-            let opening = self.opening(&spec, &schema, partition);
-            let run = Arc::new(self.run(&spec.name, &schema, partition));
+            let opening = self.opening(&spec, &history, partition);
+            let run = Arc::new(self.run(&spec.name, &history, partition));
             let tail = if spec.origin == Origin::Source || new {
                 let (_, tail, found) = recover(run.clone(), &opening)?;
                 findings.extend(found);
@@ -215,7 +216,7 @@ impl Core {
                 taken: Arc::default(),
             });
         }
-        Ok(Arc::new(Topic::new(spec, Arc::new(partitions))))
+        Ok(Arc::new(Topic::new(spec, history, Arc::new(partitions))))
     }
 
     /// Whether nothing was ever appended to a source topic: its declaration may still change altogether.
@@ -241,5 +242,24 @@ impl Core {
             .remove_dir_all(&folder)
             .and_then(|()| self.storage.sync_dir(&self.folder))
             .map_err(|e| Core::io("remove", &folder, e))
+    }
+
+    /// Gives a topic the schema of this declaration, from the frames behind `since` on. Nothing is written meanwhile.
+    /// After an error the topic is as it was for this process; the next one may find it altered.
+    pub(crate) fn alter(&self, declared: &TopicSpec, since: Sequence) -> Result<()> {
+        let topic = self.topic(&declared.name)?;
+        let decided = alter::decide(topic.spec(), declared);
+        let spec = decided.map_err(|_| alter::error(topic.spec(), declared))?;
+        if topic.spec().agrees(&spec) {
+            return Ok(());
+        }
+        let (schema, defaults) = (spec.schema.clone(), spec.defaults.clone());
+        let history = Arc::new(topic.history().and(since, schema, defaults));
+        self.write_spec(&spec, &history)?;
+        for partition in topic.partitions.iter() {
+            partition.run.set_history(Arc::clone(&history));
+        }
+        self.insert(Arc::new(topic.altered(spec, history)));
+        Ok(())
     }
 }

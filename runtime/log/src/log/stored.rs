@@ -11,8 +11,9 @@ use crate::ids::{Sequence, Timestamp};
 use crate::open::last_frame;
 use crate::retention::Removed;
 use crate::schema::Schema;
+use crate::schemas::{Defaults, History};
 use crate::topic::{Topic, TopicSpec};
-use crate::{Error, Result, codec};
+use crate::{Error, Result, declared};
 
 /// File name of a topic's declaration.
 const SPEC: &str = "topic.spec";
@@ -20,7 +21,7 @@ const SPEC: &str = "topic.spec";
 /// What is stored of a declaration.
 pub(super) enum Stored {
     /// All of it.
-    Whole(Box<TopicSpec>),
+    Whole(Box<(TopicSpec, History)>),
     /// Nothing, and no segment either: no topic was made, or not to its end.
     Nothing,
     /// It is missing, or it does not decode.
@@ -54,8 +55,8 @@ impl Core {
             }
             Err(e) => return Err(Core::io("read", &path, e)),
         };
-        Ok(match codec::decode(&bytes) {
-            Ok(spec) => Stored::Whole(Box::new(spec)),
+        Ok(match declared::decode(&bytes) {
+            Ok(stored) => Stored::Whole(Box::new(stored)),
             Err(e) => Stored::Lost(self.lost(name, format!("{SPEC} is damaged ({e})"))?),
         })
     }
@@ -82,12 +83,15 @@ impl Core {
         Ok(lost)
     }
 
-    pub(super) fn write_spec(&self, spec: &TopicSpec) -> Result<()> {
+    pub(super) fn write_spec(&self, spec: &TopicSpec, history: &History) -> Result<()> {
         let folder = self.folder.join(&spec.name);
         let path = folder.join(SPEC);
         self.storage
             .create_dir_all(&folder)
-            .and_then(|()| self.storage.replace(&path, &codec::encode(spec)))
+            .and_then(|()| {
+                let bytes = declared::encode(spec, history);
+                self.storage.replace(&path, &bytes)
+            })
             .map_err(|e| Core::io("write", &path, e))
     }
 
@@ -111,15 +115,18 @@ impl Core {
             "the declaration of the pipeline file has taken its place; see that this section has the same fields in the same order \
              as before",
         ));
-        self.write_spec(&spec)?;
-        self.open_topic(spec, false, findings)
+        // Which versions its schema had is lost with it.
+        let history = History::first(spec.schema.clone(), spec.defaults.clone());
+        self.write_spec(&spec, &history)?;
+        self.open_topic(spec, history, false, findings)
     }
 
     /// How far a topic got that nobody declares, so that its sequences are not given again.
     pub(super) fn past_of_lost(&self, lost: &Lost) -> Result<(Sequence, Timestamp)> {
         let mut past = (Sequence(0), Timestamp::MIN);
+        let history = Arc::new(History::first(Schema::new(Vec::new()), Defaults::new()));
         for partition in &lost.partitions {
-            let run = self.run(&lost.name, &Arc::new(Schema::new(Vec::new())), *partition);
+            let run = self.run(&lost.name, &history, *partition);
             let last = last_frame(&run)?;
             // What is damaged cannot say anything.
             let removed = Removed::read(&run)?.ok().flatten();

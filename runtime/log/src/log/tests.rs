@@ -1,5 +1,6 @@
 //! The log as its users see it, on a disk that is made to fail.
 
+mod alter;
 mod faults;
 mod keep;
 mod life;
@@ -42,6 +43,7 @@ pub(super) fn spec(partitions: u32) -> TopicSpec {
         ahead_us: 3_600_000_000,
         idle_us: None,
         segment_bytes: 4 << 10,
+        defaults: Default::default(),
     }
 }
 

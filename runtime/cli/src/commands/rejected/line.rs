@@ -5,6 +5,7 @@ use std::sync::Arc;
 use refrain_engine::ingest::value::{boolean, float, integer};
 use refrain_engine::ingest::{DecodeOptions, Format, decode_stream};
 use refrain_log::schema::{Field, Kind, Schema};
+use refrain_log::schemas::Defaults;
 
 use crate::cells::Cell;
 
@@ -55,6 +56,7 @@ pub(crate) fn of_csv(header: &str, bytes: &[u8], schema: &Schema) -> Option<Vec<
     let input = [names.join(",").as_bytes(), b"\n", bytes].concat();
     let options = DecodeOptions {
         schema: Arc::new(texts),
+        defaults: Defaults::new(),
         units: std::collections::BTreeMap::new(),
         input: String::new(),
         first_row: 1,

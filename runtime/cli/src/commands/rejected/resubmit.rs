@@ -328,6 +328,7 @@ impl Act<'_> {
         let lines: Vec<&str> = items.iter().map(|(_, _, line)| line.as_str()).collect();
         let options = DecodeOptions {
             schema: Arc::new(schema.clone()),
+            defaults: topic.spec.defaults.clone(),
             units: topic.units,
             input: self.args.name.clone(),
             first_row: 1,

@@ -9,12 +9,15 @@ use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use refrain_engine::ingest::{self, DecodeOptions, Decoded, Decoder, Format};
 use refrain_engine::pipeline::SourceTopic;
+use refrain_engine::request::Request;
+use refrain_engine::topics::refusal;
 use refrain_log::log::Undecoded;
 use refrain_log::meter::so_far;
 
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::feed::Feed;
+use super::topics;
 use crate::args::{Global, Output};
 use crate::failure::Failure;
 use crate::link::Link;
@@ -82,6 +85,11 @@ pub(crate) fn run(global: &Global, args: &AppendArgs) -> Result<(), Failure> {
     let inputs = inputs(args)?;
     let schema = topic.spec.schema.clone();
     let mut link = Link::open(&project)?;
+    for status in topics(&mut link, Request::Topic(args.topic.clone()))? {
+        if let Some(why) = refusal(&status, &topic.spec) {
+            return Err(Failure::refused(why));
+        }
+    }
     let mut feed = Feed::new(&mut link, &args.topic, schema, args.producer.clone());
     if args.strict {
         check_all(&inputs, &topic)?;
@@ -325,6 +333,7 @@ fn decode_all(
         let input = path.display().to_string();
         let options = DecodeOptions {
             schema: Arc::clone(&schema),
+            defaults: topic.spec.defaults.clone(),
             units: topic.units.clone(),
             input: input.clone(),
             first_row: next_row,

@@ -1,6 +1,8 @@
 //! `refrain topic describe`
 
 use refrain_engine::request::Request;
+use refrain_log::difference::{of_fields, sentence};
+use refrain_log::schemas::SchemaVersion;
 
 use super::topics;
 use crate::args::{Global, Output};
@@ -27,7 +29,7 @@ pub(crate) fn run(global: &Global, args: &DescribeArgs) -> Result<(), Failure> {
         return seen_enough(writeln!(std::io::stdout(), "{json}"));
     }
     for topic in &topics {
-        let mut fields = Sheet::new(&["field", "type", "nullable", "role"]);
+        let mut fields = Sheet::new(&["field", "type", "nullable", "default", "role"]);
         for field in topic.schema.fields() {
             let mut roles = Vec::new();
             if topic.time.as_ref() == Some(&field.name) {
@@ -40,10 +42,17 @@ pub(crate) fn run(global: &Global, args: &DescribeArgs) -> Result<(), Failure> {
                 Cell::text(&field.name),
                 Cell::text(field.kind.name()),
                 Cell::Bool(field.nullable),
+                topic
+                    .defaults
+                    .get(&field.name)
+                    .map_or(Cell::Null, |value| Cell::text(value.to_string())),
                 Cell::text(roles.join(", ")),
             ]);
         }
         fields.print(global.output)?;
+        if topic.versions.len() > 1 {
+            versions(&topic.versions).print(global.output)?;
+        }
         let mut partitions = Sheet::new(&["partition", "first_offset", "end_offset"]);
         for (i, (start, end)) in topic.partitions.iter().enumerate() {
             partitions.push(vec![
@@ -63,4 +72,21 @@ pub(crate) fn run(global: &Global, args: &DescribeArgs) -> Result<(), Failure> {
         kept.print(global.output)?;
     }
     Ok(())
+}
+
+/// What each version of a schema changed.
+fn versions(versions: &[SchemaVersion]) -> Sheet {
+    let mut sheet = Sheet::new(&["schema_version", "after_sequence", "change"]);
+    for (i, version) in versions.iter().enumerate() {
+        let changes = match i.checked_sub(1) {
+            None => Vec::new(),
+            Some(before) => of_fields(&versions[before].schema, &version.schema),
+        };
+        sheet.push(vec![
+            Cell::count(version.version.into()),
+            Cell::count(version.since.0),
+            Cell::text(sentence(&changes)),
+        ]);
+    }
+    sheet
 }

@@ -1,5 +1,6 @@
 //! Topics: append, read, look at.
 
+pub(crate) mod alter;
 pub(crate) mod append;
 pub(crate) mod describe;
 pub(crate) mod feed;

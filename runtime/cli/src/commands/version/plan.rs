@@ -1,6 +1,7 @@
 //! `refrain plan`
 
-use refrain_engine::changes::{Need, NodeChange};
+use refrain_engine::changes::{Changes, Need, NodeChange};
+use refrain_engine::topics::{TopicChange, TopicNeed};
 use refrain_engine::versions::request::{self as versions, Answer};
 
 use super::replay::span;
@@ -22,11 +23,12 @@ const TEXT_MAX: usize = 60;
 #[command(after_help = "Example:
   refrain plan
 
-Says for each node: same, new (begins with the next run), restart (rhythm, limits or the like: results stay the same, and the
-running host takes it up when it is started again), replay (its results would change: build them with `refrain replay`),
-state migration (`refrain upgrade` takes over the states; or a replay), cutover (a version like this is there already),
-removed (it is not in the file any more: its versions rest, and what they have not read stays in the log).
-Exit code 0 when nothing is to be done, 3 when something is.")]
+Says for each source topic: same, new, alter (`refrain topic alter` gives it the schema of the file), new topic (its rows
+cannot be read as the file says). Says for each node: same, new (begins with the next run), restart (rhythm, limits or the
+like: results stay the same, and the running host takes it up when it is started again), replay (its results would change:
+build them with `refrain replay`), state migration (`refrain upgrade` takes over the states; or a replay), cutover (a version
+like this is there already), removed (it is not in the file any more: its versions rest, and what they have not read stays in
+the log). Exit code 0 when nothing is to be done, 3 when something is.")]
 pub(crate) struct PlanArgs {}
 
 pub(crate) fn run(global: &Global) -> Result<(), Failure> {
@@ -36,12 +38,35 @@ pub(crate) fn run(global: &Global) -> Result<(), Failure> {
     };
     match global.output {
         Output::Json => print_json(&changes)?,
-        _ => sheet(&changes).print(global.output)?,
+        output => {
+            if changes.topics.iter().any(|t| t.need != TopicNeed::Same) {
+                topic_sheet(&changes.topics).print(output)?;
+            }
+            sheet(&changes.nodes).print(output)?;
+        }
     }
+    let Changes { topics, nodes } = changes;
+    refuse(&topics, &nodes)
+}
+
+/// What is to be done, as a failure.
+fn refuse(topics: &[TopicChange], changes: &[NodeChange]) -> Result<(), Failure> {
+    let other = |t: &&TopicChange| matches!(t.need, TopicNeed::Alter | TopicNeed::NewTopic);
+    let others: Vec<&str> = topics
+        .iter()
+        .filter(other)
+        .map(|t| t.topic.as_str())
+        .collect();
     let open = changes.iter().filter(|c| c.need != Need::Same).count();
-    if open == 0 {
+    if open == 0 && others.is_empty() {
         eprintln!("nothing differs from what is running");
         return Ok(());
+    }
+    if !others.is_empty() {
+        let others = others.join(", ");
+        eprintln!(
+            "the log has another schema than the pipeline file: {others}; until they agree nothing is appended and no run begins"
+        );
     }
     let (rows, bytes) = changes
         .iter()
@@ -60,6 +85,25 @@ pub(crate) fn run(global: &Global) -> Result<(), Failure> {
             grouped(bytes)
         ),
     ))
+}
+
+fn topic_sheet(changes: &[TopicChange]) -> Sheet {
+    let mut sheet = Sheet::new(&["topic", "need", "reason"]);
+    for change in changes {
+        let need = match change.need {
+            TopicNeed::New => "new",
+            TopicNeed::Same => "same",
+            TopicNeed::Alter => "alter",
+            TopicNeed::NewTopic => "new topic",
+        };
+        let reason = change.reasons.join("; ");
+        sheet.push(vec![
+            Cell::text(&change.topic),
+            Cell::text(need),
+            Cell::text(reason),
+        ]);
+    }
+    sheet
 }
 
 fn sheet(changes: &[NodeChange]) -> Sheet {

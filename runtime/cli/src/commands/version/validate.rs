@@ -12,6 +12,7 @@ use refrain_engine::validate::divergence::Divergence;
 use refrain_engine::validate::report::{Drift, Report, Tolerance, ValidateOrder};
 use refrain_engine::versions::request::{self as versions, Answer};
 use refrain_log::schema::Schema;
+use refrain_log::schemas::Defaults;
 
 use super::{ask, checks, divergence, print_json};
 use crate::args::{Global, Output};
@@ -224,6 +225,7 @@ fn outside(path: &Path, schema: &Schema) -> Result<Table, Failure> {
     let input = path.display().to_string();
     let options = DecodeOptions {
         schema: Arc::new(schema.clone()),
+        defaults: Defaults::new(),
         units: BTreeMap::new(),
         input,
         first_row: 1,
