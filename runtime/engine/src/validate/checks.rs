@@ -182,7 +182,7 @@ impl Host {
     }
 
     fn looked(&self, version: &VersionName) -> Result<Looked> {
-        let table = self.see(version)?.table;
+        let table = self.see(version)?;
         let name = version.to_string();
         let views = self.state.views();
         let view = views.iter().find(|v| v.spec().node == name);

@@ -1,16 +1,129 @@
-//! Two tables with one key, row by row: what is only here, only there, and different, field by field. Pure.
+//! Two tables with one key, row by row: what is only here, only there, and different, field by field. Both are walked
+//! through once, in the order of their keys.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
+
+use arrow_array::{ArrayRef, RecordBatch};
+use refrain_log::schema::Schema;
 
 use super::report::{Drift, FieldDrift, RowDrift, Tolerance};
 use super::value::Value;
+use crate::error::Result;
 use crate::request::Table;
 
 /// Rows that a report shows.
 const SHOWN_MAX: usize = 10;
 
-/// Compares tables by their first `key_fields` fields, in the fields that both have. `counts` says which rows of a key
-/// count at all. Fields of the key must be there under the same names.
+/// Rows of one side in the order of their keys, a page at a time: of a view they need not all be in memory.
+pub(crate) struct Side<'a> {
+    schema: Schema,
+    key: &'a [String],
+    pages: Box<dyn FnMut() -> Result<Option<RecordBatch>> + 'a>,
+    page: Table,
+    /// Rows of the page, in order.
+    order: Vec<usize>,
+    at: usize,
+    rows: u64,
+    skipped: u64,
+}
+
+impl<'a> Side<'a> {
+    /// All rows of a table, in whatever order they are. Of rows with one key the last one counts.
+    pub(crate) fn of_table(table: &'a Table, key: &'a [String]) -> Side<'a> {
+        let keyed = Keyed::new(&table.rows, key);
+        let rows = 0..table.rows.num_rows();
+        let mut sorted: Vec<(Vec<Value>, usize)> = rows.map(|row| (keyed.of(row), row)).collect();
+        sorted.sort();
+        let last = |i: &usize| sorted.get(i + 1).is_none_or(|next| next.0 != sorted[*i].0);
+        let order = (0..sorted.len()).filter(last).map(|i| sorted[i].1);
+        Side {
+            order: order.collect(),
+            page: Table {
+                schema: table.schema.clone(),
+                rows: table.rows.clone(),
+            },
+            ..Side::of_pages(table.schema.clone(), key, || Ok(None))
+        }
+    }
+
+    /// Rows that come in the order of their keys, each key once.
+    pub(crate) fn of_pages(
+        schema: Schema,
+        key: &'a [String],
+        pages: impl FnMut() -> Result<Option<RecordBatch>> + 'a,
+    ) -> Side<'a> {
+        Side {
+            page: Table {
+                rows: RecordBatch::new_empty(schema.arrow()),
+                schema: schema.clone(),
+            },
+            schema,
+            key,
+            pages: Box::new(pages),
+            order: Vec::new(),
+            at: 0,
+            rows: 0,
+            skipped: 0,
+        }
+    }
+
+    /// The key of the row at hand; none: there are no more.
+    fn key(&mut self, counts: &dyn Fn(&Table, usize) -> bool) -> Result<Option<Vec<Value>>> {
+        loop {
+            while self.at >= self.order.len() {
+                let Some(rows) = (self.pages)()? else {
+                    return Ok(None);
+                };
+                self.order = (0..rows.num_rows()).collect();
+                self.at = 0;
+                self.page.rows = rows;
+            }
+            let row = self.order[self.at];
+            if counts(&self.page, row) {
+                return Ok(Some(Keyed::new(&self.page.rows, self.key).of(row)));
+            }
+            self.skipped += 1;
+            self.at += 1;
+        }
+    }
+
+    /// The row at hand.
+    fn row(&self) -> (&Table, usize) {
+        (&self.page, self.order[self.at])
+    }
+
+    /// Goes on to the next row.
+    fn pass(&mut self) {
+        self.rows += 1;
+        self.at += 1;
+    }
+
+    fn names(&self) -> Vec<String> {
+        let names = self.schema.fields().iter().map(|f| f.name.clone());
+        names.filter(|name| !self.key.contains(name)).collect()
+    }
+}
+
+/// The key columns of rows.
+struct Keyed<'r>(Vec<&'r ArrayRef>);
+
+impl<'r> Keyed<'r> {
+    fn new(rows: &'r RecordBatch, key: &[String]) -> Keyed<'r> {
+        Keyed(
+            key.iter()
+                .filter_map(|name| rows.column_by_name(name))
+                .collect(),
+        )
+    }
+
+    fn of(&self, row: usize) -> Vec<Value> {
+        self.0.iter().map(|column| Value::of(column, row)).collect()
+    }
+}
+
+/// Compares tables by the fields of a key, which are there under the same names, in the other fields that both have.
+/// `counts` says which rows of a key count at all.
 pub(crate) fn compare(
     left: &Table,
     right: &Table,
@@ -18,58 +131,73 @@ pub(crate) fn compare(
     tolerances: &BTreeMap<String, Tolerance>,
     counts: &dyn Fn(&Table, usize) -> bool,
 ) -> Drift {
+    let sides = (Side::of_table(left, key), Side::of_table(right, key));
+    let drift = merge(sides.0, sides.1, tolerances, counts);
+    drift.expect("tables have all their rows at hand")
+}
+
+/// The same of two sides, which are walked through once.
+pub(crate) fn merge(
+    mut left: Side<'_>,
+    mut right: Side<'_>,
+    tolerances: &BTreeMap<String, Tolerance>,
+    counts: &dyn Fn(&Table, usize) -> bool,
+) -> Result<Drift> {
     let mut drift = Drift::default();
-    let (left_rows, left_skipped) = by_key(left, key, counts);
-    let (mut right_rows, right_skipped) = by_key(right, key, counts);
-    drift.rows = (left_rows.len() as u64, right_rows.len() as u64);
-    drift.skipped = (left_skipped, right_skipped);
-    let names = |table: &Table| -> Vec<String> {
-        let names = table.schema.fields().iter().map(|f| f.name.clone());
-        names.filter(|name| !key.contains(name)).collect()
+    let only_in = |one: &Side<'_>, other: &Side<'_>| -> Vec<String> {
+        let names = one.names().into_iter();
+        names
+            .filter(|name| other.schema.field(name).is_none())
+            .collect()
     };
-    let fields: Vec<String> = names(left);
-    let (shared, only): (Vec<_>, Vec<_>) = fields
-        .into_iter()
-        .partition(|f| right.schema.field(f).is_some());
-    drift.fields_only = (
-        only,
-        names(right)
-            .into_iter()
-            .filter(|f| left.schema.field(f).is_none())
-            .collect(),
-    );
+    drift.fields_only = (only_in(&left, &right), only_in(&right, &left));
+    let shared = left.names().into_iter();
+    let shared: Vec<String> = shared.filter(|f| right.schema.field(f).is_some()).collect();
     drift.fields = shared.iter().map(|f| FieldDrift::new(f)).collect();
     let mut shown: Vec<(f64, RowDrift)> = Vec::new();
-    for (key, row) in &left_rows {
-        let Some(other) = right_rows.remove(key) else {
-            drift.removed += 1;
-            shown.push((f64::INFINITY, RowDrift::one_sided("removed", key)));
-            keep_largest(&mut shown);
-            continue;
+    let mut keys = (left.key(counts)?, right.key(counts)?);
+    loop {
+        let (order, key) = match &keys {
+            (None, None) => break,
+            (Some(a), None) => (Ordering::Less, a),
+            (None, Some(b)) => (Ordering::Greater, b),
+            (Some(a), Some(b)) => (a.cmp(b), a.min(b)),
         };
-        let found = row_drift(
-            &mut drift,
-            &shared,
-            tolerances,
-            key,
-            (left, *row),
-            (right, other),
-        );
+        let found = match order {
+            Ordering::Less => {
+                drift.removed += 1;
+                Some((f64::INFINITY, RowDrift::one_sided("removed", key)))
+            }
+            Ordering::Greater => {
+                drift.added += 1;
+                Some((f64::INFINITY, RowDrift::one_sided("added", key)))
+            }
+            Ordering::Equal => {
+                let rows = (left.row(), right.row());
+                let found = row_drift(&mut drift, &shared, tolerances, key, rows.0, rows.1);
+                drift.changed += u64::from(found.is_some());
+                found
+            }
+        };
         if let Some(found) = found {
-            drift.changed += 1;
             shown.push(found);
             keep_largest(&mut shown);
         }
+        if order.is_le() {
+            left.pass();
+            keys.0 = left.key(counts)?;
+        }
+        if order.is_ge() {
+            right.pass();
+            keys.1 = right.key(counts)?;
+        }
     }
-    for key in right_rows.keys() {
-        drift.added += 1;
-        shown.push((f64::INFINITY, RowDrift::one_sided("added", key)));
-        keep_largest(&mut shown);
-    }
+    drift.rows = (left.rows, right.rows);
+    drift.skipped = (left.skipped, right.skipped);
     sort(&mut shown);
     shown.truncate(SHOWN_MAX);
     drift.shown = shown.into_iter().map(|(_, row)| row).collect();
-    drift
+    Ok(drift)
 }
 
 /// Keys of the rows that differ beyond tolerance, or that only the left one has, each with the place of the right row.
@@ -292,6 +420,28 @@ mod tests {
             prop_assert_eq!(drift.is_equal(), removed + added + changed == 0);
             let back = compare(&table(&right), &table(&left), &["k".into()], &BTreeMap::new(), &all);
             prop_assert_eq!((back.added, back.removed, back.changed), (removed, added, changed));
+        }
+
+        /// Pages come to what whole tables come to.
+        #[test]
+        fn pages_are_compared_as_whole_tables(left in rows(), right in rows(), page in 1usize..7, from in 0i64..20) {
+            let (a, b) = (table(&left), table(&right));
+            let key = ["k".to_owned()];
+            let counts = |table: &Table, row: usize| {
+                let keys = table.rows.column(0).as_any().downcast_ref::<Int64Array>().unwrap();
+                keys.value(row) >= from
+            };
+            let whole = compare(&a, &b, &key, &BTreeMap::new(), &counts);
+            let side = |table: &Table| {
+                let (rows, mut at) = (table.rows.clone(), 0);
+                Side::of_pages(table.schema.clone(), &key, move || {
+                    let count = page.min(rows.num_rows() - at);
+                    at += count;
+                    Ok((count > 0).then(|| rows.slice(at - count, count)))
+                })
+            };
+            let paged = merge(side(&a), side(&b), &BTreeMap::new(), &counts).unwrap();
+            prop_assert_eq!(whole, paged);
         }
     }
 

@@ -19,8 +19,9 @@ use arrow_array::{Array, RecordBatch};
 use refrain_log::ids::Offset;
 use refrain_log::schema::Schema;
 use refrain_state::registry::Decision;
-use refrain_state::view::View;
+use refrain_state::view::{Pages, View};
 
+use self::compare::Side;
 use self::report::{Drift, Report, Tolerance, ValidateOrder};
 use crate::error::{Error, Result};
 use crate::host::Host;
@@ -29,6 +30,11 @@ use crate::request::Table;
 use crate::versions::{
     NodeVersions, Start, Validated, VersionName, Versions, entry, newest_candidate,
 };
+
+/// Rows of a view that are compared at once.
+const PAGE_ROWS: usize = 65_536;
+/// Bytes of them, about.
+const PAGE_BYTES: u64 = 16 << 20;
 
 /// Two versions at one cut.
 pub(crate) struct Compared {
@@ -48,10 +54,48 @@ impl Compared {
     }
 }
 
-/// A version's view at a cut.
-struct Seen {
-    digest: u128,
-    table: Table,
+/// The views of two versions, as they stood at one cut.
+pub(crate) struct TwoViews {
+    views: (Arc<View>, Arc<View>),
+    digests: (u128, u128),
+    /// None: equal digests say it all.
+    pages: Option<(Pages, Pages)>,
+}
+
+/// Rows of a view to be compared.
+enum Rows {
+    /// A page at a time, in the order of the key.
+    Paged(Schema, Pages),
+    /// All of them: the order of the view is another one.
+    Whole(Table),
+}
+
+impl Rows {
+    fn of(view: &View, mut pages: Pages, key: &[String]) -> Result<Rows> {
+        let schema = (**view.schema()).clone();
+        let own = view.key_schema().fields().iter().map(|f| &f.name);
+        if own.eq(key) {
+            return Ok(Rows::Paged(schema, pages));
+        }
+        let mut parts = Vec::new();
+        while !pages.is_done() {
+            parts.push(pages.next(PAGE_ROWS, PAGE_BYTES)?.rows);
+        }
+        Ok(Rows::Whole(joined(schema, &parts)?))
+    }
+
+    fn side<'a>(&'a mut self, key: &'a [String]) -> Side<'a> {
+        let (schema, pages) = match self {
+            Rows::Whole(table) => return Side::of_table(table, key),
+            Rows::Paged(schema, pages) => (schema.clone(), pages),
+        };
+        Side::of_pages(schema, key, move || {
+            if pages.is_done() {
+                return Ok(None);
+            }
+            Ok(Some(pages.next(PAGE_ROWS, PAGE_BYTES)?.rows))
+        })
+    }
 }
 
 impl Host {
@@ -75,12 +119,16 @@ impl Host {
             Some(version) => version,
             None => newest_candidate(&node, &known)?,
         };
+        if !known.versions.contains_key(&candidate) {
+            return Err(no_version(&node, candidate));
+        }
         let right = VersionName::new(&node, candidate);
         let names = [live.to_string(), right.to_string()];
         let held = self.meet_or_run(&names, None)?;
         let cut = held.cut;
-        let compared = self.compare_versions(&live, &right, &known, &order.tolerances)?;
+        let views = self.two_views(&live, &right)?;
         drop(held);
+        let compared = self.compare_views(views, &right, &known, &order.tolerances)?;
         let (equal, tolerated) = (compared.is_equal(), compared.is_tolerated());
         if equal {
             let validated = Validated {
@@ -106,8 +154,52 @@ impl Host {
         })
     }
 
-    /// Compares the views of two versions as they are, which stand at one cut: by digest, and where that differs row by
-    /// row, as far as the right one has what came before.
+    /// The views of two versions as they are. They stand at one cut.
+    fn two_views(&self, left: &VersionName, right: &VersionName) -> Result<TwoViews> {
+        let views = (self.view_of_version(left)?, self.view_of_version(right)?);
+        let digests = (views.0.state().digest, views.1.state().digest);
+        let mut pages = None;
+        if digests.0 != digests.1 {
+            pages = Some((views.0.pages(None, None)?, views.1.pages(None, None)?));
+        }
+        Ok(TwoViews {
+            views,
+            digests,
+            pages,
+        })
+    }
+
+    /// Compares them: by digest, and where that differs row by row, as far as the right one has what came before.
+    fn compare_views(
+        &self,
+        seen: TwoViews,
+        right: &VersionName,
+        known: &NodeVersions,
+        tolerances: &BTreeMap<String, Tolerance>,
+    ) -> Result<Compared> {
+        let version = known.versions.get(&right.number);
+        let version = version.ok_or_else(|| no_version(&right.name, right.number))?;
+        let TwoViews {
+            views,
+            digests,
+            pages,
+        } = seen;
+        let mut drift = None;
+        if let Some(pages) = pages {
+            let planned = version.planned()?;
+            let key = shared_key(&planned, views.0.schema(), views.1.schema())?;
+            let counts = self.whole_rows(&planned, version.start)?;
+            let mut rows = (
+                Rows::of(&views.0, pages.0, &key)?,
+                Rows::of(&views.1, pages.1, &key)?,
+            );
+            let sides = (rows.0.side(&key), rows.1.side(&key));
+            drift = Some(compare::merge(sides.0, sides.1, tolerances, &counts)?);
+        }
+        Ok(Compared { digests, drift })
+    }
+
+    /// Both at once, for versions that are held where they stand.
     pub(crate) fn compare_versions(
         &self,
         left: &VersionName,
@@ -115,22 +207,7 @@ impl Host {
         known: &NodeVersions,
         tolerances: &BTreeMap<String, Tolerance>,
     ) -> Result<Compared> {
-        let version = known.versions.get(&right.number).ok_or_else(|| {
-            let node = &right.name;
-            Error::Refused(format!("node {node} has no version {}", right.number))
-        })?;
-        let views = (self.view_of_version(left)?, self.view_of_version(right)?);
-        let digests = (views.0.state().digest, views.1.state().digest);
-        let mut drift = None;
-        if digests.0 != digests.1 {
-            let planned = version.planned()?;
-            let tables = (table_of(&views.0)?, table_of(&views.1)?);
-            let key = shared_key(&planned, &tables.0, &tables.1)?;
-            let counts = self.whole_rows(&planned, version.start)?;
-            let found = compare::compare(&tables.0, &tables.1, &key, tolerances, &counts);
-            drift = Some(found);
-        }
-        Ok(Compared { digests, drift })
+        self.compare_views(self.two_views(left, right)?, right, known, tolerances)
     }
 
     fn validate_against(
@@ -141,15 +218,17 @@ impl Host {
         table: &Table,
     ) -> Result<Report> {
         let held = self.meet_or_run(&[version.to_string()], None)?;
-        let seen = self.see(version)?;
-        let cut = held.cut;
+        let view = self.view_of_version(version)?;
+        let (cut, pages) = (held.cut, view.pages(None, None)?);
         drop(held);
         let (_, known) = self.node_versions(&version.name)?;
         let kept = &known.versions[&version.number];
         let planned = kept.planned()?;
-        let key = shared_key(&planned, &seen.table, table)?;
+        let key = shared_key(&planned, view.schema(), &table.schema)?;
         let counts = self.whole_rows(&planned, kept.start)?;
-        let drift = compare::compare(&seen.table, table, &key, &order.tolerances, &counts);
+        let mut left = Rows::of(&view, pages, &key)?;
+        let sides = (left.side(&key), Side::of_table(table, &key));
+        let drift = compare::merge(sides.0, sides.1, &order.tolerances, &counts)?;
         Ok(Report {
             node: version.name.clone(),
             left: format!("version {}", version.number),
@@ -162,16 +241,12 @@ impl Host {
         })
     }
 
-    /// The view of a version, as it stands.
-    fn see(&self, version: &VersionName) -> Result<Seen> {
+    /// The rows of a version's view, as they stand.
+    fn see(&self, version: &VersionName) -> Result<Table> {
         let view = self.view_of_version(version)?;
-        let rows = view.scan(None)?;
-        Ok(Seen {
-            digest: rows.state.digest,
-            table: Table {
-                schema: (**view.schema()).clone(),
-                rows: rows.rows,
-            },
+        Ok(Table {
+            schema: (**view.schema()).clone(),
+            rows: view.scan(None)?.rows,
         })
     }
 
@@ -246,12 +321,8 @@ impl Host {
     }
 }
 
-/// All rows of a view.
-fn table_of(view: &View) -> Result<Table> {
-    Ok(Table {
-        schema: (**view.schema()).clone(),
-        rows: view.scan(None)?.rows,
-    })
+fn no_version(node: &str, number: u32) -> Error {
+    Error::Refused(format!("node {node} has no version {number}"))
 }
 
 /// Batches of one schema as one table.
@@ -262,10 +333,10 @@ pub fn joined(schema: Schema, parts: &[RecordBatch]) -> Result<Table> {
 }
 
 /// The key fields of the view, which both tables must have.
-fn shared_key(planned: &PlannedNode, left: &Table, right: &Table) -> Result<Vec<String>> {
+fn shared_key(planned: &PlannedNode, left: &Schema, right: &Schema) -> Result<Vec<String>> {
     let fields = &planned.output_schema.fields()[..planned.output_key_fields];
     let has =
-        |table: &Table, name: &str, kind| table.schema.field(name).is_some_and(|f| f.kind == kind);
+        |schema: &Schema, name: &str, kind| schema.field(name).is_some_and(|f| f.kind == kind);
     for field in fields {
         if !has(left, &field.name, field.kind) || !has(right, &field.name, field.kind) {
             return Err(Error::Refused(format!(

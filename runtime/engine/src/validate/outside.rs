@@ -75,10 +75,10 @@ impl Host {
         let member = self.member(version)?;
         let (_, known) = self.node_versions(&version.name)?;
         let planned = known.versions[&version.number].planned()?;
-        let key_names = shared_key(&planned, &seen.table, table)?;
+        let key_names = shared_key(&planned, &seen.schema, &table.schema)?;
         let counts = self.whole_rows(&planned, member.start)?;
         let tolerances = &order.validate.tolerances;
-        let keys = compare::differing(&seen.table, table, &key_names, tolerances, &counts);
+        let keys = compare::differing(&seen, table, &key_names, tolerances, &counts);
         let mut divergence = Divergence {
             node: version.name.clone(),
             left: format!("version {}", version.number),
