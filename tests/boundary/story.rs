@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use refrain_tests::{Home, program, repository};
+use serde_json::Value;
 
 /// A fenced block of a page: what stands behind the fence, and its lines.
 struct Block {
@@ -95,6 +96,45 @@ fn the_story_runs_as_it_is_told() {
     };
     let explained = of("refrain validate delays --against nightly.csv --first-divergence");
     assert_eq!(row(explained), row(parts), "both name the same row");
+    // A year of days, the last one with its late rows: in months, bytes and money.
+    let kept = home.refrain(&["retention", "--output", "json"]).ok().json();
+    let mut its = kept
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|t| t["topic"] == "flights");
+    let flights = its.next().unwrap();
+    let number = |name: &str| flights[name].as_f64().unwrap();
+    let near = |a: f64, b: f64| (a - b).abs() < b * 1e-9;
+    assert_eq!(number("months_needed"), 367.5 / 30.0);
+    assert_eq!(flights["needed_by"], "node delays");
+    assert_eq!(flights["short"], false);
+    // One a minute, the last of them reported late.
+    assert!(
+        near(number("months"), 19_998.0 / (30.0 * 1440.0)),
+        "{flights}"
+    );
+    assert!(near(
+        number("bytes_per_month"),
+        number("bytes") / number("months")
+    ));
+    assert!(near(
+        number("bytes_needed"),
+        number("bytes_per_month") * 12.25
+    ));
+    assert!(near(
+        number("cost_needed_per_month"),
+        number("bytes_needed") * 0.1e-9
+    ));
+    assert!(near(
+        number("cost_kept_per_month"),
+        number("bytes_per_month") * 24.0 * 0.1e-9
+    ));
+    let told = of("refrain retention");
+    assert!(
+        told.contains("all topics: EUR ") && told.contains("12.25"),
+        "{told}"
+    );
     // Readers are where the page leaves them, and nothing is left of the batch.
     let versions = home.refrain(&["view", "versions", "delays", "--output", "json"]);
     let versions = versions.ok().json();
@@ -105,6 +145,60 @@ fn the_story_runs_as_it_is_told() {
         ),
         (&1.into(), 1)
     );
+}
+
+/// A rule that keeps less than it takes to compute anew what is live is told, by `check` and by `retention`.
+#[test]
+fn a_rule_that_keeps_too_little_is_told() {
+    let file = |more: &str| {
+        let block = blocks("lambda-to-kappa.md").into_iter();
+        let mut block = block.filter(|b| b.head == "toml file=refrain.toml");
+        block
+            .next()
+            .unwrap()
+            .lines
+            .join("\n")
+            .replace("24 months", "30d")
+            + more
+    };
+    let home = Home::new(&file("")).with_plugins(&["flights"]);
+    let told =
+        "topic `flights` is kept for 30d, and node delays needs 367d 12h to be computed anew";
+    home.refrain(&["check"])
+        .ok()
+        .says(&["short-retention", told]);
+    home.write("flights.csv", crate::versions::flights_csv(0, 4_000));
+    home.append("flights", "flights.csv", "p").ok();
+    home.run().ok();
+    home.refrain(&["retention"])
+        .ok()
+        .says(&["topic flights is kept for 30d: node delays needs 12.25 months"]);
+    // What begins with the first row needs everything, which is priced by what is there.
+    let text = file("").replace("keep   = \"365d\"\n", "");
+    home.write("refrain.toml", &text);
+    home.refrain(&["check"])
+        .ok()
+        .says(&["node delays needs all of it"]);
+    home.refrain(&["run", "--once", "--rebuild", "delays"]).ok();
+    let list = home.refrain(&["retention", "--output", "json"]).ok().json();
+    let flights = list
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|t| t["topic"] == "flights");
+    let flights = flights.unwrap();
+    assert_eq!(
+        (&flights["months_needed"], &flights["short"]),
+        (&Value::Null, &true.into())
+    );
+    assert_eq!(flights["bytes_needed"].as_f64(), flights["bytes"].as_f64());
+    let shown = home.refrain(&["retention"]).ok();
+    assert!(shown.out.contains("for ever"), "{}", shown.out);
+    // What is meant so is allowed with its reason.
+    let allowed = "\n[allow]\nshort-retention = { flights = \"what is older than a month is never corrected\" }\n";
+    home.write("refrain.toml", file(allowed));
+    let checked = home.refrain(&["check"]).ok();
+    assert!(!checked.err.contains("is kept for"), "{}", checked.err);
 }
 
 /// A check is judged on the rows that readers are about to get, and nobody is moved when it does not hold.

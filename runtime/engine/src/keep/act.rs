@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam::channel::{Receiver, RecvTimeoutError};
+use refrain_log::frame::Frame;
 use refrain_log::ids::{Offset, Sequence, Timestamp};
 use refrain_log::retention::SegmentStatus;
 use refrain_log::topic::{Origin, Topic};
@@ -219,7 +220,12 @@ impl Act {
 
 /// Append time of the frame at an offset; none when it cannot be read.
 pub(super) fn time_at(topic: &Arc<Topic>, partition: u32, offset: Offset) -> Option<Timestamp> {
-    let mut cursor = topic.cursor(partition, offset).ok()?;
-    let frame = cursor.next(Sequence(u64::MAX)).ok()??;
+    let frame = frame_at(topic, partition, offset)?;
     Some(frame.header().append_time)
+}
+
+/// The frame at an offset; none when it cannot be read.
+pub(super) fn frame_at(topic: &Arc<Topic>, partition: u32, offset: Offset) -> Option<Frame> {
+    let mut cursor = topic.cursor(partition, offset).ok()?;
+    cursor.next(Sequence(u64::MAX)).ok()?
 }

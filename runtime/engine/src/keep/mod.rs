@@ -10,6 +10,7 @@ mod alike;
 mod decide;
 mod earliest;
 mod folder;
+pub mod horizon;
 mod needs;
 pub mod report;
 pub mod request;

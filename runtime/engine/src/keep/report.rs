@@ -2,16 +2,19 @@
 
 use std::sync::Arc;
 
-use refrain_log::ids::Timestamp;
+use refrain_log::ids::{Offset, Timestamp};
 use refrain_log::topic::{Origin, Topic};
 use serde::{Deserialize, Serialize};
 
-use super::act::time_at;
+use super::act::{frame_at, time_at};
+use super::alike;
+use super::horizon::{Needed, is_short, needed};
 use super::needs::slowest;
 use crate::error::Result;
 use crate::host::Host;
-use crate::pipeline::Rule;
 use crate::pipeline::units::MONTH_US;
+use crate::pipeline::{PlannedNode, Rule};
+use crate::versions::Version;
 
 /// One topic.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -34,9 +37,10 @@ pub struct TopicKept {
     pub removed_rows: u64,
     /// Bytes of them.
     pub removed_bytes: u64,
-    /// Months of 30 days between the oldest and the newest row: how far back a replay can begin.
+    /// Months of 30 days between the oldest and the newest row, by append times, or by event times where those are further
+    /// apart: how far back a replay can begin.
     pub months: f64,
-    /// Bytes a month at the mean rate since the oldest row; none where it is not an hour old.
+    /// Bytes a month at the mean rate over that span; none where it is not an hour.
     pub bytes_per_month: Option<f64>,
     /// Months that the rule will keep at that rate; none: for ever.
     pub months_kept: Option<f64>,
@@ -46,6 +50,19 @@ pub struct TopicKept {
     pub cost_per_month: f64,
     /// What the bytes that the rule will keep cost a month.
     pub cost_kept_per_month: Option<f64>,
+    /// Months of the topic that the longest backfill of what is live takes; none: everything there is ([`needed_by`] says
+    /// whose), or nobody reads it.
+    ///
+    /// [`needed_by`]: TopicKept::needed_by
+    pub months_needed: Option<f64>,
+    /// Whose backfill that is: `node delays`, or `topic clean`, which is kept for so long itself; none: nobody reads it.
+    pub needed_by: Option<String>,
+    /// Bytes of it at that rate; of everything, those that are there; none: the rate is not known.
+    pub bytes_needed: Option<f64>,
+    /// What they cost a month.
+    pub cost_needed_per_month: Option<f64>,
+    /// The rule keeps less than is needed.
+    pub short: bool,
     /// Who has got least far in reading it, and so holds its rows longest.
     pub slowest: Option<String>,
 }
@@ -57,13 +74,41 @@ impl Host {
     /// What is kept of each topic.
     pub fn kept(&self) -> Result<Vec<TopicKept>> {
         let needs = self.needs()?;
+        let live = self.live_plans()?;
+        let needed = needed(
+            &live.iter().collect::<Vec<_>>(),
+            &self.declaration().retention,
+        );
+        let price = self.price();
         let topics = self.log().topics();
         let each = topics.iter().map(|topic| {
             let mut kept = self.kept_of(topic)?;
             kept.slowest = slowest(&needs, &kept.topic).map(|need| need.who.clone());
+            if let Some(needed) = needed.get(&alike(&kept.topic)) {
+                kept.need(needed, price);
+            }
             Ok(kept)
         });
         each.collect()
+    }
+
+    /// What is live, under the names of the pipeline file.
+    fn live_plans(&self) -> Result<Vec<PlannedNode>> {
+        let versions = self.versions()?;
+        let declared = self.declaration().node_names().into_iter();
+        let known = declared.filter_map(|node| {
+            let known = versions.node(&node)?;
+            known
+                .versions
+                .get(&known.reading.live)
+                .map(Version::planned)
+        });
+        known.collect()
+    }
+
+    /// Of a byte for a month.
+    fn price(&self) -> f64 {
+        self.declaration().prices.gb_month_hot as f64 / 1e9 / 1e9
     }
 
     pub(crate) fn kept_of(&self, topic: &Arc<Topic>) -> Result<TopicKept> {
@@ -81,10 +126,12 @@ impl Host {
             removed.1 += kept.removed_bytes;
         }
         let rows = partitions.map(|p| topic.end(p).0 - topic.start(p).0).sum();
-        let price = self.declaration().prices.gb_month_hot as f64 / 1e9 / 1e9;
+        let price = self.price();
         let (rule, bytes) = (self.rule_of(&name), topic.bytes());
         let newest = topic.last_time().filter(|_| oldest.is_some());
-        let span_us = oldest.zip(newest).map_or(0, |(o, n)| (n.0 - o.0).max(0));
+        let appended_us = oldest.zip(newest).map_or(0, |(o, n)| (n.0 - o.0).max(0));
+        // Rows of long ago may have been appended at once.
+        let span_us = appended_us.max(event_span_us(topic));
         let months = span_us as f64 / MONTH_US as f64;
         let known = span_us >= RATE_SPAN_US_MIN;
         let outlook = Outlook::of(&rule, known.then(|| bytes as f64 / months));
@@ -104,9 +151,46 @@ impl Host {
             bytes_kept: outlook.bytes,
             cost_per_month: bytes as f64 * price,
             cost_kept_per_month: outlook.bytes.map(|bytes| bytes * price),
+            months_needed: None,
+            needed_by: None,
+            bytes_needed: None,
+            cost_needed_per_month: None,
+            short: false,
             slowest: None,
         })
     }
+}
+
+impl TopicKept {
+    /// Notes what is needed of it.
+    fn need(&mut self, needed: &Needed, price: f64) {
+        self.needed_by = Some(needed.by.clone());
+        self.months_needed = needed.horizon.months();
+        self.bytes_needed = match self.months_needed {
+            Some(months) => self.bytes_per_month.map(|rate| rate * months),
+            None => Some(self.bytes as f64),
+        };
+        self.cost_needed_per_month = self.bytes_needed.map(|bytes| bytes * price);
+        self.short = is_short(&self.rule, needed.horizon, self.bytes_per_month);
+    }
+}
+
+/// From the event times of the oldest frames to those of the newest, in microseconds; 0 where rows have none.
+fn event_span_us(topic: &Arc<Topic>) -> i64 {
+    let times = |partition, at| {
+        let frame = frame_at(topic, partition, at)?;
+        frame.header().times
+    };
+    let partitions = (0..topic.spec().partitions).filter(|p| topic.end(*p) > topic.start(*p));
+    let spans = partitions.filter_map(|partition| {
+        let last = Offset(topic.end(partition).0 - 1);
+        Some((
+            times(partition, topic.start(partition))?.0,
+            times(partition, last)?.1,
+        ))
+    });
+    let span = spans.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
+    span.map_or(0, |(first, last)| last.0.saturating_sub(first.0).max(0))
 }
 
 /// What a rule comes to at a rate.

@@ -5,6 +5,7 @@ mod consumers;
 mod inputs;
 mod nodes;
 mod readers;
+mod retention;
 mod words;
 
 use std::ops::Range;
@@ -37,9 +38,11 @@ pub const FAST_WITH_SLOW: &str = "fast-with-slow";
 pub const UNKNOWN_FRESHNESS: &str = "unknown-freshness";
 /// An allowance allows nothing. Warning.
 pub const UNUSED_ALLOWANCE: &str = "unused-allowance";
+/// A topic's retention keeps less than it takes to compute anew what is made of it. Warning.
+pub const SHORT_RETENTION: &str = "short-retention";
 
 /// All that can be allowed.
-pub const CODES: [&str; 8] = [
+pub const CODES: [&str; 9] = [
     STALE_VIEW,
     SLOW_SOURCE,
     FRESHER_THAN_READ,
@@ -48,6 +51,7 @@ pub const CODES: [&str; 8] = [
     UNLABELLED_CONSUMER,
     FAST_WITH_SLOW,
     UNKNOWN_FRESHNESS,
+    SHORT_RETENTION,
 ];
 
 /// What was found, and what of it the file allows, with its reason.
@@ -81,6 +85,7 @@ pub fn lint(
     finder.pinned_nodes();
     finder.readers();
     finder.inputs();
+    finder.retention();
     let found = finder.found;
     sorted(declaration, found)
 }
