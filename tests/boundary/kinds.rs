@@ -4,6 +4,8 @@
 use refrain_tests::{EVENTS, Home, events_csv_parts};
 use serde_json::Value;
 
+use crate::process;
+
 const ROWS: usize = 6_000;
 const PARTS: usize = 6;
 const VIEWS: [&str; 4] = ["visits", "counted", "kept", "total"];
@@ -144,6 +146,101 @@ fn upgrades_of_every_kind_change_nothing() {
 #[test]
 fn upgrades_of_every_kind_change_nothing_on_the_disk() {
     upgrades_change_nothing(ON_DISK);
+}
+
+/// A replay from a savepoint comes to what the live version has come to.
+fn savepoints_change_nothing(more: &str) {
+    let home = home(more);
+    append(&home, 0..2);
+    home.run().ok();
+    home.refrain(&["savepoint", "create", "early"]).ok();
+    append(&home, 2..4);
+    let running = home.start();
+    for view in VIEWS {
+        home.refrain(&["replay", view, "--from", "early"]).ok();
+    }
+    append(&home, 4..PARTS);
+    home.wait_until_taken();
+    for view in VIEWS {
+        home.refrain(&["validate", view]).ok().says(&["digest"]);
+        home.refrain(&["cutover", view]).ok();
+    }
+    assert_eq!(running.stop(), Some(0));
+    home.run().ok();
+    assert_eq!(digests(&home), calm());
+    VIEWS.iter().for_each(|view| proven(&home, view));
+}
+
+#[test]
+fn a_savepoint_is_gone_on_from_by_every_kind() {
+    savepoints_change_nothing("");
+}
+
+#[test]
+fn a_savepoint_is_gone_on_from_by_every_kind_on_the_disk() {
+    savepoints_change_nothing(ON_DISK);
+}
+
+/// A process node with a view and one with a topic: upgraded, replayed, gone on from a savepoint, and searched.
+fn process_nodes(more: &str) {
+    let way = process::Way {
+        partitions: 3,
+        call_rows: 64,
+        rhythm: "continuous",
+    };
+    let calm = process::home(way);
+    process::append(&calm, 0..process::FILES);
+    calm.run().ok();
+    let home = process::home(way);
+    let file = std::fs::read_to_string(home.path("refrain.toml")).unwrap();
+    home.write("refrain.toml", file + more);
+    process::append(&home, 0..2);
+    home.run().ok();
+    for node in ["pairs", "written"] {
+        upgrade(&home, node, "oracle_process", "once");
+    }
+    process::append(&home, 2..4);
+    home.run().ok();
+    home.refrain(&["savepoint", "create", "early"]).ok();
+    process::append(&home, 4..process::FILES);
+    home.run().ok();
+    process::same(
+        &process::outcome(&home),
+        &process::outcome(&calm),
+        "upgraded",
+    );
+    proven(&home, "pairs");
+    for from in ["earliest", "early"] {
+        home.refrain(&["replay", "pairs", "--from", from]).ok();
+        home.refrain(&["validate", "pairs"]).ok().says(&["digest"]);
+        home.refrain(&["validate", "pairs", "--first-divergence"])
+            .ok()
+            .says(&["equal"]);
+    }
+    home.refrain(&["cutover", "pairs"]).ok();
+    proven(&home, "pairs");
+    // Timers that fire later: the first row of the view that differs is equal before the row that is named.
+    home.refrain(&["replay", "pairs", "--set", "gap=3000000"])
+        .ok();
+    let search = [
+        "validate",
+        "pairs",
+        "--first-divergence",
+        "--output",
+        "json",
+    ];
+    let found = home.refrain(&search).code(3).json();
+    equal_before_and_not_after(&found["first_divergence"]["outcome"]["found"]);
+}
+
+#[test]
+fn process_nodes_are_upgraded_replayed_and_searched() {
+    process_nodes("");
+}
+
+#[test]
+fn process_nodes_are_upgraded_replayed_and_searched_on_the_disk() {
+    process_nodes(ON_DISK);
 }
 
 /// The search for the first row at which a version parts from one by another window.

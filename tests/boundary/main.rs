@@ -31,6 +31,7 @@ mod process;
 mod receipts;
 mod rejected;
 mod reopen;
+mod saved;
 mod schemas;
 mod simulated;
 mod slow;

@@ -7,15 +7,15 @@ use std::time::Duration;
 use refrain_tests::{Home, Luck, count, repository};
 
 const ROWS: usize = 3_000;
-const FILES: usize = 6;
+pub(crate) const FILES: usize = 6;
 const TOPICS: [&str; 3] = ["written", "written.rejected", "pairs.rejected"];
 
 /// How a project runs.
 #[derive(Clone, Copy, Debug)]
-struct Way {
-    partitions: u32,
-    call_rows: usize,
-    rhythm: &'static str,
+pub(crate) struct Way {
+    pub(crate) partitions: u32,
+    pub(crate) call_rows: usize,
+    pub(crate) rhythm: &'static str,
 }
 
 fn pipeline(way: Way) -> String {
@@ -94,7 +94,7 @@ fn write_events(home: &Home) {
 }
 
 #[expect(clippy::disallowed_methods, reason = "files of the test")]
-fn home(way: Way) -> Home {
+pub(crate) fn home(way: Way) -> Home {
     let home = Home::new(&pipeline(way));
     let guest = repository().join("tests/guests/oracle/oracle_process.wasm");
     let bytes = std::fs::read(guest).unwrap();
@@ -103,8 +103,8 @@ fn home(way: Way) -> Home {
     home
 }
 
-fn append(home: &Home) {
-    for file in 0..FILES {
+pub(crate) fn append(home: &Home, files: std::ops::Range<usize>) {
+    for file in files {
         for topic in ["orders", "payments"] {
             home.append(
                 topic,
@@ -117,7 +117,7 @@ fn append(home: &Home) {
 }
 
 /// Digest of the view, and what topics hold.
-fn outcome(home: &Home) -> Vec<String> {
+pub(crate) fn outcome(home: &Home) -> Vec<String> {
     let topics = TOPICS.map(|topic| home.topic_text(topic));
     std::iter::once(home.digest("pairs"))
         .chain(topics)
@@ -131,7 +131,7 @@ fn wanted(partitions: u32) -> Vec<String> {
         call_rows: 1,
         rhythm: "once",
     });
-    append(&home);
+    append(&home, 0..FILES);
     home.refrain(&["run", "--once", "--workers", "1"]).ok();
     let outcome = outcome(&home);
     let view = home.view("pairs");
@@ -145,7 +145,7 @@ fn wanted(partitions: u32) -> Vec<String> {
 }
 
 #[track_caller]
-fn same(found: &[String], wanted: &[String], way: &str) {
+pub(crate) fn same(found: &[String], wanted: &[String], way: &str) {
     assert_eq!(found[0], wanted[0], "digest of the view, {way}");
     for (topic, (found, wanted)) in TOPICS.iter().zip(found[1..].iter().zip(&wanted[1..])) {
         assert_eq!(
@@ -175,12 +175,12 @@ fn once_every_and_continuous_agree_on_a_join_whatever_the_calls_and_workers() {
             let run = ["run", "--workers", workers];
             match rhythm {
                 "once" => {
-                    append(&home);
+                    append(&home, 0..FILES);
                     home.refrain(&[run[0], "--once", run[1], run[2]]).ok();
                 }
                 _ => {
                     let running = home.start_under(home.command(&run));
-                    append(&home);
+                    append(&home, 0..FILES);
                     home.wait_until_taken();
                     assert_eq!(running.stop(), Some(0));
                 }
@@ -219,7 +219,7 @@ fn a_killed_join_ends_in_the_same_results_and_fires_no_timer_twice() {
         luck.pause(Duration::from_millis(120));
         running.kill();
     }
-    append(&home);
+    append(&home, 0..FILES);
     let running = home.start();
     home.wait_until_taken();
     assert_eq!(running.stop(), Some(0));

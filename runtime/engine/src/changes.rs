@@ -358,7 +358,7 @@ fn reasons(version: &Version, planned: &PlannedNode, component: &str) -> Result<
 }
 
 /// A configuration as its parts.
-fn fields(configuration: &str) -> serde_json::Map<String, Value> {
+pub(crate) fn fields(configuration: &str) -> serde_json::Map<String, Value> {
     match serde_json::from_str(configuration) {
         Ok(Value::Object(fields)) => fields,
         _ => serde_json::Map::new(),

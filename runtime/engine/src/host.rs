@@ -215,7 +215,7 @@ pub(crate) fn load_with(
 }
 
 /// Where states are kept. The folder of the disk store is nothing but what the commit log says.
-fn store_options(declaration: &Declaration, data: &Path) -> StoreOptions {
+pub(crate) fn store_options(declaration: &Declaration, data: &Path) -> StoreOptions {
     match declaration.state {
         StateDeclaration { on_disk: false, .. } => StoreOptions::Memory,
         StateDeclaration { cache_bytes, .. } => StoreOptions::Disk {
@@ -287,6 +287,7 @@ impl Host {
         storage.create_dir_all(&data).map_err(io)?;
         let lock = lock(&storage, &data)?;
         keep::restore::finish(&*storage, &data)?;
+        keep::clear(&*storage, &data)?;
         let components = Components::new(Arc::clone(&storage), data.join("components"));
         let declared: Vec<TopicSpec> = sources.into_iter().map(|source| source.spec).collect();
         let (log, mut findings) = Log::open_declared(

@@ -202,7 +202,8 @@ impl Host {
         Ok(node.starting_after(member.start.after))
     }
 
-    fn declare(&self, node: &PlannedNode) -> Result<()> {
+    /// Declares what a node keeps and writes, under the names of its version.
+    pub(crate) fn declare(&self, node: &PlannedNode) -> Result<()> {
         for spec in node.derived_topics() {
             self.log.declare(spec)?;
         }

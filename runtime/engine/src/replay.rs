@@ -1,6 +1,8 @@
 //! Replay: a candidate version of a node (and of what depends on it) is planned from the pipeline file as it is now,
 //! written into the registry, and built by the run in progress or by the one who asked.
 
+mod saved;
+
 use std::collections::BTreeMap;
 
 use refrain_log::ids::{Sequence, Timestamp};
@@ -16,7 +18,7 @@ use crate::pipeline::declaration::{Declaration, OptionValue};
 use crate::pipeline::{Output, PlannedInput, PlannedNode};
 use crate::request::From;
 use crate::run::Ask;
-use crate::versions::request::{ReplayOrder, Replaying};
+use crate::versions::request::{Beginning, ReplayOrder, Replaying};
 use crate::versions::{
     NodeVersions, Start, Version, VersionName, Versions, entry, exactly, node_named,
 };
@@ -35,6 +37,9 @@ impl Host {
     /// Begins a replay, or goes on with the one that is just this.
     pub fn replay(&self, order: &ReplayOrder) -> Result<Replaying> {
         let planned = self.plan_replay(order)?;
+        if let Beginning::Savepoint(savepoint) = &order.from {
+            return self.replay_saved(order, &planned, savepoint);
+        }
         let goal = self.log.durable();
         let mut group = BTreeMap::new();
         let mut resumed = true;
@@ -71,12 +76,20 @@ impl Host {
             }
             Ok::<_, Error>((Decision { entries, forget }, ()))
         })?;
-        let names = group.iter().map(|(n, v)| VersionName::new(n, *v));
-        let names: Vec<VersionName> = planned
-            .nodes
-            .iter()
-            .flat_map(|n| names.clone().filter(move |v| v.name == *n))
-            .collect();
+        let name = |node: &String| VersionName::new(node, group[node]);
+        let names = planned.nodes.iter().map(name).collect();
+        self.begun(&planned, names, resumed, same, goal)
+    }
+
+    /// Takes candidates that stand in the registry into the run in progress, or says what is to be run for them.
+    fn begun(
+        &self,
+        planned: &Planned,
+        names: Vec<VersionName>,
+        resumed: bool,
+        same: bool,
+        goal: Sequence,
+    ) -> Result<Replaying> {
         let nodes: Vec<String> = names.iter().map(ToString::to_string).collect();
         let to_run = match self.is_running() {
             true => self.join(&planned.loaded, &nodes).map(|()| Vec::new())?,
@@ -209,7 +222,7 @@ impl Host {
             }
             self.refuse_other_topics(&loaded.plan, planned)?;
         }
-        let start = self.start(&loaded, &nodes, order.from)?;
+        let start = self.start(&loaded, &nodes, &order.from)?;
         Ok(Planned {
             loaded,
             nodes,
@@ -228,8 +241,18 @@ impl Host {
     }
 
     /// Where a replay begins, and from which event time on its windows are whole.
-    fn start(&self, loaded: &Loaded, nodes: &[String], from: From) -> Result<Start> {
+    fn start(&self, loaded: &Loaded, nodes: &[String], from: &Beginning) -> Result<Start> {
         let node = loaded.plan.node(&nodes[0]).expect("chosen from the plan");
+        let from = match from {
+            Beginning::Log(from) => *from,
+            Beginning::Savepoint(savepoint) => {
+                saved::refuse_kind(node, nodes)?;
+                return Ok(Start {
+                    after: self.saved_cut(savepoint, &node.name)?.unwrap_or_default(),
+                    time_max: None,
+                });
+            }
+        };
         if from == From::Earliest {
             let all = nodes.iter().filter_map(|name| loaded.plan.node(name));
             let topics: Vec<String> = all.flat_map(|node| node.input_topics()).collect();
@@ -352,19 +375,28 @@ fn refuse_later(node: &PlannedNode, nodes: &[String]) -> Result<()> {
     }
     if node.about.kind == PluginKind::Process {
         return Err(Error::Refused(format!(
-            "node {} keeps states of its own making: from a later point they would lack what came before, and there is no base \
-             savepoint to begin with; replay it from the beginning",
-            node.name
+            "node {} keeps states of its own making, which from a later point would lack what came before; {}",
+            node.name,
+            ways(&node.name)
         )));
     }
     if node.about.kind == PluginKind::Fold && node.window.as_ref().is_none_or(|w| !w.timed()) {
         return Err(Error::Refused(format!(
-            "node {} keeps a running total, or counts rows from the beginning: from a later point its rows would lack what came before, and there is no base \
-             savepoint to begin with; replay it from the beginning",
-            node.name
+            "node {} keeps a running total, or counts rows from the beginning: from a later point its rows would lack what came \
+             before; {}",
+            node.name,
+            ways(&node.name)
         )));
     }
     Ok(())
+}
+
+/// Where what cannot begin at a later point can begin.
+fn ways(node: &str) -> String {
+    format!(
+        "replay it from the beginning, or from a savepoint, with the results that it has (`refrain savepoint list`; `refrain \
+         replay {node} --from base` for the one that retention made)"
+    )
 }
 
 /// What an order changes of the pipeline file.

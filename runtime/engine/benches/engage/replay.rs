@@ -12,7 +12,7 @@ use refrain_engine::host::Host;
 use refrain_engine::request::From;
 use refrain_engine::run::RunOptions;
 use refrain_engine::versions::VersionName;
-use refrain_engine::versions::request::ReplayOrder;
+use refrain_engine::versions::request::{Beginning, ReplayOrder};
 use refrain_log::log::{Append, Pending};
 
 use crate::events::Events;
@@ -96,7 +96,7 @@ fn preload(host: &Host, events: &mut Events) {
 fn replay(host: &Host, replaying: &AtomicBool) -> u64 {
     let order = ReplayOrder {
         name: "engagement".into(),
-        from: From::Earliest,
+        from: Beginning::Log(From::Earliest),
         component: None,
         set: Vec::new(),
         downstream: false,

@@ -152,7 +152,7 @@ fn whole(place: &Place<'_>, name: &str) -> Result<Savepoint> {
     Ok(savepoint)
 }
 
-fn check(place: &Place<'_>, name: &str, parts: &[Part], folder: &Path) -> Result<()> {
+pub(super) fn check(place: &Place<'_>, name: &str, parts: &[Part], folder: &Path) -> Result<()> {
     let flaws = parts::verify(place.storage, parts, folder)?;
     match flaws.first() {
         None => Ok(()),
@@ -163,7 +163,12 @@ fn check(place: &Place<'_>, name: &str, parts: &[Part], folder: &Path) -> Result
     }
 }
 
-fn lay_commits(place: &Place<'_>, savepoint: &Savepoint, folder: &Path, to: &Path) -> Result<()> {
+pub(super) fn lay_commits(
+    place: &Place<'_>,
+    savepoint: &Savepoint,
+    folder: &Path,
+    to: &Path,
+) -> Result<()> {
     place.make(to)?;
     let from = folder.join("commits");
     Ok(parts::lay_out(

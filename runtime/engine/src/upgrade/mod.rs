@@ -26,7 +26,7 @@ use crate::status::Phase;
 use crate::task::NodeSetup;
 use crate::versions::{NodeVersions, Version, VersionName, Versions, entry};
 
-pub(crate) use self::states::taken_over;
+pub(crate) use self::states::{copied, taken_over};
 
 /// How long an upgrade waits until the node stands at a commit.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -85,13 +85,22 @@ impl Request {
     }
 }
 
+/// Where a replay begins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Beginning {
+    /// In the log, with nothing before it.
+    Log(From),
+    /// With what the savepoint of this name has of the node.
+    Savepoint(String),
+}
+
 /// A replay.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ReplayOrder {
     /// Node, view or topic.
     pub name: String,
-    /// Where the input begins.
-    pub from: From,
+    /// Where it begins.
+    pub from: Beginning,
     /// Another component than the pipeline file names: how it is called, and its bytes.
     pub component: Option<(String, Vec<u8>)>,
     /// Options that differ from those of the pipeline file, as text.

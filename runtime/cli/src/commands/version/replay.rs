@@ -13,7 +13,8 @@ use refrain_engine::run::RunOptions;
 use refrain_engine::status::Phase;
 use refrain_engine::versions::VersionName;
 use refrain_engine::versions::request::{
-    self as versions, Answer, Estimate, ReplayOrder, Replaying, VersionList, VersionStatus,
+    self as versions, Answer, Beginning, Estimate, ReplayOrder, Replaying, VersionList,
+    VersionStatus,
 };
 use refrain_log::ids::{Offset, Timestamp};
 
@@ -33,6 +34,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
   refrain replay delays --set delayed_above=30           with another option
   refrain replay delays --plugin new.wasm --rate 200000  with another component, gently
   refrain replay clean --downstream                      and everything that reads from it
+  refrain replay total --from base                       with the results of a savepoint, and what came after it
 
 The live version goes on being served and run. Beside a running host the replay goes on in it, also when this command is
 interrupted; else this command does the work. Interrupted or killed, the same command goes on where it stood. Then:
@@ -40,9 +42,9 @@ interrupted; else this command does the work. Interrupted or killed, the same co
 pub(crate) struct ReplayArgs {
     /// Name of the node, or of its view or topic
     node: String,
-    /// Begin there: earliest, an offset (in each partition), or an event time (ISO 8601)
-    #[arg(long, default_value = "earliest", value_name = "earliest|OFFSET|TIME", value_parser = parse_from)]
-    from: From,
+    /// Begin there: earliest, an offset (in each partition), an event time (ISO 8601), or with what a savepoint has
+    #[arg(long, default_value = "earliest", value_name = "earliest|OFFSET|TIME|SAVEPOINT", value_parser = parse_from)]
+    from: Beginning,
     /// Another component: a .wasm file, or a plugin of the project [default: the one of the pipeline file]
     #[arg(long, value_name = "FILE|NAME")]
     plugin: Option<String>,
@@ -60,16 +62,20 @@ pub(crate) struct ReplayArgs {
     detach: bool,
 }
 
-fn parse_from(text: &str) -> Result<From, String> {
+/// What is neither a number nor a time is the name of a savepoint; after `savepoint:` anything is.
+fn parse_from(text: &str) -> Result<Beginning, String> {
+    if let Some(name) = text.strip_prefix("savepoint:") {
+        return Ok(Beginning::Savepoint(name.to_owned()));
+    }
     if text == "earliest" {
-        return Ok(From::Earliest);
+        return Ok(Beginning::Log(From::Earliest));
     }
     if let Ok(offset) = text.parse() {
-        return Ok(From::Offset(Offset(offset)));
+        return Ok(Beginning::Log(From::Offset(Offset(offset))));
     }
-    let time = ingest::parse_timestamp(text);
-    time.map(|us| From::Time(Timestamp(us))).ok_or_else(|| {
-        "write earliest, an offset such as 1000, or a time such as 2001-01-06T00:00:00Z".into()
+    Ok(match ingest::parse_timestamp(text) {
+        Some(us) => Beginning::Log(From::Time(Timestamp(us))),
+        None => Beginning::Savepoint(text.to_owned()),
     })
 }
 
@@ -112,7 +118,7 @@ fn order(
     });
     Ok(ReplayOrder {
         name: args.node.clone(),
-        from: args.from,
+        from: args.from.clone(),
         component: component.transpose()?,
         set: args.set.clone(),
         downstream: args.downstream,
