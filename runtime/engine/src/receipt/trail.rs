@@ -165,6 +165,10 @@ impl Trail {
         self.count += 1;
         let first = self.sequences.map_or(header.sequence, |(first, _)| first);
         self.sequences = Some((first, header.sequence));
+        if header.rows == 0 {
+            // A tick has no columns.
+            return Ok(());
+        }
         let arrays = self.columns.iter().map(|c| frame.column(c.place));
         let arrays = arrays.collect::<Result<Vec<_>, _>>()?;
         let (mut row, rows) = (0, header.rows as usize);
