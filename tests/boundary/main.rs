@@ -6,6 +6,7 @@
 mod accounts;
 mod answers;
 mod appenders;
+mod audit;
 mod cli;
 mod conformance;
 mod crash;

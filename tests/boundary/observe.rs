@@ -22,7 +22,7 @@ fn append_while_running(home: &Home) {
 }
 
 /// The address that a run with `--metrics 0` says.
-fn address(running: &Running) -> String {
+pub(crate) fn address(running: &Running) -> String {
     poll("the address of the figures", || {
         let said = running.said();
         let (_, rest) = said.split_once("figures at http://")?;
@@ -31,7 +31,7 @@ fn address(running: &Running) -> String {
 }
 
 /// Status line and body.
-fn get(address: &str, path: &str) -> (String, String) {
+pub(crate) fn get(address: &str, path: &str) -> (String, String) {
     let mut stream = TcpStream::connect(address).unwrap();
     write!(
         stream,
@@ -45,7 +45,7 @@ fn get(address: &str, path: &str) -> (String, String) {
 }
 
 /// The value of one figure.
-fn figure(text: &str, name: &str) -> Option<f64> {
+pub(crate) fn figure(text: &str, name: &str) -> Option<f64> {
     let line = text.lines().find(|line| {
         line.strip_prefix(name)
             .is_some_and(|rest| rest.starts_with(' '))

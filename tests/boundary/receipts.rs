@@ -38,7 +38,7 @@ fn elsewhere(home: &Home) -> tempfile::TempDir {
 }
 
 /// The largest segment of a topic, and how many bytes of it are frames.
-fn segment(root: &Path, topic: &str) -> PathBuf {
+pub(crate) fn segment(root: &Path, topic: &str) -> PathBuf {
     let mut found = Vec::new();
     for partition in ["0", "1"] {
         let folder = root.join("data/topics").join(topic).join(partition);
@@ -277,7 +277,7 @@ fn rows_that_do_not_follow_from_the_log_are_told_with_their_place() {
 }
 
 /// The pipeline of tests of retention with a chain of two nodes: `seen` counts what `views_only` lets through.
-fn chained() -> Home {
+pub(crate) fn chained() -> Home {
     let seen = "[node.seen]\nplugin = \"titles\"\ninput = \"views\"\nkey = [\"content_id\"]\n\
         window = { tumbling = \"1m\", lateness = \"10s\" }\nview = \"seen\"\n";
     crate::keep::home(seen).with_plugins(&["titles"])
@@ -358,4 +358,61 @@ fn plugins_of(receipt: &Value) -> Vec<String> {
     };
     let lineage = receipt["lineage"].as_array().unwrap();
     lineage.iter().map(plugin).collect()
+}
+
+/// Rows of an earlier commit are computed again: the same receipt as was made then.
+#[test]
+fn a_receipt_of_an_earlier_commit_is_the_one_that_was_made_then() {
+    let home = crate::upgrade::home(600);
+    home.run().ok();
+    let mut made = Vec::new();
+    let mut then = |home: &Home| {
+        let receipt = home.refrain(&["receipt", "total"]).ok();
+        made.push((receipt.json()["cut"].to_string(), receipt.out));
+    };
+    then(&home);
+    crate::upgrade::append(&home, 600, 300);
+    home.run().ok();
+    then(&home);
+    // Another build has taken over since: it has no part in what was before.
+    crate::upgrade::upgrade(&home, "total", "fixed");
+    crate::upgrade::append(&home, 900, 300);
+    home.run().ok();
+    then(&home);
+    let running = home.start();
+    for (cut, receipt) in &made {
+        let again = home.refrain(&["receipt", "total", "--cut", cut]).ok();
+        assert_eq!(again.out, *receipt, "cut {cut}");
+    }
+    assert_eq!(running.stop(), Some(0));
+    let builds = |receipt: &str| receipt.matches("\"component\"").count();
+    assert!(builds(&made[0].1) < builds(&made[2].1));
+    for cut in ["0", "1000000"] {
+        home.refrain(&["receipt", "total", "--cut", cut])
+            .code(2)
+            .says(&["there is no commit of it"]);
+    }
+
+    let home = chained();
+    (0..6).for_each(|part| drop(crate::keep::append(&home, part).ok()));
+    home.run().ok();
+    let cut = receipt(&home, "seen", "seen.receipt")["cut"].to_string();
+    let of_cut = ["receipt", "seen", "--cut", &cut];
+    let again = home.refrain(&of_cut).ok().out;
+    assert_eq!(
+        again,
+        std::fs::read_to_string(home.path("seen.receipt")).unwrap()
+    );
+    let trim = [
+        "topic",
+        "trim",
+        "events",
+        "--before",
+        "2100-01-01",
+        "--confirm",
+    ];
+    home.refrain(&trim).ok();
+    home.refrain(&of_cut)
+        .code(2)
+        .says(&["retention has removed", "cannot be computed again"]);
 }

@@ -59,13 +59,13 @@ fn events(from: usize, rows: usize) -> String {
     text
 }
 
-fn append(home: &Home, from: usize, rows: usize) {
+pub(crate) fn append(home: &Home, from: usize, rows: usize) {
     let file = format!("events-{from}.csv");
     home.write(&file, events(from, rows));
     home.append("events", &file, &file).ok();
 }
 
-fn home(rows: usize) -> Home {
+pub(crate) fn home(rows: usize) -> Home {
     let home = Home::new(PIPELINE);
     home.write("plugins/up.wasm", guest("first"));
     for name in ["first", "fixed", "second", "silent"] {
@@ -80,7 +80,7 @@ fn rows_taken(home: &Home) -> i64 {
     rows.iter().map(|row| row["rows"].as_i64().unwrap()).sum()
 }
 
-fn upgrade(home: &Home, node: &str, plugin: &str) -> Value {
+pub(crate) fn upgrade(home: &Home, node: &str, plugin: &str) -> Value {
     let plugin = format!("{plugin}.wasm");
     let done = home.refrain(&["upgrade", node, "--plugin", &plugin, "--output", "json"]);
     done.ok().json()

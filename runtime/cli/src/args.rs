@@ -96,6 +96,7 @@ pub(crate) enum Command {
     Upgrade(commands::version::upgrade::UpgradeArgs),
     Receipt(commands::receipt::make::ReceiptArgs),
     Prove(commands::receipt::prove::ProveArgs),
+    Audit(commands::receipt::audit::AuditArgs),
     Demo(commands::demo::DemoArgs),
     Dev(commands::dev::DevArgs),
     Doctor(commands::doctor::DoctorArgs),

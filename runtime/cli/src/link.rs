@@ -46,6 +46,14 @@ impl Link {
         }
     }
 
+    /// The host that runs now.
+    pub(crate) fn running(project: &Project) -> Result<Link, Failure> {
+        match Client::connect(&project.socket()) {
+            Ok(client) => Ok(Link::Other(client)),
+            Err(error) => Err(Failure::new(1, format!("no host is running ({error})"))),
+        }
+    }
+
     /// Asks, and turns a refusal into a failure.
     pub(crate) fn ask(&mut self, request: Request) -> Result<Response, Failure> {
         let response = match self {

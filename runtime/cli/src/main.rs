@@ -85,6 +85,7 @@ fn run(args: &Args) -> Result<(), Failure> {
         Command::Upgrade(args) => commands::version::upgrade::run(global, args),
         Command::Receipt(args) => commands::receipt::make::run(global, args),
         Command::Prove(args) => commands::receipt::prove::run(global, args),
+        Command::Audit(args) => commands::receipt::audit::run(global, args),
         Command::Demo(args) => commands::demo::run(global, args),
         Command::Dev(args) => commands::dev::run(global, args),
         Command::Doctor(args) => commands::doctor::run(global, args),

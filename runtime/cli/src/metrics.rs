@@ -1,6 +1,7 @@
 //! Figures for Prometheus over HTTP: `/metrics` in the text format of OpenMetrics, `/healthz` judged by whether nodes get on.
 
 mod accounts;
+mod audits;
 
 use std::convert::Infallible;
 use std::fmt::Error;
@@ -22,6 +23,7 @@ use refrain_engine::histogram::Latency;
 use refrain_engine::host::Host;
 use refrain_engine::request::{HostStatus, Request, Response, TopicStatus};
 use refrain_engine::status::{CacheStatus, NodeStatus, Phase};
+use refrain_log::ids::Timestamp;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
@@ -150,6 +152,8 @@ fn illnesses(status: &HostStatus) -> Vec<String> {
     let mut told: Vec<String> = nodes
         .map(|n| format!("node {} {}", n.name, n.phase))
         .collect();
+    let failed = status.audits.iter().filter(|audit| audit.is_failed());
+    told.extend(failed.map(|audit| format!("audit of view {}: {}", audit.view, audit.what)));
     if !status.running {
         told.push("the run is starting or ending".into());
     }
@@ -166,6 +170,7 @@ fn metrics(host: &Host) -> HttpResponse<Full<Bytes>> {
         topics,
         accounts: Accounts::of(host),
         cpu_seconds: crate::cpu::seconds(),
+        now: host.log().now(),
     };
     let mut registry = Registry::with_prefix("refrain");
     registry.register_collector(Box::new(snapshot));
@@ -186,6 +191,7 @@ struct Snapshot {
     topics: Vec<TopicStatus>,
     accounts: Accounts,
     cpu_seconds: f64,
+    now: Timestamp,
 }
 
 /// Name, help, and what is counted of a cache.
@@ -198,6 +204,7 @@ impl Collector for Snapshot {
         self.work(&mut encoder)?;
         self.phases(&mut encoder)?;
         self.log(&mut encoder)?;
+        audits::encode(&self.status.audits, self.now, &mut encoder)?;
         self.accounts.encode(&mut encoder)
     }
 }

@@ -125,6 +125,7 @@ fn attempt(host: &Host, request: Request) -> Result<Response> {
         }
         Request::Keep(request) => Response::Kept(Box::new(of_keeping(host, request)?)),
         Request::Versions(request) => Response::Versions(Box::new(of_versions(host, request)?)),
+        Request::Audits(request) => Response::Audits(Box::new(host.of_audits(request)?)),
         Request::Tap { node, tap } => Response::Tapped(host.tap(&node, tap)?),
         Request::Alter(order) => Response::Altered(host.alter_topic(&order)?),
         Request::Status => Response::Status(status(host)),
@@ -185,6 +186,9 @@ fn of_versions(host: &Host, request: versions::Request) -> Result<versions::Answ
         Request::Upgrade(order) => Answer::Upgraded(host.upgrade(&order)?),
         Request::Receipt { name, version } => {
             Answer::Receipt(Box::new(host.receipt(&name, version)?))
+        }
+        Request::Earlier { name, version, cut } => {
+            Answer::Earlier(Box::new(host.earlier(&name, version, cut)?))
         }
         Request::Retire {
             name,
@@ -381,7 +385,8 @@ fn status(host: &Host) -> HostStatus {
     // What is damaged is told by the findings.
     let freshness = crate::objective::report(host).unwrap_or_default();
     HostStatus {
-        alerts: freshness.alerts(),
+        alerts: [freshness.alerts(), host.audit_alerts()].concat(),
+        audits: host.audit_standings(),
         nodes,
         durable,
         findings: host.findings().to_vec(),

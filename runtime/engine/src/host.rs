@@ -24,6 +24,7 @@ use crate::keep;
 use crate::lineup::Lineup;
 use crate::loader::Loader;
 use crate::pipeline::{self, Declaration, Plan, Rhythm, StateDeclaration};
+use crate::receipt::audits::Audits;
 use crate::rejected::Notes;
 use crate::request::{Request, Response};
 use crate::run::{Event, Run, RunOptions, RunReport, Stopper};
@@ -235,6 +236,7 @@ pub struct Host {
     pub(crate) board: StatusBoard,
     pub(crate) notes: Notes,
     scans: Scans,
+    audits: Audits,
     running: AtomicBool,
     plan: Mutex<Option<Plan>>,
     pub(crate) events: (Sender<Event>, Receiver<Event>),
@@ -332,6 +334,7 @@ impl Host {
             board: StatusBoard::counting(gauge),
             notes,
             scans: Scans::default(),
+            audits: Audits::open(Arc::clone(&storage), &data),
             running: AtomicBool::new(false),
             plan: Mutex::new(None),
             events: unbounded(),
@@ -369,6 +372,11 @@ impl Host {
     /// Walks through views that are under way.
     pub(crate) fn scans(&self) -> &Scans {
         &self.scans
+    }
+
+    /// What audits came to.
+    pub(crate) fn audits(&self) -> &Audits {
+        &self.audits
     }
 
     /// Notes of rows that were appended again.

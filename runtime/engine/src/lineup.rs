@@ -258,6 +258,7 @@ impl Host {
             plan: node.clone(),
             plugin,
             topics,
+            sample: None,
         }))
     }
 }

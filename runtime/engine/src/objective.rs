@@ -111,7 +111,7 @@ pub struct ObjectiveReport {
 /// Something that is wrong now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alert {
-    /// `late`, `budget-spent`, `missed-run`, `lagging`.
+    /// `late`, `budget-spent`, `missed-run`, `lagging`, `audit-failed`.
     pub kind: String,
     /// The consumer or node.
     pub at: String,

@@ -17,6 +17,7 @@ use crate::cost::{Bill, Question};
 use crate::graduation::Graduated;
 use crate::keep::request as keep;
 use crate::objective::{Alert, ObjectiveReport};
+use crate::receipt::audits;
 use crate::rejected::{RejectedStatus, Resubmission, Resubmitted, RowsAt};
 use crate::reopen::{Reopened, ShutPlace};
 use crate::status::NodeStatus;
@@ -132,6 +133,8 @@ pub enum Request {
     Keep(keep::Request),
     /// About versions of nodes.
     Versions(versions::Request),
+    /// About audits.
+    Audits(audits::Request),
     /// Rows on their way into the view of a node; waits a moment for some.
     Tap {
         /// The node, or a version of it.
@@ -257,8 +260,10 @@ pub struct HostStatus {
     pub running: bool,
     /// Bytes of state and views.
     pub state_bytes: u64,
-    /// What is wrong with freshness and runs.
+    /// What is wrong with freshness and runs, and audits that failed.
     pub alerts: Vec<Alert>,
+    /// What audits of versions have come to.
+    pub audits: Vec<audits::AuditStanding>,
 }
 
 /// An answer.
@@ -286,6 +291,8 @@ pub enum Response {
     Kept(Box<keep::Answer>),
     /// To [`Request::Versions`].
     Versions(Box<versions::Answer>),
+    /// To [`Request::Audits`].
+    Audits(Box<audits::Answer>),
     /// To [`Request::Tap`].
     Tapped(Tapped),
     /// To [`Request::Alter`].

@@ -39,8 +39,14 @@ pub struct Done {
     pub spent: Spent,
 }
 
-/// How much a worker for nodes that nobody waits for steps back behind all other threads of the machine.
+/// How much a thread that nobody waits for steps back behind all other threads of the machine.
 const NICE: i32 = 10;
+
+/// Lets this thread, and those that it starts from now on, step back behind all other threads of the machine.
+pub fn step_back() {
+    // Of this thread alone, as Linux has it. Where it is refused, work is shared as equals do.
+    let _ = rustix::process::setpriority_process(None, NICE);
+}
 
 /// Starts `count` workers for nodes that nobody waits for: they get the processors that others leave.
 pub fn start_background(
@@ -67,8 +73,7 @@ fn start_as(
             let (work, done) = (work.clone(), done.clone());
             let body = move || {
                 if background {
-                    // Of this thread alone, as Linux has it. Where it is refused, work is shared as equals do.
-                    let _ = rustix::process::setpriority_process(None, NICE);
+                    step_back();
                 }
                 for item in &work {
                     let event = perform(item, &work);

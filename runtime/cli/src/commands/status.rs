@@ -227,12 +227,21 @@ fn footer(status: &HostStatus) -> String {
             shut.join(", ")
         ),
     };
-    let alerts = match status.alerts.len() {
+    let failed = status
+        .audits
+        .iter()
+        .filter(|audit| audit.is_failed())
+        .count();
+    let alerts = match status.alerts.len() - failed {
         0 => String::new(),
         n => format!("; {n} alert(s): see refrain freshness"),
     };
+    let audits = match failed {
+        0 => String::new(),
+        n => format!("; {n} failed audit(s): see docs/operations.md"),
+    };
     format!(
-        "{running}; the log is durable up to sequence {}{bad}{shut}{damaged}{alerts}",
+        "{running}; the log is durable up to sequence {}{bad}{shut}{damaged}{alerts}{audits}",
         status.durable
     )
 }

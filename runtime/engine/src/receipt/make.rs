@@ -18,24 +18,22 @@ use crate::host::Host;
 use crate::versions::{VersionName, Versions};
 
 /// A commit of a version, held fast.
-struct Pinned {
-    last: NodeState,
-    view: Arc<View>,
-    pages: Pages,
-    versions: Arc<Versions>,
+pub(super) struct Pinned {
+    pub(super) last: NodeState,
+    pub(super) view: Arc<View>,
+    pub(super) pages: Pages,
+    pub(super) versions: Arc<Versions>,
+}
+
+/// The watermark of a commit, where it has one.
+pub(super) fn watermark_of(last: &NodeState) -> Option<Timestamp> {
+    (last.watermark != Timestamp::MIN).then_some(last.watermark)
 }
 
 impl Host {
     /// The receipt of the last commit of a version of a view; none: of the one that everybody reads.
     pub fn receipt(&self, name: &str, version: Option<u32>) -> Result<Receipt> {
-        let (node, known) = self.node_versions(name)?;
-        let of = VersionName::new(&node, version.unwrap_or(known.reading.live));
-        if !known.versions.contains_key(&of.number) {
-            return Err(Error::Refused(format!(
-                "node {node} has no version {}; see `refrain view versions {node}`",
-                of.number
-            )));
-        }
+        let of = self.version_meant(name, version)?;
         let pinned = self.pin(&of)?;
         let (last, cut) = (&pinned.last, pinned.last.cut);
         let lineage = chain(&pinned.versions, &of, cut)?;
@@ -46,7 +44,7 @@ impl Host {
             view: VersionName::parse(&pinned.view.spec().name).name,
             version: of.number,
             cut,
-            watermark: (last.watermark != Timestamp::MIN).then_some(last.watermark),
+            watermark: watermark_of(last),
             output,
             rows_gone: rows_gone(last, &lineage, &ranges),
             log: ranges.log,
@@ -56,8 +54,21 @@ impl Host {
         .sealed())
     }
 
+    /// A version of the node that is named, or whose view or topic is; none: the one that everybody reads.
+    pub(super) fn version_meant(&self, name: &str, version: Option<u32>) -> Result<VersionName> {
+        let (node, known) = self.node_versions(name)?;
+        let of = VersionName::new(&node, version.unwrap_or(known.reading.live));
+        match known.versions.contains_key(&of.number) {
+            true => Ok(of),
+            false => Err(Error::Refused(format!(
+                "node {node} has no version {}; see `refrain view versions {node}`",
+                of.number
+            ))),
+        }
+    }
+
     /// The rows and the commit of a version at one moment.
-    fn pin(&self, of: &VersionName) -> Result<Pinned> {
+    pub(super) fn pin(&self, of: &VersionName) -> Result<Pinned> {
         let name = of.to_string();
         loop {
             let changed = self.state.registry().changed();
@@ -88,7 +99,7 @@ impl Host {
 }
 
 /// All partitions of the source topics that a chain reads, up to a cut.
-fn ranges(log: &Log, lineage: &[Lineage], cut: Sequence) -> Result<Ranges> {
+pub(super) fn ranges(log: &Log, lineage: &[Lineage], cut: Sequence) -> Result<Ranges> {
     let mut ranges = Ranges::default();
     for (name, after) in sources(lineage)? {
         let topic = log
@@ -114,15 +125,15 @@ fn ranges(log: &Log, lineage: &[Lineage], cut: Sequence) -> Result<Ranges> {
 
 /// The log that a version was computed from, as far as it is there.
 #[derive(Default)]
-struct Ranges {
-    log: Vec<Range>,
+pub(super) struct Ranges {
+    pub(super) log: Vec<Range>,
     /// Rows before what is there, at most: where a version has not taken all of them, the log does not say any more how
     /// many it has.
-    gone: u64,
+    pub(super) gone: u64,
 }
 
 /// The source topics that a chain reads, and the frame after which it begins to.
-fn sources(lineage: &[Lineage]) -> Result<BTreeMap<String, Sequence>> {
+pub(super) fn sources(lineage: &[Lineage]) -> Result<BTreeMap<String, Sequence>> {
     let mut sources = BTreeMap::new();
     for node in lineage {
         for build in &node.builds {

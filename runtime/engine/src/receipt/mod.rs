@@ -4,12 +4,18 @@
 //! A receipt depends on the log up to its cut and on the lineage alone: rhythm, workers, call size and the moment at which
 //! it is made leave no trace in it.
 
+pub mod audit;
+pub mod audits;
 pub(crate) mod chain;
+pub mod claim;
+pub mod earlier;
+mod execution;
 pub mod ground;
 mod make;
 pub mod private;
 pub mod prove;
 mod rows;
+pub mod sample;
 pub(crate) mod trail;
 
 use std::collections::BTreeMap;
@@ -212,12 +218,17 @@ impl Receipt {
 
     /// Digests of all components that it names, each once.
     pub fn components(&self) -> Vec<&str> {
-        let builds = self.lineage.iter().flat_map(|node| &node.builds);
-        let mut all: Vec<&str> = builds.map(|build| build.component.as_str()).collect();
-        all.sort_unstable();
-        all.dedup();
-        all
+        components_of(&self.lineage)
     }
+}
+
+/// Digests of all components of a chain, each once.
+pub fn components_of(lineage: &[Lineage]) -> Vec<&str> {
+    let builds = lineage.iter().flat_map(|node| &node.builds);
+    let mut all: Vec<&str> = builds.map(|build| build.component.as_str()).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
 }
 
 impl Build {

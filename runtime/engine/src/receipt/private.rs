@@ -3,10 +3,10 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crossbeam::channel::unbounded;
+use crossbeam::channel::{Receiver, Sender, unbounded};
 use refrain_log::clock::{Clock, SystemClock};
 use refrain_log::ids::Sequence;
 use refrain_log::log::Log;
@@ -17,16 +17,21 @@ use refrain_state::commit::State;
 use refrain_state::view::{View, ViewSpec};
 
 use super::How;
+use super::sample::Sample;
 use crate::error::{Error, Result};
 use crate::node::Node;
 use crate::pipeline::{Output, PlannedNode};
-use crate::run::{Run, RunOptions, Upstream};
+use crate::run::{Event, Run, RunOptions, Stopper, Terms, Upstream};
 use crate::status::StatusBoard;
 use crate::task::NodeSetup;
 use crate::upgrade::taken_over;
 
 /// Time between commits; nobody waits for them.
 const COMMIT_INTERVAL: Duration = Duration::from_secs(5);
+/// What names of folders begin with.
+const PREFIX: &str = "refrain-";
+/// A file in each, locked as long as somebody works there.
+const LOCK: &str = "lock";
 
 /// A node to be executed, under the names of its version.
 #[derive(Clone, Debug)]
@@ -35,6 +40,42 @@ pub(crate) struct PrivateNode {
     pub(crate) plugin: Plugin,
     /// Source frames up to this one are not taken.
     pub(crate) after: Sequence,
+    /// Only these keys; none: all.
+    pub(crate) sample: Option<Sample>,
+}
+
+/// How nodes are executed.
+pub struct Pace {
+    /// Worker threads.
+    pub(crate) workers: usize,
+    /// Rows a second that a node takes at most; none: no limit.
+    pub(crate) rate: Option<u64>,
+    events: (Sender<Event>, Receiver<Event>),
+    stopped: AtomicBool,
+}
+
+impl Pace {
+    /// With so many worker threads, and rows a second at most.
+    pub fn new(workers: usize, rate: Option<u64>) -> Pace {
+        let events = unbounded();
+        Pace {
+            workers,
+            rate,
+            events,
+            stopped: AtomicBool::new(false),
+        }
+    }
+
+    /// Ends what is executed at a commit, and all that would be executed later at once. May be called from any thread.
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::SeqCst);
+        Stopper(self.events.0.clone()).stop();
+    }
+
+    /// Whether it was stopped.
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::SeqCst)
+    }
 }
 
 /// Nodes with a folder of their own.
@@ -44,30 +85,53 @@ pub(crate) struct Private {
     _folder: Scratch,
 }
 
-/// A folder that goes when this is dropped.
-struct Scratch(PathBuf);
+/// A folder that goes when this is dropped, and else with the next one: whoever is killed leaves it unlocked.
+struct Scratch {
+    path: PathBuf,
+    _lock: Box<dyn Send + Sync>,
+}
 
 impl Drop for Scratch {
     fn drop(&mut self) {
         // What cannot be removed is in a folder for temporary files.
-        let _ = DiskStorage.remove_dir_all(&self.0);
+        let _ = DiskStorage.remove_dir_all(&self.path);
     }
 }
 
 impl Scratch {
     fn new(parent: &Path) -> Result<Scratch> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
+        sweep(parent);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("refrain-{}-{number}", std::process::id());
-        let path = parent.join(name);
+        let path = parent.join(format!("{PREFIX}{}-{number}", std::process::id()));
         let made = DiskStorage.remove_dir_all(&path);
         let made = made.and_then(|()| DiskStorage.create_dir_all(&path));
-        made.map_err(|source| Error::Io {
+        let lock = made.and_then(|()| DiskStorage.lock(&path.join(LOCK)));
+        let lock = lock.map_err(|source| Error::Io {
             action: "make",
             path: path.display().to_string(),
             source,
         })?;
-        Ok(Scratch(path))
+        Ok(Scratch { path, _lock: lock })
+    }
+}
+
+/// Removes what processes that were killed have left here.
+fn sweep(parent: &Path) {
+    for name in DiskStorage.list(parent).unwrap_or_default() {
+        let Some((process, number)) = name.strip_prefix(PREFIX).and_then(|n| n.split_once('-'))
+        else {
+            continue;
+        };
+        let is_ours = process.parse::<u32>().is_ok() && number.parse::<u64>().is_ok();
+        let path = parent.join(&name);
+        if is_ours
+            && path.join(LOCK).is_file()
+            && let Ok(_lock) = DiskStorage.lock(&path.join(LOCK))
+        {
+            // What cannot be removed belongs to somebody else.
+            let _ = DiskStorage.remove_dir_all(&path);
+        }
     }
 }
 
@@ -80,9 +144,9 @@ impl Private {
         let (log, _) = Log::open(
             Arc::clone(&storage),
             Arc::clone(&clock),
-            folder.0.join("topics"),
+            folder.path.join("topics"),
         )?;
-        let (state, _) = State::open(storage, clock, folder.0.join("commits"))?;
+        let (state, _) = State::open(storage, clock, folder.path.join("commits"))?;
         Ok(Private {
             log: Arc::new(log),
             state,
@@ -90,26 +154,31 @@ impl Private {
         })
     }
 
-    /// Brings nodes, each after what it reads, from where they are to commits at exactly this cut.
+    /// Brings nodes, each after what it reads, from where they are to commits at exactly this cut, unless it is stopped
+    /// before: whether they have got there.
     pub(crate) fn run(
         &self,
         source: &Log,
         nodes: &[PrivateNode],
         cut: Sequence,
-        workers: usize,
-    ) -> Result<()> {
+        pace: &Pace,
+    ) -> Result<bool> {
         self.log.raise_sequence(cut);
         let mut ready: Vec<(Node, Vec<Upstream>)> = Vec::new();
         for node in nodes {
             self.declare(&node.planned)?;
             let setup = self.setup(source, node)?;
             let upstreams = upstreams(&node.planned, &ready);
-            let node = Node::recover(setup, &self.log, &self.state)?.starting_after(node.after);
+            let mut node = Node::recover(setup, &self.log, &self.state)?.starting_after(node.after);
+            node.terms = Terms {
+                background: false,
+                rate: pace.rate,
+            };
             ready.push((node, upstreams));
         }
         let options = RunOptions {
             once: true,
-            workers,
+            workers: pace.workers,
             ..RunOptions::default()
         };
         let board = StatusBoard::default();
@@ -120,12 +189,24 @@ impl Private {
             ready,
             COMMIT_INTERVAL,
             &options,
-            unbounded(),
+            pace.events.clone(),
         )?;
         match report.stopped.into_iter().next() {
             Some((_, error)) => Err(error),
-            None => Ok(()),
+            None => Ok(!pace.is_stopped()),
         }
+    }
+
+    /// Lets go of rows of derived topics that all nodes have read: nobody else will.
+    pub(crate) fn let_go(&self) -> Result<()> {
+        for topic in self.log.topics() {
+            for partition in 0..topic.spec().partitions {
+                let name = &topic.spec().name;
+                self.log.seal(name, partition)?;
+                self.log.trim(name, partition, topic.end(partition))?;
+            }
+        }
+        Ok(())
     }
 
     /// Lets another build take over a node at its last commit.
@@ -175,6 +256,7 @@ impl Private {
             plan: node.planned.clone(),
             plugin: node.plugin.clone(),
             topics,
+            sample: node.sample,
         }))
     }
 }

@@ -5,18 +5,18 @@ use std::path::{Path, PathBuf};
 
 use refrain_log::ids::{Offset, Sequence, Timestamp};
 use refrain_log::storage::{DiskStorage, Storage};
-use refrain_plugin::{Digest, Plugin};
+use refrain_plugin::Digest;
 use serde::Serialize;
 
+use super::execution::Execution;
 use super::ground::Ground;
-use super::private::{Private, PrivateNode};
+use super::make::watermark_of;
+use super::private::{Pace, Private};
 use super::trail::{Part, range};
-use super::{Lineage, Output, Range, Receipt, rows};
+use super::{Output, Range, Receipt, rows};
 use crate::error::{Error, Result};
 use crate::host::DATA_FOLDER;
-use crate::loader::Loader;
 use crate::request::Table;
-use crate::versions::VersionName;
 
 /// Rows that are shown where the output differs.
 const SHOWN_MAX: usize = 10;
@@ -100,7 +100,7 @@ impl Components {
         notes
     }
 
-    fn get(&self, digest: &str) -> Result<&[u8]> {
+    pub(super) fn get(&self, digest: &str) -> Result<&[u8]> {
         self.0.get(digest).map(Vec::as_slice).ok_or_else(|| {
             Error::Refused(format!(
                 "component {digest} is not there: neither in the project's data/components and plugins, nor among the \
@@ -135,8 +135,17 @@ pub fn prove(receipt: &Receipt, means: &Means<'_>) -> Result<Proof> {
     if !proof.differs.is_empty() {
         return Ok(proof);
     }
-    let private = execute(receipt, means)?;
-    compare(receipt, &private, &mut proof)?;
+    let mut execution = Execution::begin(&receipt.lineage, means, None)?;
+    let pace = Pace::new(means.workers, None);
+    execution.go(&receipt.lineage, receipt.cut, means, &pace)?;
+    let last = receipt.lineage.last().map_or("", |last| &last.node);
+    let found = compare(
+        &execution.private,
+        last,
+        (&receipt.output, receipt.watermark),
+    )?;
+    proof.differs = found.differs.into_iter().collect();
+    (proof.output, proof.rows) = (Some(found.output), found.rows);
     proof.equal = proof.differs.is_empty();
     Ok(proof)
 }
@@ -159,7 +168,11 @@ fn refuse_gone(receipt: &Receipt) -> Result<()> {
 }
 
 /// Where a partition is not what it was; a sentence.
-fn log_differs(ground: &Ground, wanted: &Range, cut: Sequence) -> Result<Option<String>> {
+pub(super) fn log_differs(
+    ground: &Ground,
+    wanted: &Range,
+    cut: Sequence,
+) -> Result<Option<String>> {
     let name = format!("topic {}, partition {}", wanted.topic, wanted.partition);
     let Some(topic) = ground.log.topic(&wanted.topic) else {
         return Ok(Some(format!("topic {} is not in this log", wanted.topic)));
@@ -228,84 +241,59 @@ fn differs(name: &str, from: Offset, to: Offset) -> String {
     )
 }
 
-/// Executes the lineage of a receipt up to its cut.
-fn execute(receipt: &Receipt, means: &Means<'_>) -> Result<Private> {
-    let mut loader = Loader::new(means.cache.clone());
-    let mut nodes = Vec::new();
-    let mut takeovers = Vec::new();
-    for (place, lineage) in receipt.lineage.iter().enumerate() {
-        nodes.push(private_node(lineage, 0, means, &mut loader)?);
-        let later = lineage.builds.iter().enumerate().skip(1);
-        takeovers.extend(later.map(|(build, b)| (b.from, place, build)));
-    }
-    takeovers.sort_unstable();
-    let private = Private::new(means.scratch)?;
-    for (cut, place, build) in takeovers {
-        private.run(&means.ground.log, &nodes, cut, means.workers)?;
-        let lineage = &receipt.lineage[place];
-        let heir = private_node(lineage, build, means, &mut loader)?;
-        private.take_over(
-            &heir,
-            lineage.builds[build].how,
-            lineage.builds[build - 1].state_version,
-        )?;
-        nodes[place] = heir;
-    }
-    private.run(&means.ground.log, &nodes, receipt.cut, means.workers)?;
-    Ok(private)
+/// What came out of an execution, beside what was to.
+pub(super) struct Compared {
+    pub(super) output: Output,
+    /// Where they differ, as a sentence.
+    pub(super) differs: Option<String>,
+    /// Rows that came out near the first difference.
+    pub(super) rows: Option<Table>,
 }
 
-/// A node of the chain as one of its builds.
-fn private_node(
-    lineage: &Lineage,
-    build: usize,
-    means: &Means<'_>,
-    loader: &mut Loader,
-) -> Result<PrivateNode> {
-    let build = lineage.builds.get(build).ok_or_else(|| {
-        Error::Refused(format!(
-            "the receipt does not say what node {} was built from",
-            lineage.node
-        ))
-    })?;
-    let planned = build.planned()?;
-    let bytes = means.components.get(&build.component)?;
-    let plugin: Plugin = loader.load_for(&planned, bytes)?;
-    let number = VersionName::parse(&lineage.node).number;
-    Ok(PrivateNode {
-        planned: planned.of_version(number, &lineage.reads),
-        plugin,
-        after: lineage.after,
+/// Compares what came out for a node with rows and a watermark.
+pub(super) fn compare(
+    private: &Private,
+    node: &str,
+    (wanted, watermark): (&Output, Option<Timestamp>),
+) -> Result<Compared> {
+    let view = private.view(node)?;
+    let output = rows::output(&view, view.pages(None, None)?)?;
+    if output == *wanted {
+        return Ok(Compared {
+            output,
+            differs: watermark_differs(private, node, watermark),
+            rows: None,
+        });
+    }
+    let at = first_rows(wanted, &output);
+    let shown = view.scan(Some(at + SHOWN_MAX))?.rows;
+    let count = shown.num_rows().saturating_sub(at).min(SHOWN_MAX);
+    Ok(Compared {
+        differs: Some(output_differs(wanted, &output)),
+        rows: Some(Table {
+            schema: (**view.schema()).clone(),
+            rows: shown.slice(at.min(shown.num_rows()), count),
+        }),
+        output,
     })
 }
 
-fn compare(receipt: &Receipt, private: &Private, proof: &mut Proof) -> Result<()> {
-    let node = receipt.lineage.last().map_or("", |last| &last.node);
-    let view = private.view(node)?;
-    let output = rows::output(&view, view.pages(None, None)?)?;
+/// A sentence when the watermark is not what it was to be.
+pub(super) fn watermark_differs(
+    private: &Private,
+    node: &str,
+    wanted: Option<Timestamp>,
+) -> Option<String> {
     let last = private.state.node(node);
-    let watermark = last.map(|last| last.watermark);
-    let watermark = watermark.filter(|mark| *mark != Timestamp::MIN);
-    let wanted = &receipt.output;
-    if output != *wanted {
-        proof.differs.push(output_differs(wanted, &output));
-        let at = first_rows(wanted, &output);
-        let shown = view.scan(Some(at + SHOWN_MAX))?.rows;
-        let count = shown.num_rows().saturating_sub(at).min(SHOWN_MAX);
-        proof.rows = Some(Table {
-            schema: (**view.schema()).clone(),
-            rows: shown.slice(at.min(shown.num_rows()), count),
-        });
-    } else if watermark != receipt.watermark {
-        let text = |mark: Option<Timestamp>| mark.map_or("none".into(), |m| m.to_string());
-        proof.differs.push(format!(
-            "the rows are equal, and the watermark is {} where the receipt says {}",
-            text(watermark),
-            text(receipt.watermark)
-        ));
-    }
-    proof.output = Some(output);
-    Ok(())
+    let found = last.as_ref().and_then(watermark_of);
+    let text = |mark: Option<Timestamp>| mark.map_or("none".into(), |m| m.to_string());
+    (found != wanted).then(|| {
+        format!(
+            "the rows are equal, and the watermark is {} where {} was to come out",
+            text(found),
+            text(wanted)
+        )
+    })
 }
 
 /// How many rows are the same at the beginning, as far as marks tell.

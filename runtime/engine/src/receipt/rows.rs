@@ -12,9 +12,9 @@ use crate::error::Result;
 use crate::validate::value::Value;
 
 /// Rows of one page.
-const PAGE_ROWS: usize = 65_536;
+pub(super) const PAGE_ROWS: usize = 65_536;
 /// Bytes of one page, about.
-const PAGE_BYTES: u64 = 32 << 20;
+pub(super) const PAGE_BYTES: u64 = 32 << 20;
 /// Marks of a view at most.
 const MARKS_MAX: u64 = 32;
 

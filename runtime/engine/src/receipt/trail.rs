@@ -49,37 +49,9 @@ pub(crate) fn fields_of(schema: &Schema) -> Vec<(String, String)> {
 
 /// Hashes a part of a partition, in these fields.
 pub(crate) fn range(topic: &Topic, part: Part, fields: &[(String, String)]) -> Result<Range> {
-    let columns = columns(topic, fields)?;
-    let mut cursor = kept_cursor(topic, part.partition, part.after)?;
-    let first = cursor.offset();
-    let rows = match part.marked_for {
-        Some(rows) => rows,
-        None => kept_cursor(topic, part.partition, part.cut)?.offset().0 - first.0,
-    };
-    let mut trail = Trail {
-        columns,
-        frames: Hasher::new(),
-        count: 0,
-        sequences: None,
-        mark_rows: mark_rows(rows),
-        marks: Vec::new(),
-        name: (topic.spec().name.clone(), part.partition, first),
-    };
-    while let Some(frame) = cursor.next(part.cut)? {
-        trail.take(&frame)?;
-    }
-    let end = cursor.offset();
-    Ok(Range {
-        topic: topic.spec().name.clone(),
-        partition: part.partition,
-        first,
-        end,
-        sequences: trail.sequences,
-        frames: trail.count,
-        fields: fields.to_vec(),
-        hash: trail.hash(end).to_hex().to_string(),
-        marks: trail.marks,
-    })
+    let mut trail = Trail::begin(topic, part, fields)?;
+    trail.go(topic, part.cut)?;
+    Ok(trail.range())
 }
 
 /// Stands on the first frame with a greater sequence that retention has left.
@@ -135,8 +107,9 @@ fn columns(topic: &Topic, fields: &[(String, String)]) -> Result<Vec<Column>> {
     fields.iter().map(column).collect()
 }
 
-/// A part of a partition, hashed so far.
-struct Trail {
+/// A part of a partition, hashed so far. It can go on when there is more.
+pub(crate) struct Trail {
+    fields: Vec<(String, String)>,
     columns: Vec<Column>,
     frames: Hasher,
     count: u64,
@@ -144,6 +117,10 @@ struct Trail {
     mark_rows: u64,
     marks: Vec<Mark>,
     name: (String, u32, Offset),
+    /// All frames up to this one are in it, or were left out.
+    after: Sequence,
+    /// Offset of the next row.
+    end: Offset,
 }
 
 /// One field.
@@ -157,6 +134,76 @@ struct Column {
 }
 
 impl Trail {
+    /// Nothing is hashed yet. Marks are set as for the part that is wanted, if its rows are there.
+    pub(crate) fn begin(topic: &Topic, part: Part, fields: &[(String, String)]) -> Result<Trail> {
+        let columns = columns(topic, fields)?;
+        let first = kept_cursor(topic, part.partition, part.after)?.offset();
+        let rows = match part.marked_for {
+            Some(rows) => rows,
+            None => kept_cursor(topic, part.partition, part.cut)?.offset().0 - first.0,
+        };
+        Ok(Trail {
+            fields: fields.to_vec(),
+            columns,
+            frames: Hasher::new(),
+            count: 0,
+            sequences: None,
+            mark_rows: mark_rows(rows),
+            marks: Vec::new(),
+            name: (topic.spec().name.clone(), part.partition, first),
+            after: part.after,
+            end: first,
+        })
+    }
+
+    /// Takes what follows, up to a cut.
+    pub(crate) fn go(&mut self, topic: &Topic, cut: Sequence) -> Result<()> {
+        let partition = self.name.1;
+        let mut cursor = match self.count {
+            0 => kept_cursor(topic, partition, self.after)?,
+            _ => topic.cursor_after(partition, self.after)?,
+        };
+        if cursor.offset() != self.end {
+            // What was to follow is gone.
+            return Err(Error::Log(LogError::Removed {
+                topic: self.name.0.clone(),
+                partition,
+                first: cursor.offset(),
+            }));
+        }
+        while let Some(frame) = cursor.next(cut)? {
+            self.take(&frame)?;
+        }
+        self.end = cursor.offset();
+        self.after = self.after.max(cut);
+        Ok(())
+    }
+
+    /// What was hashed, with the marks that it would have if it had been hashed in one go.
+    pub(crate) fn range(&mut self) -> Range {
+        self.thin();
+        let (topic, partition, first) = self.name.clone();
+        Range {
+            topic,
+            partition,
+            first,
+            end: self.end,
+            sequences: self.sequences,
+            frames: self.count,
+            fields: self.fields.clone(),
+            hash: self.hash(self.end).to_hex().to_string(),
+            marks: self.marks.clone(),
+        }
+    }
+
+    /// Fewer marks for more rows.
+    fn thin(&mut self) {
+        let (_, _, first) = &self.name;
+        self.mark_rows = self.mark_rows.max(mark_rows(self.end.0 - first.0));
+        let mark_rows = self.mark_rows;
+        self.marks.retain(|mark| mark.offset.0 % mark_rows == 0);
+    }
+
     fn take(&mut self, frame: &Frame) -> Result<()> {
         let header = frame.header();
         self.frames.update(&header.sequence.0.to_le_bytes());

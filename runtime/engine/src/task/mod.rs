@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Extent, Place};
 use crate::input::{Batch, Lane, Lanes};
 use crate::pipeline::{OnTrap, PlannedInput, PlannedNode};
+use crate::receipt::sample::Sample;
 use crate::watermark::Watermark;
 
 /// Rows of one lane, by offset.
@@ -84,6 +85,8 @@ pub struct NodeSetup {
     pub plugin: Plugin,
     /// Its inputs, in the order of the pipeline file.
     pub topics: Vec<Arc<Topic>>,
+    /// Of a fold that is executed again for a part of its keys: which; none: all.
+    pub sample: Option<Sample>,
 }
 
 impl NodeSetup {

@@ -341,6 +341,7 @@ fn setup(log: &Log, plan: PlannedNode, plugin: Plugin) -> Result<Arc<NodeSetup>>
         plan,
         plugin,
         topics,
+        sample: None,
     }))
 }
 

@@ -7,6 +7,7 @@ use super::{Standing, Start};
 use crate::changes::Changes;
 use crate::cost::Money;
 use crate::receipt::Receipt;
+use crate::receipt::earlier::Earlier;
 use crate::request::{From, Table};
 use crate::status::Phase;
 use crate::upgrade::{UpgradeOrder, Upgraded};
@@ -48,6 +49,15 @@ pub enum Request {
         name: String,
         /// The version; none: the live one.
         version: Option<u32>,
+    },
+    /// What a version was built from up to an earlier cut: for a receipt of it.
+    Earlier {
+        /// View, node or topic.
+        name: String,
+        /// The version; none: the live one.
+        version: Option<u32>,
+        /// The cut.
+        cut: Sequence,
     },
     /// Take a version away.
     Retire {
@@ -158,6 +168,8 @@ pub enum Answer {
     Upgraded(Upgraded),
     /// To [`Request::Receipt`].
     Receipt(Box<Receipt>),
+    /// To [`Request::Earlier`].
+    Earlier(Box<Earlier>),
     /// To [`Request::Retire`].
     Retired(Retired),
 }

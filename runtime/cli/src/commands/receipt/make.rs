@@ -3,9 +3,13 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use refrain_engine::receipt::Receipt;
+use refrain_engine::host::Project;
+use refrain_engine::receipt::earlier::receipt;
+use refrain_engine::receipt::{Receipt, components_of};
 use refrain_engine::versions::request::{self as versions, Answer};
+use refrain_log::ids::Sequence;
 
+use super::means::MeansArgs;
 use crate::args::Global;
 use crate::commands::version::ask;
 use crate::failure::Failure;
@@ -19,25 +23,35 @@ use crate::show::{grouped, seen_enough};
 #[command(after_help = "Examples:
   refrain receipt delays -o delays.receipt
   refrain receipt delays --version 2 | jq .output
+  refrain receipt delays --cut 1700 -o then.receipt
 
 The receipt is of the last commit of the version: the part of the log up to its cut with its hash, components and
 configurations, number, digest and hash of the rows. It is JSON, and the same bytes for the same log, cut and lineage.
-`refrain prove delays.receipt` computes it again.")]
+`refrain prove delays.receipt` computes it again. Rows of earlier commits are not kept: --cut computes them from the log, as
+`prove` does, with what the version was at that cut.")]
 pub(crate) struct ReceiptArgs {
     /// Name of the view, or of its node
     view: String,
     /// This version [default: the one that is live]
     #[arg(long, value_name = "N")]
     version: Option<u32>,
+    /// Of the commit at this cut, computed again from the log [default: the last commit]
+    #[arg(long, value_name = "SEQUENCE")]
+    cut: Option<u64>,
     /// Write it to this file [default: stdout]
     #[arg(short, long = "out", value_name = "FILE")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    means: MeansArgs,
 }
 
 pub(crate) fn run(global: &Global, args: &ReceiptArgs) -> Result<(), Failure> {
-    let mut link = Link::open(&project::find(global)?)?;
-    let receipt = receipt_of(&mut link, &args.view, args.version)?;
-    let text = receipt.text();
+    let project = project::find(global)?;
+    let made = match args.cut {
+        Some(cut) => earlier(&project, args, Sequence(cut))?,
+        None => receipt_of(&mut Link::open(&project)?, &args.view, args.version)?,
+    };
+    let text = made.text();
     match &args.out {
         None => seen_enough(std::io::stdout().write_all(text.as_bytes()))?,
         Some(path) => {
@@ -48,16 +62,35 @@ pub(crate) fn run(global: &Global, args: &ReceiptArgs) -> Result<(), Failure> {
             written.map_err(|failure| failure.about(path))?;
         }
     }
-    let rows: u64 = receipt.log.iter().map(|r| r.end.0 - r.first.0).sum();
+    let rows: u64 = made.log.iter().map(|r| r.end.0 - r.first.0).sum();
     eprintln!(
         "version {} of view {} at cut {}: {} rows, from {} rows of the log",
-        receipt.version,
-        receipt.view,
-        receipt.cut,
-        grouped(receipt.output.rows),
+        made.version,
+        made.view,
+        made.cut,
+        grouped(made.output.rows),
         grouped(rows)
     );
     Ok(())
+}
+
+/// The receipt of an earlier commit, computed here.
+fn earlier(project: &Project, args: &ReceiptArgs, cut: Sequence) -> Result<Receipt, Failure> {
+    let request = versions::Request::Earlier {
+        name: args.view.clone(),
+        version: args.version,
+        cut,
+    };
+    // The owner of the data folder is let go of before the work begins.
+    let earlier = match ask(&mut Link::open(project)?, request)? {
+        Answer::Earlier(earlier) => *earlier,
+        _ => return Err(unexpected()),
+    };
+    let lineage = earlier.lineage.clone();
+    args.means
+        .with(project.root(), &components_of(&lineage), |means| {
+            Ok(receipt(earlier, means)?)
+        })
 }
 
 /// The receipt of the last commit of a version.

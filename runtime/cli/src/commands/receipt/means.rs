@@ -19,7 +19,7 @@ pub(crate) struct MeansArgs {
     /// Folder in which a folder for the work is made [default: the system's temporary folder]
     #[arg(long, value_name = "DIR")]
     pub(crate) scratch: Option<PathBuf>,
-    /// Worker threads [default: one a processor]
+    /// Worker threads [default: one a processor; of an audit one]
     #[arg(long, value_name = "N")]
     pub(crate) workers: Option<usize>,
 }
@@ -33,33 +33,58 @@ pub(crate) fn root(global: &Global) -> Result<PathBuf, Failure> {
 }
 
 impl MeansArgs {
+    /// Components that were given.
+    pub(crate) fn given(&self) -> Result<Components, Failure> {
+        let mut components = Components::default();
+        for path in &self.component {
+            components.add(read(path)?);
+        }
+        Ok(components)
+    }
+
+    /// The folder for the folder in which it is executed.
+    pub(crate) fn scratch(&self) -> PathBuf {
+        self.scratch.clone().unwrap_or_else(std::env::temp_dir)
+    }
+
     /// Proves a receipt on the log in a folder.
     pub(crate) fn prove(&self, root: &Path, receipt: &Receipt) -> Result<Proof, Failure> {
+        self.with(root, &receipt.components(), |means| {
+            Ok(prove(receipt, means)?)
+        })
+    }
+
+    /// Acts with the log in a folder and the components wanted.
+    pub(crate) fn with<T>(
+        &self,
+        root: &Path,
+        wanted: &[&str],
+        act: impl FnOnce(&Means<'_>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
         let mut components = Components::default();
         for path in &self.component {
             let digest = components.add(read(path)?);
-            if !receipt.components().contains(&digest.as_str()) {
+            if !wanted.contains(&digest.as_str()) {
                 return Err(Failure::refused(format!(
                     "{}: its digest is {digest}, and the receipt names {}",
                     path.display(),
-                    receipt.components().join(", ")
+                    wanted.join(", ")
                 )));
             }
         }
-        for note in components.gather(root, &receipt.components()) {
+        for note in components.gather(root, wanted) {
             eprintln!("note: {note}");
         }
         let ground = Ground::open(root)?;
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
-        let scratch = self.scratch.clone().unwrap_or_else(std::env::temp_dir);
-        let means = Means {
+        let scratch = self.scratch();
+        act(&Means {
             ground: &ground,
             components: &components,
             cache: Some(project::cache()),
             scratch: &scratch,
             workers: self.workers.unwrap_or(workers).max(1),
-        };
-        Ok(prove(receipt, &means)?)
+        })
     }
 }
 

@@ -6,6 +6,7 @@ mod counted;
 mod index;
 mod keep;
 mod pin;
+mod sampled;
 mod session;
 mod show;
 mod stored;
@@ -148,16 +149,19 @@ impl FoldTask {
         self.core.call = Call::default();
         for run in 0..batch.runs.len() {
             match self.core.shape {
-                Shape::Total => self.take_total(batch, run, &keys)?,
+                Shape::Total => match self.setup.sample {
+                    None => self.take_total(batch, run, &keys)?,
+                    Some(sample) => self.take_total_of(sample, batch, run, &keys)?,
+                },
                 Shape::Tumbling(windows) => {
                     let here = Here::NOWHERE;
-                    self.take_timed(batch, run, &keys, Single { windows, here })?;
+                    self.take_assigned(batch, run, &keys, Single { windows, here })?;
                 }
                 Shape::Sliding(windows) => {
-                    self.take_timed(batch, run, &keys, Several::new(windows))?;
+                    self.take_assigned(batch, run, &keys, Several::new(windows))?;
                 }
-                Shape::Session => self.take_timed(batch, run, &keys, Silence)?,
-                Shape::Count => self.take_timed(batch, run, &keys, Numbered)?,
+                Shape::Session => self.take_assigned(batch, run, &keys, Silence)?,
+                Shape::Count => self.take_assigned(batch, run, &keys, Numbered)?,
             }
             self.counts.frames += 1;
             let run = &batch.runs[run];
