@@ -120,6 +120,21 @@ impl Home {
         }
     }
 
+    pub fn root(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A project of its own with a copy of the source topics, as they are on the disk.
+    pub fn another(&self, graph: Graph) -> Home {
+        let other = Home::new(graph, true);
+        other.clock.set(Timestamp(self.now));
+        for topic in ["events", "events.rejected"] {
+            let place = |root: &Path| root.join("data/topics").join(topic);
+            copy(&place(self.root()), &place(other.root()));
+        }
+        other
+    }
+
     pub fn wait(&mut self, us: i64) {
         self.now += us;
         self.clock.set(Timestamp(self.now));
@@ -263,6 +278,17 @@ impl Home {
                     remove(data.join("topics").join(topic));
                 }
             }
+        }
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for entry in std::fs::read_dir(from).expect("a folder") {
+        let entry = entry.expect("an entry");
+        match entry.file_type().expect("a kind").is_dir() {
+            true => copy(&entry.path(), &to.join(entry.file_name())),
+            false => drop(std::fs::copy(entry.path(), to.join(entry.file_name())).expect("a file")),
         }
     }
 }

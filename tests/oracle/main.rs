@@ -22,6 +22,7 @@ mod random;
 mod rhythm;
 mod scenes;
 mod value;
+mod versions;
 mod windows;
 
 use refrain_engine::run::RunOptions;
