@@ -280,7 +280,7 @@ fn item<'a>(bill: &'a Value, kind: &str, name: &str) -> &'a Value {
 #[test]
 fn everything_that_works_has_an_account() {
     let views = "[node.views]\nplugin = \"views_only\"\ninput = \"events\"\ntopic = \"views\"\n";
-    let file = node("sums", "")
+    let file = node("sums", "rhythm = \"continuous\"")
         + views
         + &consumer("board", "sums", "freshness = \"1m\"")
         + &consumer("exec", "sums", "freshness = \"tier 4\"")

@@ -168,8 +168,8 @@ fn needs_differ_through_a_topic_too() {
 fn findings_are_priced_from_what_was_metered() {
     let file = |prices: &str| {
         EVENTS.to_owned()
-            + &node("sums", "")
-            + &node("other", "")
+            + &node("sums", "rhythm = \"continuous\"")
+            + &node("other", "rhythm = \"continuous\"")
             + &consumer("board", "sums", "1m")
             + &consumer("exec", "sums", "26h")
             + "[run]\ncommit_interval = \"50ms\"\n[prices]\n"

@@ -10,6 +10,7 @@ pub mod share;
 
 use refrain_log::clock::{Clock, SystemClock};
 use refrain_log::ids::Timestamp;
+use refrain_log::topic::Origin;
 use serde::{Deserialize, Serialize};
 
 pub use bill::{Bill, Change, Item, Part};
@@ -112,7 +113,8 @@ pub fn of_project(project: &Project) -> bill::Metered {
     }
     // A log that does not open tells nothing here; who reads it for a result says what is wrong.
     if let Ok(ground) = Ground::open(project.root()) {
-        for topic in ground.log.topics() {
+        let topics = ground.log.topics().into_iter();
+        for topic in topics.filter(|topic| topic.spec().origin == Origin::Source) {
             let name = topic.spec().name.clone();
             let found = arrivals::arrivals(&ground.log, &name);
             metered.arrivals.insert(name, found);

@@ -67,6 +67,49 @@ fn a_fold_says_what_it_is() {
     assert_eq!(about.state_version, 1);
 }
 
+/// Counting is another engine with other code: the two share no compiled file, and come to the same.
+#[test]
+fn fuel_is_counted_by_export_in_a_host_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = |fuel| {
+        Host::new(HostOptions {
+            cache: Some(folder.path().join("code")),
+            instances_max: 8,
+            fuel,
+            ..HostOptions::default()
+        })
+        .unwrap()
+    };
+    let life = |host: &Host| {
+        let mut fold = sums(host);
+        let rejected = update(&mut fold, &[1, -2, 3], &[], &[0, 1, 0]);
+        (rejected, evaluate(&mut fold, &[0, 1]))
+    };
+    let (plain, counting) = (host(false), host(true));
+    assert_eq!(life(&plain), life(&counting));
+    assert!(plain.burnt().is_none());
+    let burnt = || counting.burnt().unwrap().read();
+    let once = burnt();
+    assert_eq!(
+        once.keys().copied().collect::<Vec<_>>(),
+        ["fold.evaluate", "fold.update"]
+    );
+    assert!(
+        once.values().all(|used| used.calls == 1 && used.fuel > 0),
+        "{once:?}"
+    );
+    life(&counting);
+    for (export, used) in burnt() {
+        assert_eq!(
+            (used.calls, used.fuel),
+            (2, 2 * once[export].fuel),
+            "{export}"
+        );
+    }
+    let files = std::fs::read_dir(folder.path().join("code")).unwrap();
+    assert_eq!(files.count(), 2, "a file for each engine");
+}
+
 #[test]
 fn a_fold_takes_rows_into_slots() {
     let host = host();
