@@ -120,17 +120,13 @@ impl Home {
         }
     }
 
-    pub fn root(&self) -> &Path {
-        self.folder.path()
-    }
-
     /// A project of its own with a copy of the source topics, as they are on the disk.
     pub fn another(&self, graph: Graph) -> Home {
         let other = Home::new(graph, true);
         other.clock.set(Timestamp(self.now));
         for topic in ["events", "events.rejected"] {
             let place = |root: &Path| root.join("data/topics").join(topic);
-            copy(&place(self.root()), &place(other.root()));
+            copy(&place(self.folder()), &place(other.folder()));
         }
         other
     }

@@ -350,7 +350,7 @@ impl Life {
 
     fn tools(&self) -> Tools {
         Tools {
-            root: self.home.root().to_owned(),
+            root: self.home.folder().to_owned(),
             components: Components::default(),
             cache: Some(cache()),
             scratch: self.scratch.path().to_owned(),
@@ -364,10 +364,10 @@ impl Life {
 fn proven(home: &Home, host: &Host, view: &str, version: u32) {
     let receipt = host.receipt(view, Some(version)).unwrap();
     let mut components = Components::default();
-    components.gather(home.root(), &receipt.components());
+    components.gather(home.folder(), &receipt.components());
     let scratch = tempfile::tempdir().unwrap();
     let means = Means {
-        ground: &Ground::open(home.root()).unwrap(),
+        ground: &Ground::open(home.folder()).unwrap(),
         components: &components,
         cache: Some(cache()),
         scratch: scratch.path(),
