@@ -14,6 +14,7 @@ mod damage;
 mod demo;
 mod dev;
 mod divergence;
+mod exports;
 mod fuel;
 mod fuzz;
 mod grants;
@@ -40,7 +41,9 @@ mod store;
 mod story;
 mod syscalls;
 mod tap;
+mod terminal;
 mod tiers;
+mod times;
 mod upgrade;
 mod versions;
 

@@ -12,6 +12,7 @@ mod failure;
 mod file;
 mod link;
 mod metrics;
+mod progress;
 mod project;
 mod show;
 mod socket;
@@ -46,7 +47,7 @@ fn start_tracing(verbose: u8) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| progress::Notes)
         .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
         .with_target(false)
         .init();

@@ -96,6 +96,19 @@ impl Sheet {
         stream.finish()
     }
 
+    /// Prints what a command did as data, where data is asked for; people are told in a sentence.
+    pub(crate) fn print_deed(self, output: Output) -> Result<(), Failure> {
+        match (output, self.rows.first()) {
+            (Output::Json, Some(row)) => {
+                let mut text = Vec::new();
+                self.write_object(row, &mut text)?;
+                line(String::from_utf8_lossy(&text))
+            }
+            (Output::Csv, _) => self.print(output),
+            (Output::Table | Output::Json, _) => Ok(()),
+        }
+    }
+
     /// For people, as a table.
     pub(crate) fn text(&self) -> String {
         self.table().to_string()

@@ -325,7 +325,7 @@ fn read(topic: &Arc<Topic>, partition: u32, from: From, limit: u64) -> Result<To
     let from = match from {
         From::Earliest => topic.start(partition),
         From::Offset(offset) => offset,
-        From::Time(time) => topic.seek_time(partition, time)?,
+        From::Time(time) => topic.row_at_time(partition, time)?,
     };
     let fields: Vec<usize> = (0..topic.schema().fields().len()).collect();
     let mut parts = Vec::new();

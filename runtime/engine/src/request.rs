@@ -57,7 +57,8 @@ pub enum From {
     Earliest,
     /// At an offset.
     Offset(Offset),
-    /// At the first frame that may hold event times from this one on.
+    /// At the first row, in log order, with this event time or a later one; where a topic has none, at the first row
+    /// appended then or later.
     Time(Timestamp),
 }
 

@@ -119,6 +119,24 @@ impl Cursor {
         Ok(max)
     }
 
+    /// Stands on the first frame that was appended at `time` or later.
+    pub(crate) fn at_append_time(
+        run: Arc<Run>,
+        readings: Readings,
+        time: Timestamp,
+    ) -> Result<Cursor> {
+        let mut cursor = Cursor::new(run.clone(), readings);
+        let segments = run.segments().clone();
+        let sealed_before = |s: &&Arc<Segment>| s.last_time() < time;
+        let passed = segments.iter().take_while(sealed_before).count();
+        if let Some(segment) = segments.get(passed).or(segments.last()) {
+            cursor.stand(segment, START);
+        }
+        let before = |frame: &Frame| frame.header().append_time < time;
+        cursor.skip(before, |_, next| next.is_some_and(before))?;
+        Ok(cursor)
+    }
+
     fn new(run: Arc<Run>, readings: Readings) -> Cursor {
         Cursor {
             offset: run.start(),

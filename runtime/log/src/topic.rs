@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use arrow_array::cast::AsArray;
+use arrow_array::types::TimestampMicrosecondType;
 use serde::{Deserialize, Serialize};
 
 use crate::cursor::Cursor;
@@ -270,9 +272,39 @@ impl Topic {
         Cursor::after_sequence(self.run(partition)?, self.readings.clone(), after)
     }
 
-    /// Offset of the first row of the first frame that may hold event times ≥ `time`, by the sparse index.
+    /// Offset of the first row of the first frame that has an event time ≥ `time`, by the sparse index; where the
+    /// topic has no event time, of the first frame appended at `time` or later. At the end when there is none.
     pub fn seek_time(&self, partition: u32, time: Timestamp) -> Result<Offset> {
-        let cursor = Cursor::at_time(self.run(partition)?, self.readings.clone(), time)?;
+        let run = self.run(partition)?;
+        let cursor = match self.spec.time {
+            Some(_) => Cursor::at_time(run, self.readings.clone(), time)?,
+            None => Cursor::at_append_time(run, self.readings.clone(), time)?,
+        };
+        Ok(cursor.offset())
+    }
+
+    /// Offset of the first row, in log order, with an event time ≥ `time`; where the topic has no event time, of the
+    /// first row appended at `time` or later. At the end when there is none.
+    pub fn row_at_time(&self, partition: u32, time: Timestamp) -> Result<Offset> {
+        let from = self.seek_time(partition, time)?;
+        let field = self.spec.time.as_ref();
+        let Some(field) = field.and_then(|name| self.schema().index_of(name)) else {
+            return Ok(from);
+        };
+        let mut cursor = self.cursor(partition, from)?;
+        while let Some(frame) = cursor.next(Sequence(u64::MAX))? {
+            if frame.header().times.is_none_or(|(_, max)| max < time) {
+                continue;
+            }
+            let batch = frame.batch(&[field])?;
+            let times = batch.column(0).as_primitive::<TimestampMicrosecondType>();
+            let row = times
+                .iter()
+                .position(|us| us.is_some_and(|us| us >= time.0));
+            if let Some(row) = row {
+                return Ok(Offset(frame.header().base_offset.0 + row as u64));
+            }
+        }
         Ok(cursor.offset())
     }
 

@@ -1,11 +1,9 @@
 //! `refrain run`
 
-use std::io::IsTerminal;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use refrain_engine::accounts::Gauge;
 use refrain_engine::cost::Money;
 use refrain_engine::host::Host;
@@ -18,6 +16,7 @@ use crate::args::{Global, Output};
 use crate::cells::Cell;
 use crate::failure::Failure;
 use crate::link::tell_findings;
+use crate::progress::Progress;
 use crate::show::{self, Sheet, grouped};
 use crate::{cpu, metrics, project, socket};
 
@@ -58,7 +57,8 @@ pub(crate) fn run(global: &Global, args: &RunArgs) -> Result<(), Failure> {
     let metrics = args.metrics.map(metrics::bind).transpose()?;
     let host = Arc::new(Host::open(project.clone())?);
     tell_findings(&host);
-    let service = Service::start(&host, args.once, metrics)?;
+    let progress = progress(&host, args.once);
+    let service = Service::start(&host, Some(progress), metrics)?;
     let mut options = RunOptions {
         once: args.once,
         nodes: args.nodes.clone(),
@@ -166,7 +166,7 @@ fn now() -> std::time::Instant {
     std::time::Instant::now()
 }
 
-/// The thread that waits: for commands on the socket, for signals, for the time to move the bar.
+/// The thread that waits: for commands on the socket, for signals, for the time to move the bar, which goes with it.
 pub(crate) struct Service {
     end: oneshot::Sender<()>,
     thread: JoinHandle<()>,
@@ -176,7 +176,7 @@ pub(crate) struct Service {
 impl Service {
     pub(crate) fn start(
         host: &Arc<Host>,
-        once: bool,
+        progress: Option<Progress>,
         metrics: Option<std::net::TcpListener>,
     ) -> Result<Service, Failure> {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -205,7 +205,9 @@ impl Service {
                     tokio::spawn(metrics::serve(listener, Arc::clone(&host)));
                 }
                 tokio::spawn(watch_signals(signals, Arc::clone(&host)));
-                tokio::spawn(watch_progress(Arc::clone(&host), once));
+                if let Some(progress) = progress.filter(|p| !p.is_hidden()) {
+                    tokio::spawn(watch_progress(Arc::clone(&host), progress));
+                }
                 // An error means that the run is over as well.
                 let _ = ended.await;
             });
@@ -266,30 +268,21 @@ async fn watch_signals(signals: Option<Signals>, host: Arc<Host>) {
     }
 }
 
-/// A bar over the rows that wait, on a terminal.
-async fn watch_progress(host: Arc<Host>, once: bool) {
-    if !std::io::stderr().is_terminal() {
-        return;
+/// A bar over the rows that wait, or a count of those that are taken where there is no end.
+fn progress(host: &Host, once: bool) -> Progress {
+    if !once {
+        return Progress::endless_rows();
     }
-    let rows: u64 = match host.handle(Request::Status) {
+    let waiting = match host.handle(Request::Status) {
         Response::Status(status) => status.nodes.iter().map(|n| n.lag_rows).sum(),
         _ => 0,
     };
-    let (bar, template) = match once {
-        true => (
-            ProgressBar::new(rows),
-            "{bar:40} {human_pos}/{human_len} rows {per_sec} {eta}",
-        ),
-        false => (
-            ProgressBar::new_spinner(),
-            "{spinner} {human_pos} rows {per_sec}",
-        ),
-    };
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style);
-    }
+    Progress::rows(waiting)
+}
+
+async fn watch_progress(host: Arc<Host>, progress: Progress) {
     loop {
         tokio::time::sleep(BAR_EVERY).await;
-        bar.set_position(host.board().rows());
+        progress.at(host.board().rows());
     }
 }

@@ -8,6 +8,7 @@ use jiff::civil;
 
 use super::TimeUnit;
 
+const EPOCH: civil::DateTime = civil::DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
 const US_PER_DAY: i64 = 86_400_000_000;
 
 /// The time in `text`, or what is wrong with it.
@@ -94,31 +95,29 @@ fn days_since_epoch(date: civil::Date) -> i32 {
 
 /// Every other form of ISO 8601.
 fn iso(text: &str, unit: Option<TimeUnit>) -> Result<i64, String> {
-    let timestamp = text
-        .parse::<jiff::Timestamp>()
-        .ok()
+    let instant = text.parse::<jiff::Timestamp>().ok();
+    let ns = instant
+        .map(jiff::Timestamp::as_nanosecond)
         .or_else(|| in_utc(text))
         .ok_or("is no time in ISO 8601, such as 2001-01-31T12:00:00Z")?;
-    let ns = timestamp.as_nanosecond();
     if ns % 1_000 != 0 && unit != Some(TimeUnit::Ns) {
         return Err("is finer than a microsecond".into());
     }
     i64::try_from(ns.div_euclid(1_000)).map_err(|_| "is out of range".into())
 }
 
-/// A date and time, or a date, without a zone.
-fn in_utc(text: &str) -> Option<jiff::Timestamp> {
-    let zoned = text
-        .parse::<civil::DateTime>()
-        .ok()?
-        .to_zoned(jiff::tz::TimeZone::UTC);
-    Some(zoned.ok()?.timestamp())
+/// A date and time, or a date, without a zone: nanoseconds since the epoch.
+fn in_utc(text: &str) -> Option<i128> {
+    let time = text.parse::<civil::DateTime>().ok()?;
+    Some(time.duration_since(EPOCH).as_nanos())
 }
 
 /// The time as ISO 8601 with as many digits as it needs; as its number when it is out of years 1 to 9999.
 pub fn text(us: i64) -> String {
-    match jiff::Timestamp::from_microsecond(us) {
-        Ok(time) if us >= -62_135_596_800_000_000 => time.to_string(),
+    // Not by an instant: those of the crate end a day before the year 9999 does, for the sake of zones.
+    let since = jiff::SignedDuration::from_micros(us);
+    match EPOCH.checked_add(since) {
+        Ok(time) if time.year() >= 1 => format!("{time}Z"),
         _ => us.to_string(),
     }
 }
@@ -152,6 +151,21 @@ mod tests {
         assert_eq!(parse(b"7", Some(TimeUnit::S)), Ok(7_000_000));
         assert!(parse(b"1500", None).is_err());
         assert!(parse(b"9223372036854775807", Some(TimeUnit::S)).is_err());
+    }
+
+    /// The last day of the year 9999 once was shown as a number, which is not read again.
+    #[test]
+    fn all_years_have_a_form_that_is_read_again() {
+        let first = us("0001-01-01T00:00:00Z");
+        let last = us("9999-12-31T23:59:59.999999Z");
+        assert_eq!(text(last), "9999-12-31T23:59:59.999999Z");
+        assert_eq!(us("9999-12-31"), last + 1 - US_PER_DAY);
+        for time in [first, first + 1, -1, 0, 1, last - US_PER_DAY, last] {
+            assert_eq!(us(&text(time)), time);
+        }
+        assert_eq!(text(first - 1), (first - 1).to_string());
+        assert_eq!(text(last + 1), (last + 1).to_string());
+        assert_eq!(text(i64::MIN), i64::MIN.to_string());
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::args::{Global, Output};
 use crate::commands::version::print_json;
 use crate::failure::Failure;
 use crate::link::{Link, unexpected};
+use crate::progress::Progress;
 use crate::project;
 
 /// Keep the whole project as it is at its last commit
@@ -23,9 +24,11 @@ pub(crate) struct CreateArgs {
 
 pub(crate) fn run(global: &Global, args: &CreateArgs) -> Result<(), Failure> {
     let mut link = Link::open(&project::find(global)?)?;
+    let progress = Progress::spinner("keeping");
     let Answer::Saved(savepoint) = ask(&mut link, Request::Save(args.name.clone()))? else {
         return Err(unexpected());
     };
+    drop(progress);
     if global.output == Output::Json {
         return print_json(&savepoint);
     }

@@ -8,6 +8,7 @@ use super::print_nodes;
 use crate::args::{Global, Output};
 use crate::commands::version::print_json;
 use crate::failure::Failure;
+use crate::progress::Progress;
 use crate::project;
 
 /// Go back to a savepoint, in a new project folder or in place
@@ -31,6 +32,7 @@ pub(crate) struct RestoreArgs {
 
 pub(crate) fn run(global: &Global, args: &RestoreArgs) -> Result<(), Failure> {
     let project = project::find(global)?;
+    let progress = Progress::spinner("reading the savepoint");
     let restored = match &args.into {
         Some(into) => restore_into(&project, &args.name, into)?,
         None if args.confirm => restore(&project, &args.name)?,
@@ -41,6 +43,7 @@ pub(crate) fn run(global: &Global, args: &RestoreArgs) -> Result<(), Failure> {
             ));
         }
     };
+    drop(progress);
     if global.output == Output::Json {
         return print_json(&restored);
     }

@@ -15,6 +15,7 @@ use crate::commands::version::ask;
 use crate::failure::Failure;
 use crate::file::write_whole;
 use crate::link::{Link, unexpected};
+use crate::progress::Progress;
 use crate::project;
 use crate::show::{grouped, seen_enough};
 
@@ -47,10 +48,12 @@ pub(crate) struct ReceiptArgs {
 
 pub(crate) fn run(global: &Global, args: &ReceiptArgs) -> Result<(), Failure> {
     let project = project::find(global)?;
+    let progress = Progress::spinner("reading the log");
     let made = match args.cut {
         Some(cut) => earlier(&project, args, Sequence(cut))?,
         None => receipt_of(&mut Link::open(&project)?, &args.view, args.version)?,
     };
+    drop(progress);
     let text = made.text();
     match &args.out {
         None => seen_enough(std::io::stdout().write_all(text.as_bytes()))?,

@@ -11,6 +11,7 @@ use crate::cells::Cell;
 use crate::commands::version::print_json;
 use crate::failure::Failure;
 use crate::file::read_text;
+use crate::progress::Progress;
 use crate::show::{Sheet, grouped};
 
 /// What a receipt says is not what comes out.
@@ -36,7 +37,9 @@ pub(crate) struct ProveArgs {
 pub(crate) fn run(global: &Global, args: &ProveArgs) -> Result<(), Failure> {
     let text = read_text(&args.receipt)?;
     let receipt = Receipt::read(&text).map_err(|e| Failure::from(e).about(&args.receipt))?;
+    let progress = Progress::spinner("computing again");
     let proof = args.means.prove(&root(global)?, &receipt)?;
+    drop(progress);
     print(global, &proof)?;
     verdict(&proof)
 }

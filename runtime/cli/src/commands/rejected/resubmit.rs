@@ -18,6 +18,7 @@ use crate::commands::topic::partitions;
 use crate::failure::Failure;
 use crate::file::read_text;
 use crate::link::{Link, unexpected};
+use crate::progress::Progress;
 use crate::project;
 use crate::show::{self, Sheet, grouped};
 
@@ -108,7 +109,9 @@ pub(crate) fn run(global: &Global, args: &ResubmitArgs) -> Result<(), Failure> {
         done: Resubmitted::default(),
         undecoded: 0,
     };
+    let progress = Progress::spinner("appending again");
     let outcome = act.all(&mut link);
+    drop(progress);
     act.report(global)?;
     outcome
 }

@@ -1,12 +1,10 @@
 //! `refrain topic append`
 
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Weak};
 
 use clap::ValueEnum;
-use indicatif::{ProgressBar, ProgressStyle};
 use refrain_engine::ingest::{self, DecodeOptions, Decoded, Decoder, Format};
 use refrain_engine::pipeline::SourceTopic;
 use refrain_engine::request::Request;
@@ -21,6 +19,7 @@ use super::topics;
 use crate::args::{Global, Output};
 use crate::failure::Failure;
 use crate::link::Link;
+use crate::progress::Progress;
 use crate::project;
 use crate::show::{self, grouped};
 
@@ -94,12 +93,12 @@ pub(crate) fn run(global: &Global, args: &AppendArgs) -> Result<(), Failure> {
     if args.strict {
         check_all(&inputs, &topic)?;
     }
-    let bar = bar(&inputs);
+    let progress = progress(&inputs);
     let pieces = decode_ahead(inputs, topic)?;
-    let outcome = feed_all(&mut feed, &pieces, args, &bar);
+    let outcome = feed_all(&mut feed, &pieces, args, &progress);
     // What is under way is known before anything is said, also after an error.
     let settled = feed.settle();
-    bar.finish_and_clear();
+    drop(progress);
     report(global, args, &feed);
     outcome
         .and(settled)
@@ -200,7 +199,7 @@ fn feed_all(
     feed: &mut Feed,
     pieces: &Receiver<Result<Piece, Failure>>,
     args: &AppendArgs,
-    bar: &ProgressBar,
+    progress: &Progress,
 ) -> Result<(), Failure> {
     let mut told = 0;
     for piece in pieces {
@@ -211,7 +210,7 @@ fn feed_all(
             bytes_read,
         } = piece?;
         for note in &decoded.notes {
-            bar.suspend(|| eprintln!("note: {input}: {note}"));
+            eprintln!("note: {input}: {note}");
         }
         if let (true, Some(row)) = (args.strict, decoded.undecoded.first()) {
             return Err(Failure::refused(format!(
@@ -219,9 +218,9 @@ fn feed_all(
                 row.line, row.reason
             )));
         }
-        bar.suspend(|| tell_undecoded(&input, &decoded.undecoded, &mut told, &args.topic));
+        tell_undecoded(&input, &decoded.undecoded, &mut told, &args.topic);
         feed.send(&input, decoded, decode_ns)?;
-        bar.set_position(bytes_read);
+        progress.at(bytes_read);
     }
     Ok(())
 }
@@ -289,18 +288,14 @@ fn inputs(args: &AppendArgs) -> Result<Vec<(PathBuf, Format)>, Failure> {
     args.files.iter().map(with_format).collect()
 }
 
-/// A bar over the bytes of the input, on a terminal.
-fn bar(inputs: &[(PathBuf, Format)]) -> ProgressBar {
-    let sizes: Option<u64> = inputs
-        .iter()
-        .map(|(path, _)| std::fs::metadata(path).ok().map(|m| m.len()))
-        .sum();
-    let (true, Some(bytes)) = (std::io::stderr().is_terminal(), sizes) else {
-        return ProgressBar::hidden();
-    };
-    let style =
-        ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta}");
-    ProgressBar::new(bytes).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+/// A bar over the bytes of the input; what comes through a pipe is counted.
+fn progress(inputs: &[(PathBuf, Format)]) -> Progress {
+    let size = |path: &PathBuf| std::fs::metadata(path).ok().map(|m| m.len());
+    let sizes: Option<u64> = inputs.iter().map(|(path, _)| size(path)).sum();
+    match sizes {
+        Some(bytes) => Progress::bytes(bytes),
+        None => Progress::endless_bytes(),
+    }
 }
 
 /// Decodes on a thread of its own, a few batches ahead of the log.

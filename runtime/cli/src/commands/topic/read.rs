@@ -20,16 +20,19 @@ const READ_ROWS: u64 = 10_000;
 #[command(after_help = "Examples:
   refrain topic read flights --limit 5
   refrain topic read flights --partition 2 --from 1000
+  refrain topic read flights --from 2001-01-06 --limit 100
   refrain topic read flights.rejected --output json
 
-Rows stand in the order of their partition; partitions follow one another.")]
+Rows stand in the order of their partition; partitions follow one another. --from with a time begins, in each partition,
+at the first row whose event time is that or later. What follows it in the log is shown as it stands: rows that came late,
+with earlier times, too. Of a topic without an event time, such as TOPIC.rejected, it is the time of appending.")]
 pub(crate) struct ReadArgs {
     /// Name of the topic
     topic: String,
     /// Only this partition [default: all, one after another]
     #[arg(long)]
     partition: Option<u32>,
-    /// Begin at this offset, or at this time (ISO 8601) [default: the first row]
+    /// Begin at this offset, or at the first row of this time or later (ISO 8601) [default: the first row]
     #[arg(long, value_name = "OFFSET|TIME", value_parser = parse_from)]
     from: Option<From>,
     /// At most so many rows

@@ -13,6 +13,7 @@ use crate::commands::keep::ask;
 use crate::commands::version::print_json;
 use crate::failure::Failure;
 use crate::link::{Link, unexpected};
+use crate::progress::Progress;
 use crate::project;
 use crate::show::grouped;
 
@@ -53,14 +54,17 @@ pub(crate) fn run(global: &Global, args: &VerifyArgs) -> Result<(), Failure> {
     if args.topic.is_none() {
         total.findings = unopened(&mut link, &all)?;
     }
+    let progress = Progress::bytes(all.iter().map(|topic| topic.bytes).sum());
     for topic in all {
         for partition in 0..topic.partitions.len() as u32 {
-            scrub(&mut link, Some((topic.name.clone(), partition)), &mut total)?;
+            let place = Some((topic.name.clone(), partition));
+            scrub(&mut link, place, &mut total, &progress)?;
         }
     }
     if args.topic.is_none() {
-        scrub(&mut link, None, &mut total)?;
+        scrub(&mut link, None, &mut total, &progress)?;
     }
+    drop(progress);
     if global.output == Output::Json {
         print_json(&total)?;
     }
@@ -105,7 +109,12 @@ fn unopened(link: &mut Link, opened: &[TopicStatus]) -> Result<Vec<Finding>, Fai
 }
 
 /// One partition, or the commit log, segment after segment.
-fn scrub(link: &mut Link, place: Option<(String, u32)>, total: &mut Total) -> Result<(), Failure> {
+fn scrub(
+    link: &mut Link,
+    place: Option<(String, u32)>,
+    total: &mut Total,
+    progress: &Progress,
+) -> Result<(), Failure> {
     let mut from = Offset(0);
     loop {
         let request = Request::Scrub(Scrub {
@@ -122,6 +131,7 @@ fn scrub(link: &mut Link, place: Option<(String, u32)>, total: &mut Total) -> Re
         total.frames += scrubbed.frames;
         total.bytes += scrubbed.bytes;
         total.findings.extend(scrubbed.findings);
+        progress.at(total.bytes);
         let Some(next) = scrubbed.next else {
             return Ok(());
         };

@@ -8,6 +8,7 @@ use crate::args::{Global, Output};
 use crate::cells::Cell;
 use crate::failure::Failure;
 use crate::link::{Link, unexpected};
+use crate::progress::Progress;
 use crate::show::Sheet;
 
 /// A check does not hold.
@@ -25,9 +26,11 @@ pub(super) fn run(
         version,
         checks: checks.to_vec(),
     };
+    let progress = Progress::spinner("checking");
     let Answer::Checked(report) = ask(link, versions::Request::Check(order))? else {
         return Err(unexpected());
     };
+    drop(progress);
     if global.output == Output::Json {
         print_json(&report)?;
     } else {

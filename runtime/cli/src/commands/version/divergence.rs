@@ -13,6 +13,7 @@ use crate::args::{Global, Output};
 use crate::cells::Cell;
 use crate::failure::Failure;
 use crate::link::{Link, unexpected};
+use crate::progress::Progress;
 use crate::show::{Sheet, grouped};
 
 /// Says what it costs, and searches.
@@ -22,6 +23,7 @@ pub(super) fn find(
     limit: Option<u64>,
 ) -> Result<Divergence, Failure> {
     tell_cost(link, &order, limit)?;
+    let _progress = Progress::spinner("computing again");
     let order = DivergeOrder {
         validate: order,
         limit,

@@ -1,11 +1,9 @@
 //! `refrain replay`
 
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use refrain_engine::host::Host;
 use refrain_engine::ingest;
 use refrain_engine::request::From;
@@ -22,6 +20,7 @@ use super::{ask, list_of, print_json};
 use crate::args::{Global, Output};
 use crate::failure::Failure;
 use crate::link::{Link, unexpected};
+use crate::progress::Progress;
 use crate::project;
 use crate::show::grouped;
 
@@ -42,7 +41,8 @@ interrupted; else this command does the work. Interrupted or killed, the same co
 pub(crate) struct ReplayArgs {
     /// Name of the node, or of its view or topic
     node: String,
-    /// Begin there: earliest, an offset (in each partition), an event time (ISO 8601), or with what a savepoint has
+    /// Begin there: earliest, an offset (in each partition), an event time (ISO 8601; of a topic
+    /// without one, the time of appending), or with what a savepoint has
     #[arg(long, default_value = "earliest", value_name = "earliest|OFFSET|TIME|SAVEPOINT", value_parser = parse_from)]
     from: Beginning,
     /// Another component: a .wasm file, or a plugin of the project [default: the one of the pipeline file]
@@ -182,7 +182,7 @@ fn own(host: Arc<Host>, args: &ReplayArgs, replaying: &Replaying) -> Result<(), 
     if args.detach {
         eprintln!("no host is running, so the replay is done here");
     }
-    let service = crate::commands::run::Service::start(&host, true, None)?;
+    let service = crate::commands::run::Service::start(&host, None, None)?;
     let options = RunOptions {
         once: true,
         nodes: replaying.to_run.clone(),
@@ -205,31 +205,28 @@ fn own(host: Arc<Host>, args: &ReplayArgs, replaying: &Replaying) -> Result<(), 
 
 /// Shows how far the work in this process has got, on a terminal, until it is over.
 fn watch(host: &Host, replaying: &Replaying, is_over: &dyn Fn() -> bool) {
-    let bar = bar();
+    let progress = Progress::rows(0);
     let mut status = |name: &str| {
         let version = VersionName::parse(name);
         find(host.list_versions(&version.name)?, &version)
     };
-    while !bar.is_hidden() && !is_over() {
+    while !progress.is_hidden() && !is_over() {
         // What stops a node is said when the work is over.
-        let _ = look(replaying, &bar, &mut status);
+        let _ = look(replaying, &progress, &mut status);
         std::thread::sleep(LOOK_EVERY);
     }
-    bar.finish_and_clear();
 }
 
 /// Looks at the running host until the candidates have got to the goal.
 fn follow(link: &mut Link, replaying: &Replaying) -> Result<(), Failure> {
-    let bar = bar();
+    let progress = Progress::rows(0);
     let mut status = |name: &str| {
         let version = VersionName::parse(name);
         find(list_of(link, &version.name)?, &version)
     };
     loop {
-        let there = look(replaying, &bar, &mut status);
-        if !matches!(there, Ok(false)) {
-            bar.finish_and_clear();
-            return there.map(|_| ());
+        if look(replaying, &progress, &mut status)? {
+            return Ok(());
         }
         std::thread::sleep(LOOK_EVERY);
     }
@@ -238,7 +235,7 @@ fn follow(link: &mut Link, replaying: &Replaying) -> Result<(), Failure> {
 /// Shows how far the candidates have got; whether all are at the goal.
 fn look(
     replaying: &Replaying,
-    bar: &ProgressBar,
+    progress: &Progress,
     status: &mut dyn FnMut(&str) -> Result<VersionStatus, Failure>,
 ) -> Result<bool, Failure> {
     let (mut left, mut taken, mut behind) = (0, 0, false);
@@ -251,8 +248,7 @@ fn look(
         taken += version.rows_taken;
         behind |= version.lag_rows > 0 && version.cut < replaying.goal;
     }
-    bar.set_length(taken + left);
-    bar.set_position(taken);
+    progress.at_of(taken, taken + left);
     Ok(!behind)
 }
 
@@ -265,18 +261,6 @@ fn find(list: VersionList, version: &VersionName) -> Result<VersionStatus, Failu
     found
         .next()
         .ok_or_else(|| Failure::refused(format!("{name} was retired meanwhile")))
-}
-
-fn bar() -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::new(0);
-    let template = "{bar:40} {human_pos}/{human_len} rows {per_sec} {eta} left";
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style);
-    }
-    bar
 }
 
 fn print(global: &Global, replaying: &Replaying) -> Result<(), Failure> {

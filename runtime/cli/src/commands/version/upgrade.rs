@@ -11,6 +11,7 @@ use crate::args::{Global, Output};
 use crate::cells::Cell;
 use crate::failure::Failure;
 use crate::link::{Link, unexpected};
+use crate::progress::Progress;
 use crate::project;
 use crate::show::{Sheet, grouped};
 
@@ -47,9 +48,11 @@ pub(crate) fn run(global: &Global, args: &UpgradeArgs) -> Result<(), Failure> {
         back: args.back,
     };
     let mut link = Link::open(&project::find(global)?)?;
+    let progress = Progress::spinner("handing over the states");
     let Answer::Upgraded(done) = ask(&mut link, versions::Request::Upgrade(order))? else {
         return Err(unexpected());
     };
+    drop(progress);
     print(global, &done)
 }
 

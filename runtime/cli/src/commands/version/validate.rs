@@ -20,6 +20,7 @@ use crate::cells::Cell;
 use crate::commands::view;
 use crate::failure::Failure;
 use crate::link::{Link, unexpected};
+use crate::progress::Progress;
 use crate::project;
 use crate::show::{Sheet, grouped};
 
@@ -96,9 +97,11 @@ pub(crate) fn run(global: &Global, args: &ValidateArgs) -> Result<(), Failure> {
         against,
     };
     let request = versions::Request::Validate(order.clone());
+    let progress = Progress::spinner("comparing");
     let Answer::Validated(report) = ask(&mut link, request)? else {
         return Err(unexpected());
     };
+    drop(progress);
     let json = global.output == Output::Json;
     if !json {
         show(global, &report, args.first_divergence)?;

@@ -1,5 +1,6 @@
 //! Views: list, read, export, compare.
 
+mod about;
 pub(crate) mod digest;
 pub(crate) mod export;
 pub(crate) mod get;
