@@ -42,8 +42,9 @@ pub fn component(plugin: &str) -> PathBuf {
     gate.lock().expect("a lock file can be locked");
     let out = folder.join(format!("{plugin}.wasm"));
     let package = repository().join("plugins").join(plugin);
+    // A plugin may take its fold from the folder of another.
     let sources = [
-        newest(&package),
+        newest(&repository().join("plugins")),
         newest(&repository().join("plugin-sdk/rust")),
     ];
     let fresh = changed(&out).is_some_and(|at| sources.iter().flatten().all(|source| at > *source));

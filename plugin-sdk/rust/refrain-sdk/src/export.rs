@@ -157,6 +157,16 @@ describe!(describe_process, process_plugin);
 describe!(describe_session, session_plugin);
 describe!(describe_transform, transform_plugin);
 
+/// What an optional interface needs, asked for by its own name: so that its absence is told in the words of the trait.
+#[doc(hidden)]
+pub const fn wants_merge<P: crate::Merge>() {}
+
+#[doc(hidden)]
+pub const fn wants_keys<P: crate::Keyed>() {}
+
+#[doc(hidden)]
+pub const fn wants_migrate<P: crate::Migrate>() {}
+
 /// Makes the package a fold component: `export_fold!(MyPlugin);`, once, at the end of `src/lib.rs`. A fold that is
 /// [`Merge`](crate::Merge) too, and so fit for session windows: `export_fold!(MyPlugin, merge);`. One that is
 /// [`Keyed`](crate::Keyed): `export_fold!(MyPlugin, keys);`. Both: `export_fold!(MyPlugin, merge, keys);`.
@@ -167,18 +177,25 @@ macro_rules! export_fold {
         $crate::__export_fold!($plugin, evaluate, false);
     };
     ($plugin:ty, keys) => {
+        const _: () = $crate::export::wants_keys::<$plugin>();
         $crate::__export_fold!($plugin, evaluate_keyed, true);
     };
     ($plugin:ty, migrate) => {
+        const _: () = $crate::export::wants_migrate::<$plugin>();
         $crate::__export_fold!($plugin, evaluate, false, __export_migrate);
     };
     ($plugin:ty, merge, migrate) => {
+        const _: () = $crate::export::wants_merge::<$plugin>();
+        const _: () = $crate::export::wants_migrate::<$plugin>();
         $crate::__export_session!($plugin, evaluate, false, __export_migrate);
     };
     ($plugin:ty, merge) => {
+        const _: () = $crate::export::wants_merge::<$plugin>();
         $crate::__export_session!($plugin, evaluate, false);
     };
     ($plugin:ty, merge, keys) => {
+        const _: () = $crate::export::wants_merge::<$plugin>();
+        const _: () = $crate::export::wants_keys::<$plugin>();
         $crate::__export_session!($plugin, evaluate_keyed, true);
     };
 }
