@@ -3,6 +3,7 @@
 //!
 //! `REFRAIN_CASES` is the number of random cases. A failing case prints its seed; `REFRAIN_SEED=<seed>` runs it alone.
 
+#![allow(clippy::disallowed_methods, reason = "tests handle files of their own")]
 #![expect(clippy::unwrap_used, unreachable_pub, reason = "modules of one test")]
 
 mod accidents;

@@ -25,6 +25,7 @@ impl Lock {
     ///
     /// # Errors
     /// A file that cannot be read, or says something else.
+    #[expect(clippy::disallowed_methods, reason = "the user's own file")]
     pub fn read(root: &Path) -> Result<Self> {
         let path = root.join(LOCK_FILE);
         if !path.is_file() {

@@ -1,5 +1,10 @@
 //! Speed of the log on a real disk: durable append of 256-byte rows, scan of a warm log. Prints what it measured.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a benchmark handles files and measures time"
+)]
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;

@@ -4,6 +4,11 @@
 //! Printed for 1, 256 and 4,096 rows a call: the fold as a loop of this program, a guest that does nothing (the
 //! crossing alone), the plugin, and the smallest of several runs of each, taken in turns.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a benchmark handles files and measures time"
+)]
+
 #[path = "../tests/guests/guest.rs"]
 #[allow(dead_code, unreachable_pub, reason = "shared with the tests")]
 mod guest;

@@ -1,6 +1,7 @@
 //! The contract from several languages: the same rows give the same view rows, whatever the guest is written in and
 //! however often its states are saved, released and restored. Guests: plugins/engagement (Rust), tests/guests.
 
+#![allow(clippy::disallowed_methods, reason = "tests handle files of their own")]
 #![expect(clippy::unwrap_used, reason = "a test file")]
 
 use std::path::{Path, PathBuf};

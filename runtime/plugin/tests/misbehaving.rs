@@ -1,5 +1,6 @@
 //! Every misbehaviour of tests/guests/bad, which is Rust and not WAT, ends in the fault that its README promises.
 
+#![allow(clippy::disallowed_methods, reason = "tests handle files of their own")]
 #![expect(clippy::unwrap_used, reason = "a test file")]
 
 use std::path::{Path, PathBuf};

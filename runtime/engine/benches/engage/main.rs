@@ -9,6 +9,11 @@
 //! - `engage FOLDER metering [ROWS [PAIRS]]`: each stage with and without metering, in turns in one process.
 //! - `engage FOLDER replay SECONDS [ROWS_PER_SECOND [INTERVAL]]`: the same without and with a replay of the same node.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a benchmark handles files and measures time"
+)]
+
 mod cache;
 mod events;
 mod kinds;

@@ -1,5 +1,7 @@
 //! Files on the real disk.
 
+#![expect(clippy::disallowed_methods, reason = "the room of files")]
+
 use std::fs::{self, OpenOptions};
 use std::io::{self, IoSlice, Read, Seek, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
@@ -37,7 +39,6 @@ struct DiskFile {
 }
 
 impl DiskFile {
-    #[expect(clippy::disallowed_methods, reason = "the room of files")]
     fn open(path: &Path, create: bool) -> io::Result<Arc<dyn File>> {
         let mut options = OpenOptions::new();
         options
@@ -103,12 +104,10 @@ impl Storage for DiskStorage {
         DiskFile::open(path, false)
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the room of files")]
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         fs::read(path)
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the room of files")]
     fn replace(&self, path: &Path, content: &[u8]) -> io::Result<()> {
         let folder = path.parent().unwrap_or(Path::new("."));
         let mut name = path.file_name().unwrap_or_default().to_os_string();
@@ -124,7 +123,6 @@ impl Storage for DiskStorage {
         self.sync_dir(folder)
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the room of files")]
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs::rename(from, to)
     }
@@ -139,7 +137,6 @@ impl Storage for DiskStorage {
         })
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the room of files")]
     fn remove(&self, path: &Path) -> io::Result<()> {
         fs::remove_file(path)
     }
@@ -151,12 +148,10 @@ impl Storage for DiskStorage {
         }
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the room of files")]
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         fs::File::open(path)?.sync_all()
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the room of files")]
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);

@@ -169,6 +169,7 @@ fn write_if_other(path: &Path, text: &str) -> Result<(), BuildError> {
 }
 
 /// Unpacks the Rust SDK again for a plugin that was made with it, when it is missing.
+#[expect(clippy::disallowed_methods, reason = "the user's own file is read")]
 pub(super) fn restore(package: &Path, say: &mut dyn FnMut(&str)) -> Result<(), BuildError> {
     let manifest = package.join("Cargo.toml");
     let text = std::fs::read_to_string(&manifest).map_err(|why| file(&manifest, why))?;

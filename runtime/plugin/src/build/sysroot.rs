@@ -96,6 +96,7 @@ pub(super) fn build(
     let place = cache.join(format!("std-{}", std::process::id()));
     let built = compile(rustc, &place, say).and_then(|()| collect(&place, &sysroot));
     // a leftover of a failed build is of no use and in nobody's way
+    #[expect(clippy::disallowed_methods, reason = "made again at any time")]
     let _ = std::fs::remove_dir_all(&place);
     built.map(|()| sysroot)
 }
@@ -161,6 +162,10 @@ fn compile(rustc: &Rustc, place: &Path, say: &mut dyn FnMut(&str)) -> Result<(),
 }
 
 /// Moves the libraries into a sysroot; the mark that it is whole comes last.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "files of a build, made again at any time"
+)]
 fn collect(place: &Path, sysroot: &Path) -> Result<(), String> {
     let from = place.join("target").join(TARGET).join("release/deps");
     let to = sysroot.join("lib/rustlib").join(TARGET).join("lib");

@@ -1,5 +1,7 @@
 //! Decisions of the build, and builds of real plugins (slow ones are ignored unless asked for).
 
+#![allow(clippy::disallowed_methods, reason = "tests handle files of their own")]
+
 use std::path::Path;
 
 use super::*;

@@ -94,6 +94,7 @@ impl Compiler {
 }
 
 /// Whether a sysroot has the standard library of the target.
+#[expect(clippy::disallowed_methods, reason = "a toolchain is looked at")]
 fn has_std(sysroot: &Path) -> bool {
     let folder = sysroot.join("lib/rustlib").join(TARGET).join("lib");
     let is_std =

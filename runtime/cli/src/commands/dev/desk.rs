@@ -228,6 +228,7 @@ impl Source {
 }
 
 /// Folders and files of sources, in the order of their names.
+#[expect(clippy::disallowed_methods, reason = "the user's own folder is read")]
 fn walk(folder: &Path, folders: &mut Vec<PathBuf>, files: &mut Vec<PathBuf>) {
     if folders.len() >= FOLDERS_MAX {
         return;

@@ -1,10 +1,10 @@
 //! What comes out of a process task: rows of a topic, sorted into the runs of the batch that caused them; or rows of a view,
 //! of which the last of each key counts.
 
-use std::collections::HashSet;
-
 use arrow_array::{BooleanArray, RecordBatch};
 use arrow_buffer::{BooleanBuffer, BooleanBufferBuilder};
+use foldhash::fast::FixedState;
+use hashbrown::HashSet;
 use refrain_log::schema::Schema;
 use refrain_state::view::ViewChanges;
 
@@ -107,7 +107,7 @@ impl Shown {
             .expect("rows of one node have one schema");
         let key_fields = &self.schema.fields()[..self.key_fields];
         let key_columns = &all.columns()[..self.key_fields];
-        let mut seen: HashSet<Box<[u8]>> = HashSet::new();
+        let mut seen: HashSet<Box<[u8]>, FixedState> = HashSet::default();
         let mut last = vec![false; all.num_rows()];
         let mut key = Vec::new();
         for row in (0..all.num_rows()).rev() {
