@@ -7,6 +7,7 @@ mod accounts;
 mod answers;
 mod appenders;
 mod audit;
+mod authors;
 mod cli;
 mod conformance;
 mod crash;
@@ -15,6 +16,7 @@ mod demo;
 mod dev;
 mod divergence;
 mod exports;
+mod forms;
 mod fuel;
 mod fuzz;
 mod grants;
@@ -44,8 +46,10 @@ mod tap;
 mod terminal;
 mod tiers;
 mod times;
+mod toolchains;
 mod upgrade;
 mod versions;
+mod workspaces;
 
 /// A guest that goes with the tests.
 fn guest(name: &str) -> Vec<u8> {

@@ -94,7 +94,8 @@ fn a_pinned_plugin_runs_as_pinned_or_not_at_all() {
     let home = Home::engagement();
     let add = |file: &str| {
         let file = repository().join(file).display().to_string();
-        home.refrain(&["plugin", "add", &file, "--name", "engagement"])
+        let words = ["plugin", "add", &file, "--name", "engagement"];
+        home.refrain(&[&words[..], &["--replace"]].concat())
     };
     add("tests/guests/languages/c.wasm").ok();
     home.refrain(&["check"]).ok();

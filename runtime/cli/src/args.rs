@@ -65,13 +65,25 @@ pub(crate) enum Command {
     Check(commands::check::CheckArgs),
     Status(commands::status::StatusArgs),
     /// Make, build and look at plugins
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Example:
+  refrain plugin new delays && refrain plugin build delays && refrain plugin test delays"
+    )]
     Plugin(PluginCommand),
     /// Append to topics and read them
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Example:
+  refrain topic append flights flights.parquet && refrain topic read flights --limit 5"
+    )]
     Topic(TopicCommand),
     /// Rows that were set aside: count, look at, append again
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Example:
+  refrain rejected list && refrain rejected show flights.rejected"
+    )]
     Rejected(RejectedCommand),
     Run(commands::run::RunArgs),
     Tap(commands::tap::TapArgs),
@@ -81,10 +93,18 @@ pub(crate) enum Command {
     Freshness(commands::freshness::FreshnessArgs),
     Cost(commands::cost::CostArgs),
     /// Read views
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Example:
+  refrain view list && refrain view get delays ORD 2001-01-06"
+    )]
     View(ViewCommand),
     /// The whole project at one moment: keep it, go back to it
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Example:
+  refrain savepoint create monday && refrain savepoint restore monday --into ../copy"
+    )]
     Savepoint(SavepointCommand),
     Retention(commands::keep::retention::RetentionArgs),
     Plan(commands::version::plan::PlanArgs),

@@ -56,7 +56,7 @@ fn start_tracing(verbose: u8) {
 fn run(args: &Args) -> Result<(), Failure> {
     let global = &args.global;
     match &args.command {
-        Command::Init(args) => commands::init::run(args),
+        Command::Init(args) => commands::init::run(global, args),
         Command::Check(_) => commands::check::run(global),
         Command::Status(args) => commands::status::run(global, args),
         Command::Run(args) => commands::run::run(global, args),

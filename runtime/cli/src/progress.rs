@@ -21,6 +21,11 @@ fn shown() -> MutexGuard<'static, Option<ProgressBar>> {
     SHOWN.lock().expect("no holder of this lock panics")
 }
 
+/// Whether anybody would see it.
+pub(crate) fn is_seen() -> bool {
+    io::stderr().is_terminal()
+}
+
 /// Work under way. What it shows goes with it, however the work ends.
 pub(crate) struct Progress {
     bar: ProgressBar,
@@ -64,7 +69,7 @@ impl Progress {
     }
 
     fn bar(total: u64, template: &str) -> Progress {
-        if !io::stderr().is_terminal() {
+        if !is_seen() {
             return Progress::hidden();
         }
         let bar = styled(ProgressBar::new(total), template);
@@ -78,7 +83,7 @@ impl Progress {
 
     /// A spinner with what is being done and since when, once that has taken a second.
     pub(crate) fn spinner(what: &'static str) -> Progress {
-        if !io::stderr().is_terminal() {
+        if !is_seen() {
             return Progress::hidden();
         }
         let bar = styled(ProgressBar::new_spinner(), "{spinner} {msg}, {elapsed}");

@@ -148,6 +148,19 @@ impl Sheet {
         out.write_all(b"}")
     }
 
+    /// Its rows as values of JSON.
+    pub(crate) fn values(&self) -> Vec<serde_json::Value> {
+        let object = |row: &Vec<Cell>| {
+            let pairs = self.names.iter().zip(row);
+            let pairs = pairs.map(|(name, cell)| {
+                let value = serde_json::from_str(&cell.json()).expect("a cell is JSON");
+                (name.clone(), value)
+            });
+            serde_json::Value::Object(pairs.collect())
+        };
+        self.rows.iter().map(object).collect()
+    }
+
     /// One object a line.
     pub(crate) fn write_jsonl(&self, out: &mut impl Write) -> io::Result<()> {
         for row in &self.rows {
@@ -275,6 +288,46 @@ impl<W: Write> Stream<W> {
     }
 }
 
+/// Prints an answer of several tables: one after another for people; as CSV one table, whose first column says of which
+/// table a row is and whose cells of the other tables' columns are empty. JSON has its own form of such an answer.
+pub(crate) fn print_tables(
+    tables: Vec<(&'static str, Sheet)>,
+    output: Output,
+) -> Result<(), Failure> {
+    match output {
+        Output::Csv => joined(tables).print(output),
+        Output::Table | Output::Json => tables
+            .into_iter()
+            .try_for_each(|(_, sheet)| sheet.print(output)),
+    }
+}
+
+/// All rows under the columns of all tables; columns of one name are one.
+fn joined(tables: Vec<(&'static str, Sheet)>) -> Sheet {
+    let mut joined = Sheet::new(&["table"]);
+    for (_, sheet) in &tables {
+        let new = sheet.names.iter().filter(|n| !joined.names.contains(n));
+        let new: Vec<String> = new.cloned().collect();
+        joined.names.extend(new);
+    }
+    for (table, sheet) in tables {
+        let places: Vec<usize> = sheet
+            .names
+            .iter()
+            .filter_map(|name| joined.names.iter().position(|n| n == name))
+            .collect();
+        for row in sheet.rows {
+            let mut cells = vec![Cell::Null; joined.names.len()];
+            cells[0] = Cell::text(table);
+            for (place, cell) in places.iter().zip(row) {
+                cells[*place] = cell;
+            }
+            joined.rows.push(cells);
+        }
+    }
+    joined
+}
+
 /// One line on stdout.
 pub(crate) fn line(text: impl std::fmt::Display) -> Result<(), Failure> {
     let mut stdout = io::stdout();
@@ -337,6 +390,17 @@ mod tests {
         }
         stream.finish().unwrap();
         String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn several_tables_are_one_as_csv() {
+        let mut other = Sheet::new(&["b", "c"]);
+        other.push(vec![Cell::Integer(2), Cell::Bool(true)]);
+        let csv = streamed(
+            Output::Csv,
+            vec![joined(vec![("x", sheet()), ("y", other)])],
+        );
+        assert_eq!(csv, "table,a,b,c\nx,1,\"x,y\",\nx,,\"\",\ny,,2,true\n");
     }
 
     #[test]

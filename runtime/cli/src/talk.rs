@@ -10,6 +10,9 @@ macro_rules! eprint {
 
 /// As the standard library's, except that a stderr that takes nothing is no failure.
 macro_rules! eprintln {
+    () => {
+        $crate::progress::say("\n")
+    };
     ($($part:tt)*) => {
         $crate::progress::say(&(format!($($part)*) + "\n"))
     };

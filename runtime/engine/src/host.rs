@@ -39,6 +39,9 @@ pub const PIPELINE_FILE: &str = "refrain.toml";
 /// Name of the folder with everything that the host keeps.
 pub const DATA_FOLDER: &str = "data";
 
+/// Folder in `plugins/` of components that others have replaced.
+pub const KEPT_FOLDER: &str = ".kept";
+
 /// What stands before a digest in a pipeline file.
 const BY_DIGEST: &str = "blake3:";
 
@@ -100,19 +103,25 @@ impl Project {
         }
     }
 
+    /// Where components are kept, by digest, that `refrain plugin add --replace` put others in the place of.
+    pub fn kept_components(&self) -> PathBuf {
+        self.root.join("plugins").join(KEPT_FOLDER)
+    }
+
     /// The file with this digest; where there is none, where it would be.
+    #[expect(clippy::disallowed_methods, reason = "the user's own files")]
     fn component_of(&self, digest: &str) -> PathBuf {
         let file = format!("{digest}.wasm");
         let kept = self.data().join("components").join(&file);
         let plugins = self.root.join("plugins");
-        if kept.is_file() {
-            return kept;
+        let replaced = self.kept_components().join(&file);
+        if let Some(found) = [kept, replaced].into_iter().find(|path| path.is_file()) {
+            return found;
         }
         let entries = std::fs::read_dir(&plugins).into_iter().flatten().flatten();
         let mut found: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
         found.retain(|path| path.extension().is_some_and(|e| e == "wasm"));
         found.sort();
-        #[expect(clippy::disallowed_methods, reason = "the user's own files")]
         let is_it = |path: &PathBuf| {
             std::fs::read(path).is_ok_and(|bytes| Digest::of(&bytes).to_string() == digest)
         };

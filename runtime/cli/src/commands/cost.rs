@@ -12,6 +12,7 @@ use refrain_engine::tiers::words::span;
 use crate::args::{Global, Output};
 use crate::cells::Cell;
 use crate::failure::Failure;
+use crate::file::read_text;
 use crate::link::{Link, unexpected};
 use crate::project;
 use crate::show::{Sheet, seen_enough};
@@ -27,7 +28,7 @@ use crate::show::{Sheet, seen_enough};
 
 A node that several consumers depend on is shared: what it would cost for the one who needs the least is paid by all in
 equal parts, each step to a stricter need by those who need at least that. Parts sum exactly to the total. Prices are
-in [prices] of the pipeline file. See docs/tiers.md.")]
+in [prices] of the pipeline file. See docs/cost.md.")]
 pub(crate) struct CostArgs {
     /// What lines are about
     #[arg(long, value_enum, default_value = "node")]
@@ -77,7 +78,7 @@ pub(crate) fn run(global: &Global, args: &CostArgs) -> Result<(), Failure> {
         })
     };
     let what_if: Vec<(String, String)> = args.what_if.iter().map(pair).collect::<Result<_, _>>()?;
-    let file = args.file.as_ref().map(read).transpose()?;
+    let file = args.file.as_ref().map(|path| read_text(path)).transpose()?;
     let month = args.per.is_some();
     let question = Question {
         month,
@@ -165,11 +166,6 @@ fn commits(global: &Global, node: &str) -> Result<(), Failure> {
 
 fn millis(ns: u64) -> Cell {
     Cell::text(format!("{}.{:03}ms", ns / 1_000_000, ns / 1_000 % 1000))
-}
-
-fn read(path: &PathBuf) -> Result<String, Failure> {
-    let text = std::fs::read_to_string(path);
-    text.map_err(|error| Failure::refused(format!("--file {}: {error}", path.display())))
 }
 
 fn seconds(ns: u64) -> Cell {

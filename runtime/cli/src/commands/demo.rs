@@ -1,5 +1,6 @@
 //! `refrain demo`: real flights as a batch and as a live stream with a crash in its middle, and the same digest.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
-use refrain_engine::host::Project;
+use refrain_engine::host::{PIPELINE_FILE, Project};
 use refrain_engine::ingest::{DecodeOptions, Decoder, Format, decode_file};
 use refrain_engine::request::Request;
 use refrain_log::meter::so_far;
@@ -19,8 +20,9 @@ use crate::args::{Global, Output};
 use crate::cells::Cell;
 use crate::failure::Failure;
 use crate::link::Link;
+use crate::progress::Progress;
 use crate::project::source_topic;
-use crate::show::{Sheet, grouped};
+use crate::show::{self, Sheet, grouped};
 use crate::socket::Client;
 
 /// 200,000 US flights of January 2001, public domain (US Bureau of Transportation Statistics).
@@ -28,6 +30,7 @@ const FLIGHTS: &[u8] = include_bytes!("../../data/flights-200k.parquet");
 const PLUGIN: &str = include_str!("../../../../plugins/flights/src/lib.rs");
 const PIPELINE: &str = include_str!("demo.toml");
 
+const FLIGHTS_COUNT: u64 = 200_000;
 const LIVE_ROWS: usize = 4_000;
 const LIVE_PAUSE: Duration = Duration::from_millis(15);
 const CRASH_AFTER_ROWS: u64 = 100_000;
@@ -49,6 +52,17 @@ pub(crate) struct DemoArgs {
 }
 
 pub(crate) fn run(global: &Global, args: &DemoArgs) -> Result<(), Failure> {
+    if global.project.is_some() {
+        return Err(Failure::refused(
+            "the demo makes a project of its own: name its folder with --dir, without --project",
+        ));
+    }
+    if args.dir.join(PIPELINE_FILE).exists() {
+        return Err(Failure::refused(format!(
+            "{} is a project already: name another folder with --dir, or remove this one",
+            args.dir.display()
+        )));
+    }
     let batch = Project::new(&args.dir);
     let live = Project::new(args.dir.join("live"));
     say("make a project and build its plugin");
@@ -61,7 +75,10 @@ pub(crate) fn run(global: &Global, args: &DemoArgs) -> Result<(), Failure> {
     )?;
     command(&batch, &["run", "--once"])?;
     let batch_digest = digest(&mut Link::open(&batch)?)?;
-    worst(&mut Link::open(&batch)?)?.print(global.output)?;
+    let airports = worst(&mut Link::open(&batch)?)?;
+    if global.output == Output::Table {
+        airports.clone().print(global.output)?;
+    }
     say("the same flights live, with kill -9 in the middle");
     make_live(&batch, &live)?;
     let live_digest = stream(&live, &file)?;
@@ -71,10 +88,14 @@ pub(crate) fn run(global: &Global, args: &DemoArgs) -> Result<(), Failure> {
             format!("digests differ: batch {batch_digest}, live {live_digest}"),
         ));
     }
-    eprintln!("\nas a batch   {batch_digest}\nas a stream  {live_digest}");
+    let digests = [
+        ("as a batch", batch_digest.as_str()),
+        ("as a stream", &live_digest),
+    ];
+    print(airports, digests, global.output)?;
     eprintln!(
         "The digests are equal: {} flights, two rhythms, one crash, one result.",
-        grouped(200_000)
+        grouped(FLIGHTS_COUNT)
     );
     if global.output == Output::Table {
         eprintln!(
@@ -83,6 +104,33 @@ pub(crate) fn run(global: &Global, args: &DemoArgs) -> Result<(), Failure> {
         );
     }
     Ok(())
+}
+
+/// What came of it: airports, which people have seen by now, and the digest of both ways.
+fn print(
+    airports: Sheet,
+    digests: [(&'static str, &str); 2],
+    output: Output,
+) -> Result<(), Failure> {
+    match output {
+        Output::Table => {
+            eprintln!();
+            let mut each = digests.into_iter();
+            each.try_for_each(|(way, digest)| show::line(format!("{way:<12} {digest}")))
+        }
+        Output::Json => {
+            let digests: BTreeMap<_, _> = digests.into_iter().collect();
+            let airports = airports.values();
+            show::json(&serde_json::json!({ "airports": airports, "digests": digests }))
+        }
+        Output::Csv => {
+            let mut sheet = Sheet::new(&["way", "digest"]);
+            for (way, digest) in digests {
+                sheet.push(vec![Cell::text(way), Cell::text(digest)]);
+            }
+            show::print_tables(vec![("airport", airports), ("digest", sheet)], output)
+        }
+    }
 }
 
 fn say(what: &str) {
@@ -204,6 +252,7 @@ fn feed(project: &Project, link: &mut Link, file: &Path, rows_max: u64) -> Resul
     let mut decoder: Box<dyn Decoder> = decode_file(Format::Parquet, file, options)?;
     let mut feed = Feed::new(link, "flights", schema, Some("demo".into()));
     let mut sent = 0;
+    let progress = Progress::rows(rows_max.min(FLIGHTS_COUNT));
     while sent < rows_max {
         let before = so_far();
         let Some(decoded) = decoder.next(LIVE_ROWS)? else {
@@ -212,9 +261,11 @@ fn feed(project: &Project, link: &mut Link, file: &Path, rows_max: u64) -> Resul
         let decode_ns = so_far().since(before).cpu_ns;
         sent += decoded.row_numbers.len() as u64;
         feed.send("flights.parquet", decoded, decode_ns)?;
+        progress.at(sent);
         std::thread::sleep(LIVE_PAUSE);
     }
     feed.settle()?;
+    drop(progress);
     let done = feed.appended;
     eprintln!(
         "{} flights fed: {} new, {} were there already",
@@ -260,8 +311,7 @@ fn worst(link: &mut Link) -> Result<Sheet, Failure> {
     let origins = column("origin")?.as_string::<i32>();
     let number = |name: &str| Ok::<_, Failure>(column(name)?.as_primitive::<Int64Type>());
     let (flights, delayed, sum) = (number("flights")?, number("delayed")?, number("delay_sum")?);
-    let mut airports: std::collections::BTreeMap<&str, [i64; 3]> =
-        std::collections::BTreeMap::new();
+    let mut airports: BTreeMap<&str, [i64; 3]> = BTreeMap::new();
     for row in 0..rows.num_rows() {
         let totals = airports.entry(origins.value(row)).or_default();
         let day = [flights.value(row), delayed.value(row), sum.value(row)];

@@ -48,18 +48,24 @@ fn print(global: &Global, checks: &[Check]) -> Result<(), Failure> {
         let text = serde_json::to_string_pretty(checks).map_err(anyhow::Error::from)?;
         return seen_enough(writeln!(std::io::stdout(), "{text}"));
     }
-    let mut sheet = Sheet::new(&["language", "builds", "toolchain"]);
+    let data = global.output == Output::Csv;
+    let names = ["language", "builds", "toolchain", "install"];
+    let mut sheet = Sheet::new(&names[..if data { 4 } else { 3 }]);
     for check in checks {
         let builds = match (check.ready, check.fetches) {
             (true, _) => "yes",
             (false, true) => "after fetching",
             (false, false) => "no",
         };
-        sheet.push(vec![
+        let mut row = vec![
             Cell::text(check.language),
             Cell::text(builds),
             Cell::text(&check.toolchain),
-        ]);
+        ];
+        if data {
+            row.push(check.install.as_ref().map_or(Cell::Null, Cell::text));
+        }
+        sheet.push(row);
     }
     sheet.print(global.output)?;
     for check in checks {

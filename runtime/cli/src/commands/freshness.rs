@@ -9,7 +9,7 @@ use crate::cells::Cell;
 use crate::failure::Failure;
 use crate::link::{Link, unexpected};
 use crate::project;
-use crate::show::{Sheet, seen_enough};
+use crate::show::{self, Sheet};
 
 /// A consumer did not get what it needs, or a run did not happen.
 const MISSED: u8 = 8;
@@ -23,7 +23,8 @@ const MISSED: u8 = 8;
 `achieved` is the part of the observed time in which the view was as fresh as needed; `budget` what may be missed of the
 window of the objective, `left` what is left of that, `burn` how fast the last hour spent it: at 1 a window spends all.
 Alerts: of consumers `late` (older than needed now) and `budget-spent` (the objective is missed); of nodes that run at
-times `missed-run` (a run was due and did not happen); of nodes that run all the time, or every so often, `lagging`.")]
+times `missed-run` (a run was due and did not happen); of nodes that run all the time, or every so often, `lagging`.
+--output csv: rows of `table` consumer and node.")]
 pub(crate) struct FreshnessArgs {
     /// End with exit code 8 when there is an alert
     #[arg(long)]
@@ -36,16 +37,13 @@ pub(crate) fn run(global: &Global, args: &FreshnessArgs) -> Result<(), Failure> 
         return Err(unexpected());
     };
     match global.output {
-        Output::Json => {
-            use std::io::Write;
-            let json = serde_json::to_string_pretty(&report).map_err(anyhow::Error::from)?;
-            seen_enough(writeln!(std::io::stdout(), "{json}"))?;
-        }
+        Output::Json => show::json(&report)?,
         output => {
-            consumers(&report).print(output)?;
-            if output == Output::Table && !report.runs.is_empty() {
-                runs(&report).print(output)?;
+            let mut tables = vec![("consumer", consumers(&report))];
+            if !report.runs.is_empty() {
+                tables.push(("node", runs(&report)));
             }
+            show::print_tables(tables, output)?;
         }
     }
     let alerts = report.alerts();

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use refrain_engine::host::PIPELINE_FILE;
 
+use crate::args::Global;
 use crate::failure::Failure;
 
 const PIPELINE: &str = r#"# What flows where. Check it with `refrain check`.
@@ -24,21 +25,34 @@ key    = ["id"]          # rows with the same id go to the same partition
 # view   = "totals"
 "#;
 
-const IGNORED: &str = "/data/\n/plugins/*.wasm\n/plugins/.sdk/\n";
+const IGNORED: &str = "/data/\n/plugins/*.wasm\n/plugins/.kept/\n/plugins/.sdk/\n";
 
 /// Make a project: a folder with a refrain.toml
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  refrain init shop && cd shop && refrain check")]
 pub(crate) struct InitArgs {
-    /// Folder to make
-    dir: PathBuf,
+    /// Folder to make; --project DIR says the same
+    dir: Option<PathBuf>,
 }
 
-pub(crate) fn run(args: &InitArgs) -> Result<(), Failure> {
-    make(&args.dir, PIPELINE)?;
+pub(crate) fn run(global: &Global, args: &InitArgs) -> Result<(), Failure> {
+    let dir = match (&args.dir, &global.project) {
+        (Some(dir), None) | (None, Some(dir)) => dir,
+        (Some(_), Some(_)) => {
+            return Err(Failure::refused(
+                "two folders are named: give the one to make, as `refrain init DIR` or with --project",
+            ));
+        }
+        (None, None) => {
+            return Err(Failure::refused(
+                "which folder? Give the one to make: `refrain init DIR`",
+            ));
+        }
+    };
+    make(dir, PIPELINE)?;
     eprintln!(
         "made {}; next: look at {PIPELINE_FILE}, and `refrain plugin new NAME`",
-        args.dir.display()
+        dir.display()
     );
     Ok(())
 }

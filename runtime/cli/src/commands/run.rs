@@ -16,7 +16,7 @@ use crate::args::{Global, Output};
 use crate::cells::Cell;
 use crate::failure::Failure;
 use crate::link::tell_findings;
-use crate::progress::Progress;
+use crate::progress::{self, Progress};
 use crate::show::{self, Sheet, grouped};
 use crate::{cpu, metrics, project, socket};
 
@@ -57,7 +57,7 @@ pub(crate) fn run(global: &Global, args: &RunArgs) -> Result<(), Failure> {
     let metrics = args.metrics.map(metrics::bind).transpose()?;
     let host = Arc::new(Host::open(project.clone())?);
     tell_findings(&host);
-    let progress = progress(&host, args.once);
+    let progress = waiting_rows(&host, args.once);
     let service = Service::start(&host, Some(progress), metrics)?;
     let mut options = RunOptions {
         once: args.once,
@@ -269,8 +269,8 @@ async fn watch_signals(signals: Option<Signals>, host: Arc<Host>) {
 }
 
 /// A bar over the rows that wait, or a count of those that are taken where there is no end.
-fn progress(host: &Host, once: bool) -> Progress {
-    if !once {
+fn waiting_rows(host: &Host, once: bool) -> Progress {
+    if !once || !progress::is_seen() {
         return Progress::endless_rows();
     }
     let waiting = match host.handle(Request::Status) {

@@ -11,7 +11,7 @@ use crate::args::{Global, Output};
 use crate::cells::Cell;
 use crate::failure::Failure;
 use crate::project;
-use crate::show::{Sheet, seen_enough};
+use crate::show::{self, Sheet, seen_enough};
 
 /// Show how fresh each node, edge and consumer is planned to be
 #[derive(Debug, clap::Args)]
@@ -21,8 +21,9 @@ use crate::show::{Sheet, seen_enough};
   refrain tiers --format mermaid        for a page that draws it
   refrain tiers --output json
 
-All ages are worst cases: the longest waits and the time of the work on the stalest way, which is
-assumed: 1 s for a pass, 0.1 s for a round of a continuous node. See docs/tiers.md.")]
+All ages are worst cases: the longest waits and the time of the work on the stalest way, as measured; of a node that has
+not run yet it is assumed (1 s for a pass, 0.1 s for a round of a continuous node) and marked so. See docs/tiers.md.
+--output csv: rows of `table` node, edge and consumer.")]
 pub(crate) struct TiersArgs {
     /// What to draw
     #[arg(long, value_enum, default_value = "table")]
@@ -60,14 +61,11 @@ pub(crate) fn run(global: &Global, args: &TiersArgs) -> Result<(), Failure> {
 }
 
 fn tables(tiers: &Tiers, output: Output) -> Result<(), Failure> {
-    if output == Output::Table {
-        nodes(tiers).print(output)?;
+    let mut tables = vec![("node", nodes(tiers)), ("edge", edges(tiers))];
+    if !tiers.consumers.is_empty() {
+        tables.push(("consumer", consumers(tiers)));
     }
-    edges(tiers).print(output)?;
-    if output == Output::Table && !tiers.consumers.is_empty() {
-        consumers(tiers).print(output)?;
-    }
-    Ok(())
+    show::print_tables(tables, output)
 }
 
 fn nodes(tiers: &Tiers) -> Sheet {

@@ -74,10 +74,11 @@ impl Column {
     /// One value from a cell of text.
     #[inline]
     pub(super) fn push_text(&mut self, cell: &[u8], quoted: bool) -> Result<(), String> {
-        if cell.is_empty() && self.field.nullable && !(quoted && self.field.kind == Kind::Text) {
+        let may_be_empty = matches!(self.values, Values::Spans { .. });
+        if cell.is_empty() && self.field.nullable && !(quoted && may_be_empty) {
             return self.push_null();
         }
-        if cell.is_empty() && !matches!(self.values, Values::Spans { .. }) {
+        if cell.is_empty() && !may_be_empty {
             return Err(self.absent());
         }
         match (&mut self.values, self.field.kind) {

@@ -1,7 +1,7 @@
 //! CSV with a header line (RFC 4180): columns by name, quotes doubled inside quotes, `\n` or `\r\n` after a row.
 //!
 //! An empty cell is null for a nullable field, the empty text for a `text` that is not, and a reject for the rest; `""`
-//! is the empty text always (as PostgreSQL reads it). Cells are not trimmed. A quote that is never closed rejects its
+//! is the empty text always (as PostgreSQL reads it), and no bytes in a field of bytes. Cells are not trimmed. A quote that is never closed rejects its
 //! own line only. Rows are split here and not by a crate because a reject must carry the bytes as they came, and an
 //! open quote must not swallow the rest of the input.
 

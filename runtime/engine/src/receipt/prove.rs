@@ -15,7 +15,7 @@ use super::private::{Pace, Private};
 use super::trail::{Part, range};
 use super::{Output, Range, Receipt, rows};
 use crate::error::{Error, Result};
-use crate::host::DATA_FOLDER;
+use crate::host::{DATA_FOLDER, KEPT_FOLDER};
 use crate::request::Table;
 
 /// Rows that are shown where the output differs.
@@ -76,6 +76,7 @@ impl Components {
         for folder in [
             project.join(DATA_FOLDER).join("components"),
             project.join("plugins"),
+            project.join("plugins").join(KEPT_FOLDER),
         ] {
             for name in DiskStorage.list(&folder).unwrap_or_default() {
                 let Some(stem) = name.strip_suffix(".wasm") else {

@@ -4,11 +4,12 @@ use refrain_engine::keep::request::{Answer, Request};
 
 use super::ask;
 use crate::args::{Global, Output};
+use crate::cells::Cell;
 use crate::commands::version::print_json;
 use crate::failure::Failure;
 use crate::link::{Link, unexpected};
 use crate::project;
-use crate::show::grouped;
+use crate::show::{Sheet, grouped};
 
 /// Remove a savepoint, and free what nothing else has any more
 #[derive(Debug, clap::Args)]
@@ -35,6 +36,14 @@ pub(crate) fn run(global: &Global, args: &DeleteArgs) -> Result<(), Failure> {
     if global.output == Output::Json {
         return print_json(&savepoint);
     }
+    let mut deed = Sheet::new(&["savepoint", "done", "bytes", "own_bytes"]);
+    deed.push(vec![
+        Cell::text(&savepoint.name),
+        Cell::Bool(gone),
+        Cell::count(savepoint.bytes),
+        Cell::count(savepoint.own_bytes),
+    ]);
+    deed.print_deed(global.output)?;
     let what = match gone {
         true => "is gone",
         false => "would go",

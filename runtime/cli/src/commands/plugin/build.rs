@@ -43,26 +43,28 @@ pub(crate) fn build(
     Ok(())
 }
 
-/// Every folder in `plugins` that holds the source of a plugin.
+/// Every folder in `plugins` that holds the source of a plugin; at least one.
 fn all(plugins: &Path) -> Result<Vec<String>, Failure> {
-    let none = || {
-        Failure::refused(format!(
+    let names = sources(plugins);
+    match names.is_empty() {
+        false => Ok(names),
+        true => Err(Failure::refused(format!(
             "{} holds no plugin; make one with `refrain plugin new NAME`",
             plugins.display()
-        ))
-    };
-    let entries = std::fs::read_dir(plugins).map_err(|_| none())?;
+        ))),
+    }
+}
+
+/// Names of the folders in `plugins` that hold the source of a plugin.
+#[expect(clippy::disallowed_methods, reason = "the user's own folder is read")]
+pub(super) fn sources(plugins: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(plugins).into_iter().flatten().flatten();
     let mut names: Vec<String> = entries
-        .filter_map(Result::ok)
         .filter(|e| is_plugin(&e.path()))
         .map(|e| e.file_name().to_string_lossy().into_owned())
         .collect();
     names.sort();
-    if names.is_empty() {
-        Err(none())
-    } else {
-        Ok(names)
-    }
+    names
 }
 
 /// A workspace manifest alone, and what is hidden, is no plugin.

@@ -10,13 +10,15 @@ use crate::args::{Global, Output};
 use crate::cells::Cell;
 use crate::failure::Failure;
 use crate::project;
-use crate::show::{Sheet, seen_enough};
+use crate::show::{self, Sheet};
 
 /// Show what a plugin says of itself
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   refrain plugin inspect delays
-  refrain plugin inspect build/delays.wasm --output json")]
+  refrain plugin inspect build/delays.wasm --output json
+
+--output csv: rows of `table` property, field and option.")]
 pub(crate) struct InspectArgs {
     /// Name of a plugin of the project, or a .wasm file
     plugin: String,
@@ -77,39 +79,53 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
 }
 
 fn print_json(plugin: &Plugin, seen: &Seen) -> Result<(), Failure> {
-    use std::io::Write;
-    let json = serde_json::json!({
+    show::json(&serde_json::json!({
         "digest": plugin.digest().to_string(),
         "size_bytes": seen.size_bytes,
         "load_ms": seen.load_ms,
         "language": seen.language,
         "imports": seen.imports,
         "about": plugin.about(),
-    });
-    let text = serde_json::to_string_pretty(&json).map_err(anyhow::Error::from)?;
-    seen_enough(writeln!(std::io::stdout(), "{text}"))
+    }))
 }
 
 fn print_sheets(plugin: &Plugin, seen: &Seen, output: Output) -> Result<(), Failure> {
-    let about = plugin.about();
-    eprintln!(
-        "{} {} ({}), {}",
-        about.name,
-        about.version,
-        about.kind.name(),
-        plugin.digest()
-    );
-    eprintln!(
-        "{}, {} KiB, loaded in {} ms, state version {}, {}",
-        seen.language.as_deref().unwrap_or("language unknown"),
-        seen.size_bytes.div_ceil(1024),
-        seen.load_ms,
-        about.state_version,
-        seen.imports
-    );
-    if !about.doc.is_empty() {
-        eprintln!("{}", about.doc);
+    let mut tables = vec![
+        ("property", properties(plugin, seen)),
+        ("field", fields(plugin)),
+    ];
+    if !plugin.about().settings.is_empty() {
+        tables.push(("option", options(plugin)));
     }
+    show::print_tables(tables, output)
+}
+
+/// What it is as a whole.
+fn properties(plugin: &Plugin, seen: &Seen) -> Sheet {
+    let about = plugin.about();
+    let mut sheet = Sheet::new(&["property", "value"]);
+    let mut push = |name: &str, value: Cell| sheet.push(vec![Cell::text(name), value]);
+    push("name", Cell::text(&about.name));
+    push("version", Cell::text(&about.version));
+    push("kind", Cell::text(about.kind.name()));
+    push("digest", Cell::text(plugin.digest().to_string()));
+    push(
+        "language",
+        seen.language.as_ref().map_or(Cell::Null, Cell::text),
+    );
+    push("size_bytes", Cell::count(seen.size_bytes as u64));
+    push("load_ms", Cell::count(seen.load_ms));
+    push("state_version", Cell::count(about.state_version.into()));
+    push("imports", Cell::text(&seen.imports));
+    if !about.doc.is_empty() {
+        push("doc", Cell::text(&about.doc));
+    }
+    sheet
+}
+
+/// What it reads and writes.
+fn fields(plugin: &Plugin) -> Sheet {
+    let about = plugin.about();
     let mut fields = Sheet::new(&["direction", "field", "type", "nullable"]);
     let inputs = about.declared_inputs().iter();
     let named = inputs.map(|input| (format!("reads {}", input.name), &input.fields));
@@ -132,12 +148,12 @@ fn print_sheets(plugin: &Plugin, seen: &Seen, output: Output) -> Result<(), Fail
             ]);
         }
     }
-    fields.print(output)?;
-    if about.settings.is_empty() {
-        return Ok(());
-    }
+    fields
+}
+
+fn options(plugin: &Plugin) -> Sheet {
     let mut options = Sheet::new(&["option", "type", "default", "meaning"]);
-    for setting in &about.settings {
+    for setting in &plugin.about().settings {
         options.push(vec![
             Cell::text(&setting.name),
             Cell::text(setting.kind.name()),
@@ -145,5 +161,5 @@ fn print_sheets(plugin: &Plugin, seen: &Seen, output: Output) -> Result<(), Fail
             Cell::text(&setting.doc),
         ]);
     }
-    options.print(output)
+    options
 }

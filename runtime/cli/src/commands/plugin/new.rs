@@ -13,6 +13,7 @@ use crate::project;
 #[command(after_help = "Examples:
   refrain plugin new totals && refrain plugin build totals
   refrain plugin new clean --language python --kind transform
+  refrain plugin new likes --kind map                 the same as transform
   refrain plugin new unpaid --kind process")]
 pub(crate) struct NewArgs {
     /// Name of the plugin
@@ -27,9 +28,12 @@ pub(crate) struct NewArgs {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Kind {
+    /// Keeps state for each key
     Fold,
+    /// Turns rows into rows; `map` is the same
     #[value(alias = "map")]
     Transform,
+    /// Reads several inputs, sets timers
     Process,
 }
 

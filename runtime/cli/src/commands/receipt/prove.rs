@@ -12,7 +12,7 @@ use crate::commands::version::print_json;
 use crate::failure::Failure;
 use crate::file::read_text;
 use crate::progress::Progress;
-use crate::show::{Sheet, grouped};
+use crate::show::{self, Sheet, grouped};
 
 /// What a receipt says is not what comes out.
 pub(crate) const DIFFERS: u8 = 3;
@@ -62,12 +62,10 @@ fn print(global: &Global, proof: &Proof) -> Result<(), Failure> {
         output.map_or(Cell::Null, |o| Cell::count(o.rows)),
         output.map_or(Cell::Null, |o| Cell::text(&o.digest)),
     ]);
-    sheet.print(global.output)?;
-    if let Some(rows) = &proof.rows {
-        eprintln!("rows that came out from there on:");
-        eprint!("{}", Sheet::of(&rows.rows).text());
-    }
-    Ok(())
+    let mut tables = vec![("proof", sheet)];
+    // Where results part, the rows that came out from there on.
+    tables.extend(proof.rows.iter().map(|rows| ("row", Sheet::of(&rows.rows))));
+    show::print_tables(tables, global.output)
 }
 
 /// Equal, or a failure that says where not.

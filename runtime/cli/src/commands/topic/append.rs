@@ -16,12 +16,13 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::feed::Feed;
 use super::topics;
-use crate::args::{Global, Output};
+use crate::args::Global;
+use crate::cells::Cell;
 use crate::failure::Failure;
 use crate::link::Link;
 use crate::progress::Progress;
 use crate::project;
-use crate::show::{self, grouped};
+use crate::show::{Sheet, grouped};
 
 /// Exit code after a signal.
 const INTERRUPTED: u8 = 130;
@@ -240,18 +241,27 @@ fn tell_undecoded(input: &str, undecoded: &[Undecoded], told: &mut u64, topic: &
 
 fn report(global: &Global, args: &AppendArgs, feed: &Feed) {
     let done = &feed.appended;
-    if global.output == Output::Json {
-        let answer = serde_json::json!({
-            "topic": args.topic,
-            "rows": done.rows,
-            "duplicates": done.duplicates,
-            "rejected": done.rejected,
-            "sequence": done.sequence.0,
-            "acknowledged_row": feed.acknowledged_row,
-        });
-        // Nobody is left to be told that nobody listens.
-        let _ = show::line(answer);
-    }
+    let names = [
+        "topic",
+        "rows",
+        "duplicates",
+        "rejected",
+        "sequence",
+        "acknowledged_row",
+    ];
+    let mut deed = Sheet::new(&names);
+    let sequence = done.sequence.0;
+    let counts = [
+        done.rows,
+        done.duplicates,
+        done.rejected,
+        sequence,
+        feed.acknowledged_row,
+    ];
+    let topic = std::iter::once(Cell::text(&args.topic));
+    deed.push(topic.chain(counts.map(Cell::count)).collect());
+    // Nobody is left to be told that nobody listens.
+    let _ = deed.print_deed(global.output);
     let duplicates = match done.duplicates {
         0 => String::new(),
         n => format!(", {} were there already", grouped(n)),
@@ -289,6 +299,7 @@ fn inputs(args: &AppendArgs) -> Result<Vec<(PathBuf, Format)>, Failure> {
 }
 
 /// A bar over the bytes of the input; what comes through a pipe is counted.
+#[expect(clippy::disallowed_methods, reason = "a user's own file is looked at")]
 fn progress(inputs: &[(PathBuf, Format)]) -> Progress {
     let size = |path: &PathBuf| std::fs::metadata(path).ok().map(|m| m.len());
     let sizes: Option<u64> = inputs.iter().map(|(path, _)| size(path)).sum();

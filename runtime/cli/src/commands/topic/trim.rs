@@ -5,12 +5,13 @@ use refrain_engine::keep::request::{Answer, Before, Request, TrimOrder};
 use refrain_log::ids::{Offset, Timestamp};
 
 use crate::args::{Global, Output};
+use crate::cells::Cell;
 use crate::commands::keep::ask;
 use crate::commands::version::print_json;
 use crate::failure::Failure;
 use crate::link::{Link, unexpected};
 use crate::project;
-use crate::show::grouped;
+use crate::show::{Sheet, grouped};
 
 /// Remove the oldest rows of a topic by hand
 #[derive(Debug, clap::Args)]
@@ -62,6 +63,16 @@ pub(crate) fn run(global: &Global, args: &TrimArgs) -> Result<(), Failure> {
     if global.output == Output::Json {
         return print_json(&trimmed);
     }
+    let mut deed = Sheet::new(&["topic", "done", "rows", "bytes", "held_bytes", "held_by"]);
+    deed.push(vec![
+        Cell::text(&trimmed.topic),
+        Cell::Bool(trimmed.done),
+        Cell::count(trimmed.rows),
+        Cell::count(trimmed.bytes),
+        Cell::count(trimmed.held_bytes),
+        trimmed.held_by.as_ref().map_or(Cell::Null, Cell::text),
+    ]);
+    deed.print_deed(global.output)?;
     let what = match trimmed.done {
         true => "are gone",
         false => "would go",

@@ -9,13 +9,14 @@ use refrain_log::log::Finding;
 
 use super::topics;
 use crate::args::{Global, Output};
+use crate::cells::Cell;
 use crate::commands::keep::ask;
 use crate::commands::version::print_json;
 use crate::failure::Failure;
 use crate::link::{Link, unexpected};
 use crate::progress::Progress;
 use crate::project;
-use crate::show::grouped;
+use crate::show::{self, Sheet, grouped};
 
 /// The log rests so long after each segment, that others have the disk.
 const REST: Duration = Duration::from_millis(20);
@@ -65,8 +66,10 @@ pub(crate) fn run(global: &Global, args: &VerifyArgs) -> Result<(), Failure> {
         scrub(&mut link, None, &mut total, &progress)?;
     }
     drop(progress);
-    if global.output == Output::Json {
-        print_json(&total)?;
+    match global.output {
+        Output::Json => print_json(&total)?,
+        Output::Csv => show::print_tables(tables(&total), global.output)?,
+        Output::Table => {}
     }
     for finding in &total.findings {
         eprintln!(
@@ -106,6 +109,24 @@ fn unopened(link: &mut Link, opened: &[TopicStatus]) -> Result<Vec<Finding>, Fai
         .findings
         .retain(|f| f.acknowledged && !is_open(&f.topic) && !commits(&f.topic));
     Ok(status.findings)
+}
+
+fn tables(total: &Total) -> Vec<(&'static str, Sheet)> {
+    let mut sums = Sheet::new(&["segments", "frames", "bytes"]);
+    sums.push(
+        [total.segments, total.frames, total.bytes]
+            .map(Cell::count)
+            .into(),
+    );
+    let mut findings = Sheet::new(&["topic", "partition", "what"]);
+    for finding in &total.findings {
+        findings.push(vec![
+            Cell::text(&finding.topic),
+            Cell::count(finding.partition.into()),
+            Cell::text(&finding.what),
+        ]);
+    }
+    vec![("read", sums), ("damage", findings)]
 }
 
 /// One partition, or the commit log, segment after segment.

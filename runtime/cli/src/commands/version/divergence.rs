@@ -9,7 +9,7 @@ use refrain_engine::versions::Standing;
 use refrain_engine::versions::request::{self as versions, Answer};
 
 use super::{ask, list_of};
-use crate::args::{Global, Output};
+use crate::args::Output;
 use crate::cells::Cell;
 use crate::failure::Failure;
 use crate::link::{Link, unexpected};
@@ -57,7 +57,7 @@ fn tell_cost(link: &mut Link, order: &ValidateOrder, limit: Option<u64>) -> Resu
 }
 
 /// Shows it.
-pub(super) fn show(global: &Global, found: &Divergence) -> Result<(), Failure> {
+pub(super) fn show(found: &Divergence) -> Result<(), Failure> {
     eprintln!(
         "{} rows taken again, compared {} times",
         grouped(found.rows),
@@ -80,12 +80,12 @@ pub(super) fn show(global: &Global, found: &Divergence) -> Result<(), Failure> {
             grouped(*rows),
             found.right
         ),
-        Outcome::Found(point) => return show_point(global, found, point),
+        Outcome::Found(point) => return show_point(found, point),
     }
     Ok(())
 }
 
-fn show_point(global: &Global, found: &Divergence, point: &Point) -> Result<(), Failure> {
+fn show_point(found: &Divergence, point: &Point) -> Result<(), Failure> {
     let place = format!("topic {}, partition {}", point.topic, point.partition);
     let at = timestamp_text(point.append_time.0);
     match (&point.row, &point.outside) {
@@ -114,10 +114,35 @@ fn show_point(global: &Global, found: &Divergence, point: &Point) -> Result<(), 
     if let Some(right) = &point.right {
         tell_treatment(&found.right, right);
     }
-    if global.output == Output::Table {
-        eprintln!("rows of the view that differ after it:");
-    }
-    sheet(found, &point.views).print(global.output)
+    eprintln!("rows of the view that differ after it:");
+    sheet(found, &point.views).print(Output::Table)
+}
+
+/// The same as data: the row of the log, and the rows of the view that differ after it. No rows: they do not part, or
+/// where was not found.
+pub(super) fn tables(found: &Divergence) -> Vec<(&'static str, Sheet)> {
+    let Outcome::Found(point) = &found.outcome else {
+        return Vec::new();
+    };
+    let names = [
+        "topic",
+        "partition",
+        "offset",
+        "sequence",
+        "appended",
+        "equal_up_to",
+    ];
+    let mut place = Sheet::new(&names);
+    let row = point.row.as_ref();
+    place.push(vec![
+        Cell::text(&point.topic),
+        Cell::count(point.partition.into()),
+        row.map_or(Cell::Null, |row| Cell::count(row.offset.0)),
+        Cell::count(point.sequence.0),
+        Cell::time(Some(point.append_time.0)),
+        Cell::count(point.equal_up_to.0),
+    ]);
+    vec![("point", place), ("view", sheet(found, &point.views))]
 }
 
 fn tell_outside(found: &Divergence, point: &Point) {

@@ -11,7 +11,7 @@ use crate::cells::Cell;
 use crate::failure::Failure;
 use crate::link::{Link, unexpected};
 use crate::project;
-use crate::show::{Sheet, grouped};
+use crate::show::{self, Sheet, grouped};
 
 /// What differs between the file and what is read.
 const DIFFERS: u8 = 3;
@@ -39,10 +39,12 @@ pub(crate) fn run(global: &Global) -> Result<(), Failure> {
     match global.output {
         Output::Json => print_json(&changes)?,
         output => {
+            let mut tables = Vec::new();
             if changes.topics.iter().any(|t| t.need != TopicNeed::Same) {
-                topic_sheet(&changes.topics).print(output)?;
+                tables.push(("topic", topic_sheet(&changes.topics)));
             }
-            sheet(&changes.nodes).print(output)?;
+            tables.push(("node", sheet(&changes.nodes, output)));
+            show::print_tables(tables, output)?;
         }
     }
     let Changes { topics, nodes } = changes;
@@ -106,7 +108,8 @@ fn topic_sheet(changes: &[TopicChange]) -> Sheet {
     sheet
 }
 
-fn sheet(changes: &[NodeChange]) -> Sheet {
+/// A line for each reason. Figures stand on the first line of a node, so that they sum up; names do, too, for people.
+fn sheet(changes: &[NodeChange], output: Output) -> Sheet {
     let mut sheet = Sheet::new(&[
         "node", "need", "live", "reason", "was", "is", "rows", "bytes", "seconds", "cost",
     ]);
@@ -130,10 +133,14 @@ fn sheet(changes: &[NodeChange]) -> Sheet {
         for reason in reasons {
             let text = |text: &str| Cell::text(text.chars().take(TEXT_MAX).collect::<String>());
             let once = |cell: Cell| if first { cell } else { Cell::Null };
+            let named = |cell: Cell| match output {
+                Output::Table => once(cell),
+                Output::Csv | Output::Json => cell,
+            };
             sheet.push(vec![
-                once(Cell::text(&change.node)),
-                once(Cell::text(&need)),
-                once(Cell::count(change.live.into())),
+                named(Cell::text(&change.node)),
+                named(Cell::text(&need)),
+                named(Cell::count(change.live.into())),
                 reason.map_or(Cell::Null, |r| text(&r.what)),
                 reason.map_or(Cell::Null, |r| text(&r.was)),
                 reason.map_or(Cell::Null, |r| text(&r.is)),

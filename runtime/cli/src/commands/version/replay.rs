@@ -18,11 +18,12 @@ use refrain_log::ids::{Offset, Timestamp};
 
 use super::{ask, list_of, print_json};
 use crate::args::{Global, Output};
+use crate::cells::Cell;
 use crate::failure::Failure;
 use crate::link::{Link, unexpected};
 use crate::progress::Progress;
 use crate::project;
-use crate::show::grouped;
+use crate::show::{Sheet, grouped};
 
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -267,6 +268,16 @@ fn print(global: &Global, replaying: &Replaying) -> Result<(), Failure> {
     if global.output == Output::Json {
         return print_json(replaying);
     }
+    let mut deed = Sheet::new(&["version", "cut", "resumed", "same"]);
+    for version in &replaying.nodes {
+        deed.push(vec![
+            Cell::text(version),
+            Cell::count(replaying.goal.0),
+            Cell::Bool(replaying.resumed),
+            Cell::Bool(replaying.same),
+        ]);
+    }
+    deed.print_deed(global.output)?;
     eprintln!(
         "{}: built up to cut {}; next: `refrain validate`, then `refrain cutover`",
         replaying.nodes.join(", "),

@@ -4,10 +4,11 @@ use refrain_engine::versions::request::{self as versions, Answer};
 
 use super::{ask, print_json};
 use crate::args::{Global, Output};
+use crate::cells::Cell;
 use crate::failure::Failure;
 use crate::link::{Link, unexpected};
 use crate::project;
-use crate::show::grouped;
+use crate::show::{Sheet, grouped};
 
 /// Take a version away that nobody reads, and free what it holds
 #[derive(Debug, clap::Args)]
@@ -40,6 +41,14 @@ pub(crate) fn run(global: &Global, args: &RetireArgs) -> Result<(), Failure> {
     if global.output == Output::Json {
         return print_json(&retired);
     }
+    let mut deed = Sheet::new(&["version", "done", "rows", "bytes"]);
+    deed.push(vec![
+        Cell::text(&retired.name),
+        Cell::Bool(retired.done),
+        Cell::count(retired.rows),
+        Cell::count(retired.bytes),
+    ]);
+    deed.print_deed(global.output)?;
     let what = match retired.done {
         true => "is gone",
         false => "would go",

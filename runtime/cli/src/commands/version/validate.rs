@@ -22,7 +22,7 @@ use crate::failure::Failure;
 use crate::link::{Link, unexpected};
 use crate::progress::Progress;
 use crate::project;
-use crate::show::{Sheet, grouped};
+use crate::show::{self, Sheet, grouped};
 
 /// Rows decoded at a time.
 const ROWS: usize = 65_536;
@@ -38,7 +38,8 @@ const DRIFT: u8 = 3;
   refrain validate delays --first-divergence                  and where in the log they part
   refrain validate delays --check fit-to-read                 a check of the pipeline file, on the newest candidate
 
-Exit code 0 when they are equal, or within tolerance, or the checks hold; else 3.")]
+Exit code 0 when they are equal, or within tolerance, or the checks hold; else 3. --output csv: rows of `table` compared,
+field, row (those with the largest differences), and with --first-divergence point and view.")]
 pub(crate) struct ValidateArgs {
     /// Name of the view, or of its node
     view: String,
@@ -102,22 +103,27 @@ pub(crate) fn run(global: &Global, args: &ValidateArgs) -> Result<(), Failure> {
         return Err(unexpected());
     };
     drop(progress);
-    let json = global.output == Output::Json;
-    if !json {
-        show(global, &report, args.first_divergence)?;
+    // For people at once: what follows may take long.
+    if global.output == Output::Table {
+        tell(global, &report)?;
     }
     let found = match args.first_divergence && !report.equal {
         true => Some(divergence::find(&mut link, order, args.limit)?),
         false => None,
     };
-    match (&found, json) {
-        (Some(found), true) => print_json(&Both {
+    match (&found, global.output) {
+        (Some(found), Output::Json) => print_json(&Both {
             report: &report,
             first_divergence: found,
         })?,
-        (None, true) => print_json(&report)?,
-        (Some(found), false) => divergence::show(global, found)?,
-        (None, false) => {}
+        (None, Output::Json) => print_json(&report)?,
+        (found, Output::Csv) => {
+            let mut tables = tables(&report);
+            tables.extend(found.iter().flat_map(divergence::tables));
+            show::print_tables(tables, global.output)?;
+        }
+        (Some(found), Output::Table) => divergence::show(found)?,
+        (None, Output::Table) => {}
     }
     match report.equal {
         true => Ok(()),
@@ -139,8 +145,8 @@ struct Both<'a> {
     first_divergence: &'a Divergence,
 }
 
-/// `briefly`: more data follows, so that what is no table for people goes without the fields.
-fn show(global: &Global, report: &Report, briefly: bool) -> Result<(), Failure> {
+/// For people: sentences, and a table of the fields that differ.
+fn tell(global: &Global, report: &Report) -> Result<(), Failure> {
     let Report {
         left, right, cut, ..
     } = report;
@@ -152,7 +158,74 @@ fn show(global: &Global, report: &Report, briefly: bool) -> Result<(), Failure> 
         return Ok(());
     };
     tell_counts(report, drift);
-    let mut fields = Sheet::new(&[
+    fields(report, drift).print(global.output)?;
+    if !drift.shown.is_empty() {
+        eprintln!("rows with the largest differences:");
+        for row in &drift.shown {
+            let fields = row
+                .fields
+                .iter()
+                .map(|(name, a, b)| format!("{name}: {a} -> {b}"));
+            let fields: Vec<String> = fields.collect();
+            eprintln!("  {} {} {}", row.what, row.key.join(" "), fields.join(", "));
+        }
+    }
+    Ok(())
+}
+
+/// The same as data: what was compared, the fields that differ, and rows with the largest differences.
+fn tables(report: &Report) -> Vec<(&'static str, Sheet)> {
+    let names = [
+        "cut",
+        "equal",
+        "version",
+        "digest",
+        "rows",
+        "only_here",
+        "changed",
+    ];
+    let mut compared = Sheet::new(&names);
+    let (a, b) = report.digests.clone().unzip();
+    let drift = report.drift.as_ref();
+    let sides = [
+        (&report.left, a, drift.map(|d| (d.rows.0, d.removed))),
+        (&report.right, b, drift.map(|d| (d.rows.1, d.added))),
+    ];
+    let count = |count: Option<u64>| count.map_or(Cell::Null, Cell::count);
+    for (version, digest, rows) in sides {
+        compared.push(vec![
+            Cell::count(report.cut.0),
+            Cell::Bool(report.equal),
+            Cell::text(version),
+            digest.map_or(Cell::Null, Cell::text),
+            count(rows.map(|(rows, _)| rows)),
+            count(rows.map(|(_, only)| only)),
+            count(drift.map(|d| d.changed)),
+        ]);
+    }
+    let Some(drift) = drift else {
+        return vec![("compared", compared)];
+    };
+    let mut rows = Sheet::new(&["what", "key", "field", &report.left, &report.right]);
+    for row in &drift.shown {
+        for (field, a, b) in &row.fields {
+            rows.push(vec![
+                Cell::text(&row.what),
+                Cell::text(row.key.join(" ")),
+                Cell::text(field),
+                Cell::text(a),
+                Cell::text(b),
+            ]);
+        }
+    }
+    let fields = fields(report, drift);
+    vec![("compared", compared), ("field", fields), ("row", rows)]
+}
+
+/// Fields that differ.
+fn fields(report: &Report, drift: &Drift) -> Sheet {
+    let (left, right) = (&report.left, &report.right);
+    let names = [
         "field",
         "changed",
         "within_tolerance",
@@ -160,7 +233,8 @@ fn show(global: &Global, report: &Report, briefly: bool) -> Result<(), Failure> 
         "at",
         left,
         right,
-    ]);
+    ];
+    let mut fields = Sheet::new(&names);
     for field in drift.fields.iter().filter(|f| f.changed + f.tolerated > 0) {
         let (key, a, b) = field.at.clone().unwrap_or_default();
         fields.push(vec![
@@ -173,21 +247,7 @@ fn show(global: &Global, report: &Report, briefly: bool) -> Result<(), Failure> 
             Cell::text(b),
         ]);
     }
-    if global.output == Output::Table || !briefly {
-        fields.print(global.output)?;
-    }
-    if global.output == Output::Table && !drift.shown.is_empty() {
-        eprintln!("rows with the largest differences:");
-        for row in &drift.shown {
-            let fields = row
-                .fields
-                .iter()
-                .map(|(name, a, b)| format!("{name}: {a} -> {b}"));
-            let fields: Vec<String> = fields.collect();
-            eprintln!("  {} {} {}", row.what, row.key.join(" "), fields.join(", "));
-        }
-    }
-    Ok(())
+    fields
 }
 
 fn tell_counts(report: &Report, drift: &Drift) {

@@ -4,19 +4,23 @@ mod conformance;
 mod fixtures;
 mod junit;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use refrain_engine::host::Project;
 use refrain_plugin::build::Language;
-use refrain_plugin::{Host, HostOptions};
+use refrain_plugin::{Grants, Host, HostOptions};
 
-use crate::args::Global;
+use crate::args::{Global, Output};
+use crate::cells::Cell;
 use crate::failure::Failure;
 use crate::project;
+use crate::show::Sheet;
 
 /// Test a plugin: its fixtures, or whether it keeps the contract
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Exit code 2 when anything failed.
+#[command(
+    after_help = "Exit code 2 when anything failed. A plugin without fixtures is skipped, and that is said.
 
 A fixture is a folder plugins/NAME/fixtures/CASE with input.jsonl and expected.jsonl; see docs/languages.md.
 
@@ -24,7 +28,8 @@ Examples:
   refrain plugin test delays               builds it, plays its fixtures
   refrain plugin test delays --update      writes what came out as what is expected
   refrain plugin test --conformance delays
-  refrain plugin test --conformance other.wasm --seed 7 --output json")]
+  refrain plugin test --conformance other.wasm --seed 7 --output json"
+)]
 pub(crate) struct TestArgs {
     /// Name of a plugin of the project, or a .wasm file [default: all in plugins/]
     plugin: Option<String>,
@@ -67,16 +72,21 @@ pub(crate) fn run(global: &Global, args: &TestArgs) -> Result<(), Failure> {
     let options = pairs(&args.options)?;
     let mut cases = Vec::new();
     for (name, path) in plugins(global, args)? {
-        if args.conformance {
-            let bytes = read(&path)?;
-            let found = conformance::run(global, &host, &name, &bytes, args.seed, &options)?;
-            cases.extend(found);
-        } else {
-            cases.extend(with_fixtures(global, args, &host, &name)?);
-        }
+        let found = match args.conformance {
+            true => {
+                let bytes = read(&path)?;
+                conformance::run(global, &host, &name, &bytes, args.seed, &options)
+            }
+            false => with_fixtures(global, args, &host, &name),
+        };
+        // The others are tested, too, and the report has them all.
+        cases.extend(found.unwrap_or_else(|why| vec![broken(&name, &why)]));
     }
     if let Some(path) = &args.junit {
         junit::write(path, &cases)?;
+    }
+    if !args.conformance && global.output != Output::Table {
+        sheet(&cases).print(global.output)?;
     }
     let failed = cases
         .iter()
@@ -89,6 +99,49 @@ pub(crate) fn run(global: &Global, args: &TestArgs) -> Result<(), Failure> {
             cases.len()
         ))),
     }
+}
+
+/// A plugin that cannot be tested: it does not build, or its component is none.
+fn broken(name: &str, why: &Failure) -> Case {
+    eprintln!("{name}: FAILED\n{}", why.message);
+    Case {
+        suite: name.to_owned(),
+        name: "build".into(),
+        outcome: Outcome::Failed(why.message.clone()),
+    }
+}
+
+/// A plugin that nothing is played for.
+fn without_fixtures(name: &str, folder: &Path) -> Case {
+    let why = format!(
+        "no fixtures: make a folder {}/CASE with an input.jsonl, then run with --update; or test with --conformance",
+        folder.display()
+    );
+    eprintln!("{name}: {why}");
+    Case {
+        suite: format!("{name} fixtures"),
+        name: "fixtures".into(),
+        outcome: Outcome::Skipped(why),
+    }
+}
+
+/// The cases as data.
+fn sheet(cases: &[Case]) -> Sheet {
+    let mut sheet = Sheet::new(&["suite", "case", "outcome", "why"]);
+    for case in cases {
+        let (outcome, why) = match &case.outcome {
+            Outcome::Passed => ("passed", None),
+            Outcome::Failed(why) => ("failed", Some(why)),
+            Outcome::Skipped(why) => ("skipped", Some(why)),
+        };
+        sheet.push(vec![
+            Cell::text(&case.suite),
+            Cell::text(&case.name),
+            Cell::text(outcome),
+            why.map_or(Cell::Null, Cell::text),
+        ]);
+    }
+    sheet
 }
 
 /// Builds the plugin where its source is there, then plays its fixtures.
@@ -104,7 +157,19 @@ fn with_fixtures(
         super::build::build(&project, name, &mut |line| eprintln!("{line}"))?;
     }
     let bytes = read(&project.component(name))?;
-    fixtures::run(host, name, &bytes, &folder.join("fixtures"), args.update)
+    let fixtures = folder.join("fixtures");
+    let cases = match fixtures.is_dir() {
+        true => fixtures::run(host, name, &bytes, &fixtures, args.update)?,
+        false => {
+            // What is no component is none without fixtures, too.
+            host.load_granting(name, &bytes, &Grants::all())?;
+            Vec::new()
+        }
+    };
+    match cases.is_empty() {
+        false => Ok(cases),
+        true => Ok(vec![without_fixtures(name, &fixtures)]),
+    }
 }
 
 /// Options as they were typed.
@@ -123,41 +188,42 @@ fn pair(option: &str) -> Result<(String, String), Failure> {
 fn plugins(global: &Global, args: &TestArgs) -> Result<Vec<(String, PathBuf)>, Failure> {
     match &args.plugin {
         Some(file) if file.ends_with(".wasm") && Path::new(file).is_file() => {
-            Ok(vec![(file.clone(), PathBuf::from(file))])
+            match args.conformance {
+                true => Ok(vec![(file.clone(), PathBuf::from(file))]),
+                false => Err(Failure::refused(format!(
+                    "{file} is a component, and fixtures belong to a plugin of a project: give its name, or test the \
+                     component with --conformance"
+                ))),
+            }
         }
         Some(name) => {
             let path = project::find(global)?.component(name);
             Ok(vec![(name.clone(), path)])
         }
-        None => built(&project::find(global)?),
+        None => all(&project::find(global)?),
     }
 }
 
-/// Every component in plugins/.
-fn built(project: &Project) -> Result<Vec<(String, PathBuf)>, Failure> {
+/// Every plugin in plugins/: what has a source there, built or not, and components without one.
+#[expect(clippy::disallowed_methods, reason = "the user's own folder is read")]
+fn all(project: &Project) -> Result<Vec<(String, PathBuf)>, Failure> {
     let folder = super::folder(project);
-    let none = || {
-        Failure::refused(format!(
-            "{} holds no component; make them with `refrain plugin build`",
-            folder.display()
-        ))
-    };
-    let entries = std::fs::read_dir(&folder).map_err(|_| none())?;
-    let mut found: Vec<(String, PathBuf)> = entries
-        .filter_map(Result::ok)
+    let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+    let components = entries
         .map(|entry| entry.path())
         .filter(|path| path.extension().is_some_and(|kind| kind == "wasm"))
-        .filter_map(|path| {
-            Some((
-                path.file_stem()?.to_string_lossy().into_owned(),
-                path.clone(),
-            ))
-        })
-        .collect();
-    found.sort();
-    match found.is_empty() {
-        true => Err(none()),
-        false => Ok(found),
+        .filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned()));
+    let sources = super::build::sources(&folder);
+    let names: BTreeSet<String> = components.chain(sources).collect();
+    match names.is_empty() {
+        true => Err(Failure::refused(format!(
+            "{} holds no plugin; make one with `refrain plugin new NAME`",
+            folder.display()
+        ))),
+        false => Ok(names
+            .into_iter()
+            .map(|name| (name.clone(), project.component(&name)))
+            .collect()),
     }
 }
 
