@@ -54,6 +54,43 @@ static inline refrain_span refrain_string(const char *word) {
   return (refrain_span){(const uint8_t *)word, (uint32_t)__builtin_strlen(word)};
 }
 
+// ---- a voice -----------------------------------------------------------------------------------
+
+// Lines for the log of the host. A release drops them; with `refrain plugin build --talk`, and in `refrain dev`, they go
+// through the import `logging`.
+typedef enum { REFRAIN_DEBUG, REFRAIN_INFO, REFRAIN_WARN, REFRAIN_ERROR } refrain_level;
+
+#if defined(REFRAIN_TALK) && defined(__wasm__)
+__attribute__((import_module("refrain:plugin/logging@0.1.0"), import_name("log")))
+void refrain__log(int32_t level, const uint8_t *text, size_t len);
+#else
+static inline void refrain__log(int32_t level, const uint8_t *text, size_t len) {
+  (void)level, (void)text, (void)len;
+}
+#endif
+
+static inline void refrain_log(refrain_level level, const char *text) {
+  refrain__log(level, (const uint8_t *)text, __builtin_strlen(text));
+}
+
+// Says `plugin.c:12: what`, and ends the instance: the row is refused as one that traps.
+_Noreturn static inline __attribute__((cold)) void refrain__fall(const char *file, int line, const char *what) {
+  char said[512], digits[12];
+  size_t len = 0, count = 0;
+  for (; *file && len < 200; file++) said[len++] = *file;
+  said[len++] = ':';
+  do digits[count++] = (char)('0' + line % 10); while (line /= 10);
+  while (count) said[len++] = digits[--count];
+  said[len++] = ':', said[len++] = ' ';
+  for (; *what && len < sizeof said; what++) said[len++] = *what;
+  refrain__log(REFRAIN_ERROR, (const uint8_t *)said, len);
+  __builtin_trap();
+}
+
+#define refrain_panic(what) refrain__fall(__FILE__, __LINE__, what)
+// What must hold. The contract's way to refuse a row is `check`; this is for what cannot be.
+#define refrain_assert(holds) ((holds) ? (void)0 : refrain__fall(__FILE__, __LINE__, "does not hold: " #holds))
+
 // ---- the memory of one call --------------------------------------------------------------------
 
 // Arguments, answers and what refrain_take gives live in blocks that are used again by the next call.
@@ -348,10 +385,6 @@ static inline refrain_text refrain__parse_text(refrain__string text) {
 
 #define REFRAIN__STRING(text) ((refrain__string){(const uint8_t *)(text), sizeof(text) - 1})
 
-#ifndef REFRAIN_WANTS_KEYS
-#define REFRAIN_WANTS_KEYS 0
-#endif
-
 typedef struct { uint8_t failed; refrain__string text; } refrain__configured;
 typedef struct {
   refrain__string name, version, doc;
@@ -381,7 +414,7 @@ static inline const refrain__description *refrain__describe(uint32_t state_versi
   said = (refrain__description){
       REFRAIN__STRING(REFRAIN_NAME), REFRAIN__STRING(REFRAIN_VERSION), REFRAIN__STRING(REFRAIN_DOC),
       {inputs, REFRAIN__INPUTS}, {outputs, REFRAIN__OUTPUTS},
-      REFRAIN_WANTS_KEYS, state_version, {settings, count}};
+      0, state_version, {settings, count}};
   return &said;
 }
 

@@ -155,8 +155,7 @@ def _about_class(plugin, name, version, inputs, outputs, state_version):
         def describe(self):
             said = [[_about.Field(f.name, f.kind, f.nullable) for f in fields] for fields in (inputs, outputs)]
             doc = (plugin.__doc__ or "").strip()
-            wants_keys = getattr(plugin, "wants_keys", False)
-            return _about.Description(name, version, doc, *said, wants_keys, state_version, list(settings()))
+            return _about.Description(name, version, doc, *said, False, state_version, list(settings()))
 
         def configure(self, given):
             if options is None:

@@ -132,7 +132,18 @@ pub fn build_plugin(
     cache: &Path,
     say: &mut dyn FnMut(&str),
 ) -> Result<PathBuf, BuildError> {
-    let component = build_component(package, cache, say)?;
+    build_plugin_with(package, out, Talk::Silent, cache, say)
+}
+
+/// The same, with or without a voice.
+pub fn build_plugin_with(
+    package: &Path,
+    out: &Path,
+    talk: Talk,
+    cache: &Path,
+    say: &mut dyn FnMut(&str),
+) -> Result<PathBuf, BuildError> {
+    let component = build_component(package, talk, cache, say)?;
     place(out, &component)?;
     say(&format!(
         "{} ({} KiB)",
@@ -142,9 +153,20 @@ pub fn build_plugin(
     Ok(out.to_path_buf())
 }
 
+/// Whether a plugin is built with a voice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Talk {
+    /// It imports nothing: for use.
+    Silent,
+    /// What it says, and the last words of a panic, are heard, by imports that have to be granted: for its author. Rust and C
+    /// through `logging`; JavaScript, TypeScript and Python through the console of WASI. In other languages the same as silent.
+    Talking,
+}
+
 /// Builds the plugin in folder `package`, and hands over the component without writing it anywhere.
 pub fn build_component(
     package: &Path,
+    talk: Talk,
     cache: &Path,
     say: &mut dyn FnMut(&str),
 ) -> Result<Vec<u8>, BuildError> {
@@ -154,6 +176,7 @@ pub fn build_component(
         package,
         cache,
         language,
+        talk,
     };
     let module = job.compile(say)?;
     component::encode(package, &module, language)

@@ -64,6 +64,7 @@ fn generate() -> Outcome<Vec<(PathBuf, Vec<u8>)>> {
         "__export_process_",
     ));
     files.extend(rust(&resolve, package, "migrate-plugin", true, sdk)?);
+    files.extend(rust(&resolve, package, "talking-plugin", false, sdk)?);
     files.extend(c(&resolve, package, Path::new("tests/guests/c/bindings"))?);
     Ok(files)
 }

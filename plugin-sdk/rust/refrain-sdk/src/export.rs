@@ -35,6 +35,7 @@ impl<F: Fold> FoldInstance<F> {
     }
 
     pub fn configure(&mut self, options: Vec<(String, String)>) -> Result<(), String> {
+        crate::talk::listen();
         self.plugin = Some(F::configure(&Options::new(options))?);
         Ok(())
     }
@@ -100,6 +101,7 @@ impl<T: Transform> TransformInstance<T> {
     }
 
     pub fn configure(&mut self, options: Vec<(String, String)>) -> Result<(), String> {
+        crate::talk::listen();
         self.plugin = Some(T::configure(&Options::new(options))?);
         Ok(())
     }

@@ -26,6 +26,7 @@ impl<P: Process> ProcessInstance<P> {
     }
 
     pub fn configure(&mut self, options: Vec<(String, String)>) -> Result<(), String> {
+        crate::talk::listen();
         self.running = Some((P::configure(&Options::new(options))?, Keys::new()?));
         Ok(())
     }

@@ -78,6 +78,7 @@ mod plugin;
 mod process;
 mod row;
 mod states;
+mod talk;
 mod test_fold;
 mod test_process;
 mod test_transform;
@@ -92,6 +93,9 @@ pub use process::{Context, Moment, Process};
 pub use refrain_sdk_derive::{Inputs, Plugin, Row, state};
 pub use row::{Field, Row};
 pub use states::State;
+pub use talk::Level;
+#[doc(hidden)]
+pub use talk::{TALKS, say};
 pub use test_fold::TestFold;
 pub use test_process::TestProcess;
 pub use test_transform::TestTransform;
@@ -103,10 +107,10 @@ pub use serde;
 /// All that a plugin needs.
 pub mod prelude {
     pub use crate::{
-        Context, Fold, Inputs, Keyed, Merge, Migrate, Moment, Out, Plugin, Process, Reject, Row,
-        Saved, Span, TestFold, TestProcess, TestTransform, Timestamp, Transform,
+        Context, Fold, Inputs, Keyed, Level, Merge, Migrate, Moment, Out, Plugin, Process, Reject,
+        Row, Saved, Span, TestFold, TestProcess, TestTransform, Timestamp, Transform,
     };
-    pub use crate::{export_fold, export_process, export_transform, state};
+    pub use crate::{export_fold, export_process, export_transform, log, state};
 }
 
 #[cfg(test)]

@@ -149,7 +149,12 @@ fn make(project: &Project) -> Result<(), Failure> {
     )?;
     std::fs::write(package.join("src/lib.rs"), PLUGIN)?;
     std::fs::write(root.join("flights.parquet"), FLIGHTS)?;
-    super::plugin::build::build(project, "flights", &mut |line| eprintln!("{line}"))
+    super::plugin::build::build(
+        project,
+        "flights",
+        refrain_plugin::build::Talk::Silent,
+        &mut |line| eprintln!("{line}"),
+    )
 }
 
 #[expect(clippy::disallowed_methods, reason = "the user's own new files")]

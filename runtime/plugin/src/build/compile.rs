@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::command::{Command, Done};
 use super::sdk::{self, Sdk};
-use super::{BuildError, Language, file, read, target_folder, tools};
+use super::{BuildError, Language, Talk, file, read, target_folder, tools};
 use crate::about::PluginKind;
 
 /// What is built, from where, with what.
@@ -12,13 +12,14 @@ pub(super) struct Job<'a> {
     pub(super) package: &'a Path,
     pub(super) cache: &'a Path,
     pub(super) language: Language,
+    pub(super) talk: Talk,
 }
 
 impl Job<'_> {
     /// Compiles; the bytes of a core module or of a component.
     pub(super) fn compile(&self, say: &mut dyn FnMut(&str)) -> Result<Vec<u8>, BuildError> {
         match self.language {
-            Language::Rust => super::rust::compile(self.package, self.cache, say),
+            Language::Rust => super::rust::compile(self.package, self.talk, self.cache, say),
             Language::C => self.c(say),
             Language::Zig => self.zig(say),
             Language::Go => self.go(say),
@@ -43,6 +44,7 @@ impl Job<'_> {
             "-O2",
             "-s",
         ])
+        .args(self.talks(&["-DREFRAIN_TALK"]))
         .args(["-Wall", "-Wextra", "-I"])
         .args([&include])
         .args(["plugin.c", "-o"])
@@ -108,7 +110,9 @@ impl Job<'_> {
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .args(["-d"])
             .args([&wit])
-            .args(["-w", world, "componentize", "--stub-wasi", "-p", ".", "-p"])
+            .args(["-w", world, "componentize"])
+            .args(self.silent(&["--stub-wasi"]))
+            .args(["-p", ".", "-p"])
             .args([&sdk])
             .args(["plugin", "-o"])
             .args([&out]);
@@ -127,7 +131,9 @@ impl Job<'_> {
         let mut qjs = tools::COMPONENTIZE_QJS.command(self.package, self.cache, say)?;
         qjs.args(["--wit"])
             .args([&wit])
-            .args(["-n", world, "--stub-wasi", "--sync", "--opt-size", "--js"])
+            .args(["-n", world, "--sync", "--opt-size"])
+            .args(self.silent(&["--stub-wasi"]))
+            .args(["--js"])
             .args([source])
             .args(["--module-root"])
             .args([root])
@@ -153,6 +159,22 @@ impl Job<'_> {
         sdk::unpack(Sdk::JavaScript, &out)?;
         let name = self.package.file_name().unwrap_or_default();
         self.javascript(&out.join(name).join("plugin.js"), &out, say)
+    }
+
+    /// Arguments of a build with a voice.
+    fn talks(&self, arguments: &'static [&'static str]) -> &'static [&'static str] {
+        match self.talk {
+            Talk::Talking => arguments,
+            Talk::Silent => &[],
+        }
+    }
+
+    /// Arguments of a build without one.
+    fn silent(&self, arguments: &'static [&'static str]) -> &'static [&'static str] {
+        match self.talk {
+            Talk::Talking => &[],
+            Talk::Silent => arguments,
+        }
     }
 
     /// The folder that the plugin stands in.

@@ -13,10 +13,14 @@ use super::{BuildError, Language};
 const COMPONENT: [u8; 8] = [0, b'a', b's', b'm', 0x0d, 0, 1, 0];
 /// Name of the section that says which world a module is for.
 const TYPE_SECTION: &str = "component-type:refrain";
+/// The same of what it imports for its voice.
+const TALKING_SECTION: &str = "component-type:refrain-talking";
 
 /// The type sections of the two worlds, made from wit/ and compared with it by a test.
 pub(super) const FOLD_TYPES: &[u8] = include_bytes!("world/fold.types");
 pub(super) const TRANSFORM_TYPES: &[u8] = include_bytes!("world/transform.types");
+/// What a module with a voice imports beside.
+pub(super) const TALKING_TYPES: &[u8] = include_bytes!("world/talking.types");
 /// WASI preview 1 for Go: no clock, no randomness, no files; made from the .wat beside it, compared by a test.
 pub(super) const WASI_CONSTANTS: &[u8] = include_bytes!("world/wasi_constants.wasm");
 
@@ -49,7 +53,11 @@ fn encoded(package: &Path, module: &[u8], language: Language) -> Result<Vec<u8>,
         let types = types_of(&module).ok_or_else(|| {
             refused("it exports the functions of neither a fold nor a transform".into())
         })?;
+        let talks = contains(&module, b"refrain:plugin/logging@0.1.0");
         push_custom(&mut module, TYPE_SECTION, types);
+        if talks {
+            push_custom(&mut module, TALKING_SECTION, TALKING_TYPES);
+        }
     }
     let mut encoder = ComponentEncoder::default()
         .validate(true)

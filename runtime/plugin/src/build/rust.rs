@@ -4,22 +4,24 @@ use std::path::{Path, PathBuf};
 
 use super::command::Command;
 use super::toolchain::{self, Toolchain};
-use super::{BuildError, read, remap, sdk, target_folder};
+use super::{BuildError, Talk, read, remap, sdk, target_folder};
 
 /// The module of a cargo package.
 pub(super) fn compile(
     package: &Path,
+    talk: Talk,
     cache: &Path,
     say: &mut dyn FnMut(&str),
 ) -> Result<Vec<u8>, BuildError> {
     sdk::restore(package, say)?;
     let toolchain = toolchain::find(package, cache, say)?;
-    read(&cargo(package, &toolchain, cache, say)?)
+    read(&cargo(package, talk, &toolchain, cache, say)?)
 }
 
 /// Runs cargo; the path of the module that it made.
 pub(super) fn cargo(
     package: &Path,
+    talk: Talk,
     toolchain: &Toolchain,
     cache: &Path,
     say: &mut dyn FnMut(&str),
@@ -30,12 +32,21 @@ pub(super) fn cargo(
         .args(["--message-format", "json-render-diagnostics"])
         .clean()
         .env("CARGO_TARGET_DIR", target_folder(package, cache));
+    if talk == Talk::Talking && uses_sdk(package)? {
+        cargo.args(["--features", "refrain-sdk/talk"]);
+    }
     toolchain.apply(&mut cargo, remap::flags(package));
     let done = cargo.talk(say)?;
     if !done.success {
         return Err(BuildError::Source(package.to_path_buf()));
     }
     module_of(&done.stdout, package).ok_or_else(|| BuildError::NoModule(package.to_path_buf()))
+}
+
+/// Whether the package is written with the SDK, which has the voice.
+fn uses_sdk(package: &Path) -> Result<bool, BuildError> {
+    let manifest = read(&package.join("Cargo.toml"))?;
+    Ok(String::from_utf8_lossy(&manifest).contains("refrain-sdk"))
 }
 
 /// Finds the module among cargo's messages, one JSON object a line.

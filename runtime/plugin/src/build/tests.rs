@@ -157,7 +157,14 @@ fn debians_compiler_builds_a_plugin() {
     };
     let toolchain = toolchain.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let module = rust::cargo(&package, &toolchain, folder.path(), &mut quiet()).unwrap();
+    let module = rust::cargo(
+        &package,
+        Talk::Silent,
+        &toolchain,
+        folder.path(),
+        &mut quiet(),
+    )
+    .unwrap();
     component::encode(&package, &read(&module).unwrap(), Language::Rust).unwrap();
 }
 
@@ -186,6 +193,7 @@ fn the_embedded_worlds_are_those_of_wit() {
     for (world, name) in [
         ("fold-plugin", "fold.types"),
         ("transform-plugin", "transform.types"),
+        ("talking-plugin", "talking.types"),
     ] {
         let world = resolve.select_world(&[package], Some(world)).unwrap();
         let encoding = wit_component::StringEncoding::UTF8;

@@ -10,6 +10,9 @@ pub mod migrate_plugin;
 pub mod process_plugin;
 #[rustfmt::skip]
 pub mod session_plugin;
+#[cfg(feature = "talk")]
+#[rustfmt::skip]
+pub mod talking_plugin;
 #[rustfmt::skip]
 pub mod transform_plugin;
 

@@ -1148,6 +1148,8 @@ pub mod exports {
                     }
                 }
                 pub trait Guest {
+                    /// Makes rows of rows, or refuses some. What comes of a row follows from that row alone: the host makes calls as large as
+                    /// it likes, and no call knows of another.
                     #[allow(async_fn_in_trait)]
                     fn process(
                         input: Rows,

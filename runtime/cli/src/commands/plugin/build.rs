@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use refrain_engine::host::Project;
-use refrain_plugin::build::{Language, build_plugin, default_cache};
+use refrain_plugin::build::{Language, Talk, build_plugin_with, default_cache};
 
 use super::folder;
 use crate::args::Global;
@@ -12,12 +12,15 @@ use crate::project;
 
 /// Build a plugin in plugins/ into a component, or all of them
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Example:\n  refrain plugin build delays       makes plugins/delays.wasm of plugins/delays/"
-)]
+#[command(after_help = "Examples:
+  refrain plugin build delays              makes plugins/delays.wasm of plugins/delays/
+  refrain plugin build delays --talk       one that says lines and the last words of a panic: its node needs grants")]
 pub(crate) struct BuildArgs {
     /// Name of the plugin [default: all in plugins/]
     name: Option<String>,
+    /// With a voice: lines and panics go to the log of the host, by imports that the node has to grant
+    #[arg(long)]
+    talk: bool,
 }
 
 pub(crate) fn run(global: &Global, args: &BuildArgs) -> Result<(), Failure> {
@@ -26,8 +29,12 @@ pub(crate) fn run(global: &Global, args: &BuildArgs) -> Result<(), Failure> {
         Some(name) => vec![name.clone()],
         None => all(&folder(&project))?,
     };
+    let talk = match args.talk {
+        true => Talk::Talking,
+        false => Talk::Silent,
+    };
     for name in names {
-        build(&project, &name, &mut |line| eprintln!("{line}"))?;
+        build(&project, &name, talk, &mut |line| eprintln!("{line}"))?;
     }
     Ok(())
 }
@@ -36,10 +43,12 @@ pub(crate) fn run(global: &Global, args: &BuildArgs) -> Result<(), Failure> {
 pub(crate) fn build(
     project: &Project,
     name: &str,
+    talk: Talk,
     say: &mut dyn FnMut(&str),
 ) -> Result<(), Failure> {
     let package = folder(project).join(name);
-    build_plugin(&package, &project.component(name), &default_cache(), say)?;
+    let out = project.component(name);
+    build_plugin_with(&package, &out, talk, &default_cache(), say)?;
     Ok(())
 }
 
