@@ -4,14 +4,20 @@ use refrain_plugin::build::{Language, default_cache, examine};
 use refrain_tests::{Done, Home, component, repository};
 use serde_json::Value;
 
-fn conformance(file: &std::path::Path, options: &[&str]) -> Done {
+fn conformance(file: &std::path::Path, more: &[&str]) -> Done {
     let home = Home::new("");
     let file = file.display().to_string();
-    let mut words = vec!["plugin", "test", "--conformance", &file, "--output", "json"];
-    for option in options {
-        words.extend(["--option", option]);
-    }
-    home.refrain(&words)
+    let words = ["plugin", "test", "--conformance", &file, "--output", "json"];
+    home.refrain(&[&words, more].concat())
+}
+
+/// The verdict of a promise, and what is said of it.
+fn verdict(done: &Done, promise: &str) -> (String, String) {
+    let checks = done.json()["checks"].as_array().unwrap().clone();
+    let check = checks.iter().find(|check| check["name"] == promise);
+    let check = check.unwrap_or_else(|| panic!("no promise {promise}: {checks:?}"));
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    (text(&check["verdict"]), text(&check["text"]))
 }
 
 /// What was found: names of checks that failed, and their texts.
@@ -26,12 +32,35 @@ fn findings(done: &Done) -> Vec<(String, String)> {
         .collect()
 }
 
+/// All that are shipped, and what they need to be driven.
+const OURS: &[(&str, &[&str])] = &[
+    ("engagement", &[]),
+    ("engagement_total", &[]),
+    ("first_seen", &[]),
+    ("flights", &[]),
+    ("priced", &[]),
+    ("purchases_with_views", &[]),
+    ("sessions", &[]),
+    (
+        "titles",
+        &["--key", "content_id:i64", "--key", "window_start:timestamp"],
+    ),
+    ("top_content", &[]),
+    ("views_only", &[]),
+];
+
 #[test]
 fn good_plugins_pass() {
-    for name in ["engagement", "engagement_total", "flights", "views_only"] {
-        let done = conformance(&component(name), &[]);
+    for (name, more) in OURS {
+        let done = conformance(&component(name), more);
         assert_eq!(findings(&done), [], "{name}");
         assert_eq!(done.code, Some(0), "{name}");
+        assert_eq!(verdict(&done, "imports").1, "imports no function");
+        let merges = *name == "sessions";
+        if ["engagement", "sessions"].contains(name) {
+            let wanted = if merges { "passed" } else { "skipped" };
+            assert_eq!(verdict(&done, "merge").0, wanted, "{name}");
+        }
     }
     for name in [
         "languages/c.wasm",
@@ -40,6 +69,65 @@ fn good_plugins_pass() {
     ] {
         let done = conformance(&repository().join("tests/guests").join(name), &[]);
         assert_eq!(findings(&done), [], "{name}");
+    }
+}
+
+#[test]
+fn a_plugin_that_wants_keys_is_shown_those_that_are_said() {
+    let titles = component("titles");
+    // What it shows cannot be looked at without them, and is not called wrong.
+    let done = conformance(&titles, &[]).code(0);
+    let (verdict_said, text) = verdict(&done, "keys");
+    assert_eq!(verdict_said, "skipped");
+    assert!(text.contains("--key content_id:i64"), "{text}");
+    let keys = ["--key", "content_id:i64", "--key", "window_start:timestamp"];
+    assert_eq!(verdict(&conformance(&titles, &keys), "keys").0, "passed");
+    let wrong = conformance(&titles, &["--key", "content_id:text"]).code(2);
+    let found = findings(&wrong);
+    assert!(
+        found[0]
+            .1
+            .contains("the node's key is not the plugin's `Key`"),
+        "{found:?}"
+    );
+    conformance(&titles, &["--key", "content_id"])
+        .code(2)
+        .says(&["write NAME:TYPE"]);
+}
+
+#[test]
+fn states_of_an_older_version_are_taken_over_as_promised() {
+    let guests = repository().join("tests/guests");
+    let first = guests.join("upgrade/first.wasm").display().to_string();
+    let second = guests.join("upgrade/second.wasm");
+    let older = ["--older", first.as_str()];
+    let migrate = |more: &[&str]| verdict(&conformance(&second, more), "migrate");
+    assert_eq!(migrate(&older).0, "passed");
+    let (said, text) = migrate(&[]);
+    assert!(said == "skipped" && text.contains("--older"), "{text}");
+    let itself = second.display().to_string();
+    let (said, text) = migrate(&["--older", &itself]);
+    assert!(
+        said == "failed" && text.contains("not older than 2"),
+        "{text}"
+    );
+    let bad = |behaviour: &str| {
+        let option = format!("behaviour={behaviour}");
+        let more = [&older[..], &["--option", &option]].concat();
+        verdict(&conformance(&guests.join("bad/bad.wasm"), &more), "migrate")
+    };
+    assert_eq!(bad("none").0, "passed");
+    for (behaviour, wanted) in [
+        ("migrate-short", "states for"),
+        ("migrate-hidden", "one by one"),
+        ("migrate-any", "refuse it with `fatal`"),
+        ("migrate-other", "other bytes"),
+    ] {
+        let (said, text) = bad(behaviour);
+        assert!(
+            said == "failed" && text.contains(wanted),
+            "{behaviour}: {text}"
+        );
     }
 }
 
@@ -110,6 +198,31 @@ const FOLD: &[(&str, &str)] = &[
     ("save-ends-beyond", "fold.save"),
     ("save-huge", "fold.save"),
     ("hidden", "against one row a call: `count` is"),
+    ("reject-touches", "changed the state of a slot"),
+    ("release-keeps", "does not save as the initial state"),
+    ("save-other", "other bytes"),
+    ("merge-first", "with all pairs in one call"),
+    ("merge-stale", "with all pairs in one call"),
+    ("merge-third", "the state of a third"),
+    ("merge-fatal", "gave up: not these two"),
+    ("merge-trap", "merge.merge trapped"),
+];
+
+/// Of the process plugin.
+const PROCESS: &[(&str, &str)] = &[
+    ("none", "good"),
+    ("reject", "good"),
+    ("reject-touches", "changed the state of a slot"),
+    ("reject-kept", "one or the other"),
+    ("release-keeps", "does not save as the initial state"),
+    ("save-other", "other bytes"),
+    ("save-short", "states for"),
+    ("hidden", "`count` is"),
+    ("trap", "trapped"),
+    ("trap-fire", "process.fire trapped"),
+    ("fatal", "gave up: thirteen"),
+    ("fatal-restore", "gave up: no such state"),
+    ("origins-falling", "origins that decrease"),
 ];
 
 const TRANSFORM: &[(&str, &str)] = &[
@@ -139,7 +252,7 @@ fn finds(file: &str, behaviours: &[(&str, &str)]) {
     let path = repository().join("tests/guests/bad").join(file);
     let mut missed = Vec::new();
     for (behaviour, wanted) in behaviours {
-        let done = conformance(&path, &[&format!("behaviour={behaviour}")]);
+        let done = conformance(&path, &["--option", &format!("behaviour={behaviour}")]);
         let found = findings(&done);
         let right = match *wanted {
             "good" => found.is_empty() && done.code == Some(0),
@@ -160,6 +273,49 @@ fn each_fault_of_a_fold_is_found() {
 #[test]
 fn each_fault_of_a_transform_is_found() {
     finds("bad_transform.wasm", TRANSFORM);
+}
+
+#[test]
+fn each_fault_of_a_process_plugin_is_found() {
+    finds("bad_process.wasm", PROCESS);
+}
+
+/// Another number of rows is asked for as `--rows`; which promise is broken is told by its name.
+#[test]
+fn a_promise_has_a_name_and_as_many_rows_as_asked_for() {
+    let bad = repository().join("tests/guests/bad/bad.wasm");
+    for (behaviour, promise) in [
+        ("reject-touches", "rejected rows"),
+        ("release-keeps", "release"),
+        ("merge-first", "merge"),
+    ] {
+        let option = format!("behaviour={behaviour}");
+        let done = conformance(&bad, &["--rows", "60", "--option", &option]);
+        assert_eq!(verdict(&done, promise).0, "failed", "{behaviour}");
+    }
+    conformance(&bad, &["--rows", "1"]).code(2);
+}
+
+/// What no grant gives is a finding of its own; what can be granted is told with the line to write.
+#[test]
+fn a_forbidden_import_is_a_finding_and_another_is_told() {
+    let home = Home::new("");
+    let forbidden = wat::parse_bytes(&crate::guest("load/forbidden_import.wat"))
+        .unwrap()
+        .into_owned();
+    let done = conformance(&home.write("x.wasm", forbidden), &[]).code(2);
+    let (said, text) = verdict(&done, "imports");
+    assert!(
+        said == "failed" && text.contains("wasi:http/outgoing-handler@0.2.0"),
+        "{text}"
+    );
+    let clock = home.write("clock.wasm", crate::curious::bytes("clock"));
+    let clock = conformance(&clock, &[]).code(0);
+    let (said, text) = verdict(&clock, "imports");
+    assert!(
+        said == "passed" && text.contains("grants = [\"clocks\"]"),
+        "{text}"
+    );
 }
 
 #[test]

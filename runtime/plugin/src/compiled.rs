@@ -53,6 +53,11 @@ pub(crate) fn component(
     Ok(component)
 }
 
+/// Whether its code is in the cache.
+pub(crate) fn is_kept(engine: &Engine, cache: Option<&Path>, digest: Digest) -> bool {
+    cache.is_some_and(|cache| Key::new(engine, digest).path(cache).is_file())
+}
+
 /// What a cached file is for.
 struct Key {
     component: Digest,

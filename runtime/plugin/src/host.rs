@@ -149,13 +149,34 @@ impl Host {
         })
     }
 
+    /// The functions that a component imports, whether or not they can be granted. It is compiled for that.
+    ///
+    /// # Errors
+    /// When the bytes are no component, or cannot be compiled.
+    pub fn imports(&self, name: &str, bytes: &[u8]) -> Result<Vec<Import>, LoadError> {
+        let component = self.compiled(bytes).map_err(|what| LoadError {
+            plugin: name.to_owned(),
+            what,
+        })?;
+        Ok(grant::imports(&self.shared.engine, &component))
+    }
+
+    /// Whether loading these bytes would find their code in the cache, and so not compile them.
+    pub fn is_compiled(&self, bytes: &[u8]) -> bool {
+        let cache = self.shared.options.cache.as_deref();
+        compiled::is_kept(&self.shared.engine, cache, Digest::of(bytes))
+    }
+
+    fn compiled(&self, bytes: &[u8]) -> Result<Component, String> {
+        component_header(bytes)?;
+        let cache = self.shared.options.cache.as_deref();
+        compiled::component(&self.shared.engine, cache, Digest::of(bytes), bytes)
+            .map_err(|error| format!("cannot be compiled: {:#}; build it again", error))
+    }
+
     fn loaded(&self, name: &str, bytes: &[u8], grants: &Grants) -> Result<Loaded, String> {
         let engine = &self.shared.engine;
-        component_header(bytes)?;
-        let digest = Digest::of(bytes);
-        let cache = self.shared.options.cache.as_deref();
-        let component = compiled::component(engine, cache, digest, bytes)
-            .map_err(|error| format!("cannot be compiled: {:#}; build it again", error))?;
+        let component = self.compiled(bytes)?;
         let imports = grant::imports(engine, &component);
         grant::refuse(&imports, grants)?;
         let pre = instance_pre(engine, &component)?;
@@ -172,7 +193,7 @@ impl Host {
         Ok(Loaded {
             host: self.clone(),
             name: name.to_owned(),
-            digest,
+            digest: Digest::of(bytes),
             pre,
             exports,
             imports,

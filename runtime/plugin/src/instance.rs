@@ -114,6 +114,13 @@ impl Entries<'_> {
 }
 
 impl States {
+    /// These, one after another.
+    pub fn of(states: &[impl AsRef<[u8]>]) -> Self {
+        let mut all = Self::default();
+        states.iter().for_each(|state| all.push(state.as_ref()));
+        all
+    }
+
     /// State i.
     pub fn get(&self, i: usize) -> &[u8] {
         let start = if i == 0 { 0 } else { self.ends[i - 1] as usize };

@@ -1,4 +1,5 @@
-//! A new plugin: a package that builds and whose test passes, to be changed.
+//! A new plugin: a package that builds and whose tests pass, to be changed. Plugins of a kind are the same in every language,
+//! and so is the fixture that comes with them.
 
 use std::path::{Path, PathBuf};
 
@@ -36,7 +37,29 @@ pub fn template(
         Language::Go => files.push(("go.mod".into(), fill(include_str!("template/go.mod")))),
         _ => {}
     }
+    let fixture = fixture(kind).iter();
+    files.extend(fixture.map(|(file, text)| {
+        let path = Path::new("fixtures/first").join(file);
+        (path, (*text).to_owned())
+    }));
     Some(files)
+}
+
+macro_rules! fixture {
+    ($kind:literal, $($file:literal),*) => {
+        &[$(($file, include_str!(concat!("template/fixtures/", $kind, "/", $file)))),*]
+    };
+}
+
+/// Rows for a plugin of this kind, and what it makes of them.
+fn fixture(kind: TemplateKind) -> &'static [(&'static str, &'static str)] {
+    match kind {
+        TemplateKind::Fold => fixture!("fold", "fixture.json", "input.jsonl", "expected.jsonl"),
+        TemplateKind::Transform => fixture!("transform", "input.jsonl", "expected.jsonl"),
+        TemplateKind::Process => {
+            fixture!("process", "fixture.json", "input.jsonl", "expected.jsonl")
+        }
+    }
 }
 
 /// What a plugin of this kind looks like.

@@ -2,26 +2,35 @@
 
 use arrow_array::ArrayRef;
 
-use super::rows::Dice;
+use super::rows::{self, Dice, Sort};
 use super::shown::{self, Row};
 use super::{Problem, Subject};
-use crate::instance::{Entries, Input, Instance};
+use crate::instance::{Entries, Input, Instance, States};
+
+/// Rows, or slots, that a host hands over at once, at most.
+pub(super) const CALL_ROWS: usize = 4_096;
 
 /// Rows and the slots that each goes to: none, one or several.
 pub(super) struct Batch {
     pub(super) columns: Vec<ArrayRef>,
     pub(super) count: usize,
+    /// Slots that rows go to; one more is looked at.
+    groups: u32,
+    /// Key of each slot.
+    keys: Vec<ArrayRef>,
+    /// Whether `evaluate` is not asked, since it would want keys that nobody has said.
+    blind: bool,
     rows: Vec<u32>,
     slots: Vec<u32>,
 }
 
-/// Slots that rows go to.
+/// Slots that rows of an ordinary batch go to.
 pub(super) const SLOTS: u32 = 12;
-/// A slot that no row goes to.
-const UNUSED: u32 = SLOTS;
 
 impl Batch {
-    pub(super) fn new(columns: Vec<ArrayRef>, count: usize, dice: &mut Dice) -> Self {
+    /// Rows that go to few slots, some to several and some to none.
+    pub(super) fn new(subject: &Subject<'_>, sort: Sort, count: usize, dice: &mut Dice) -> Self {
+        let columns = rows::columns(&subject.about().inputs, sort, count, dice);
         let (mut rows, mut slots) = (Vec::new(), Vec::new());
         for row in 0..count as u32 {
             let first = dice.below(SLOTS as usize) as u32;
@@ -33,9 +42,37 @@ impl Batch {
         Self {
             columns,
             count,
+            groups: SLOTS,
+            keys: subject.keys(sort, SLOTS as usize + 1, dice),
+            blind: subject.lacks_keys(),
             rows,
             slots,
         }
+    }
+
+    /// Rows that go to so many slots, one after another.
+    pub(super) fn spread(
+        subject: &Subject<'_>,
+        count: usize,
+        groups: u32,
+        dice: &mut Dice,
+    ) -> Self {
+        Self {
+            columns: rows::columns(&subject.about().inputs, Sort::Ordinary, count, dice),
+            count,
+            groups,
+            keys: subject.keys(Sort::Ordinary, groups as usize + 1, dice),
+            blind: subject.lacks_keys(),
+            rows: (0..count as u32).collect(),
+            slots: (0..count as u32).map(|row| row % groups).collect(),
+        }
+    }
+
+    /// Slots of one row.
+    pub(super) fn slots_of(&self, row: usize) -> &[u32] {
+        let start = self.rows.partition_point(|at| (*at as usize) < row);
+        let end = self.rows.partition_point(|at| *at as usize <= row);
+        &self.slots[start..end]
     }
 }
 
@@ -74,8 +111,9 @@ impl Way {
         slot * self.slots.0 + self.slots.1
     }
 
-    fn all(&self) -> Vec<u32> {
-        (0..=UNUSED).map(|slot| self.slot(slot)).collect()
+    /// All slots of a batch, and one that no row goes to.
+    pub(super) fn all(&self, batch: &Batch) -> Vec<u32> {
+        (0..=batch.groups).map(|slot| self.slot(slot)).collect()
     }
 }
 
@@ -94,46 +132,53 @@ pub(super) struct Outcome {
 
 /// Drives the batch through it in this way.
 pub(super) fn drive(subject: &Subject<'_>, batch: &Batch, way: &Way) -> Result<Outcome, Problem> {
-    let mut instance = subject.start()?;
-    let mut rejects = Vec::new();
-    let (mut start, mut entry) = (0, 0);
-    let mut calls = way.calls.iter().copied().cycle();
-    while start < batch.count {
-        let count = calls.next().unwrap_or(1).clamp(1, batch.count - start);
-        let end =
-            entry + batch.rows[entry..].partition_point(|row| (*row as usize) < start + count);
-        let rows: Vec<u32> = batch.rows[entry..end]
-            .iter()
-            .map(|row| row - start as u32)
-            .collect();
-        let slots: Vec<u32> = batch.slots[entry..end]
-            .iter()
-            .map(|s| way.slot(*s))
-            .collect();
-        if !rows.is_empty() {
-            for reject in update(&mut instance, batch, (start, count), &rows, &slots)? {
-                rejects.push((reject.row + start as u32, reject.reason));
-            }
-        }
-        between(subject, way, &mut instance)?;
-        (start, entry) = (start + count, end);
-    }
-    let states = saved(&mut instance, &way.all())?;
+    let (mut instance, rejects) = taken(subject, batch, way)?;
+    let all = way.all(batch);
+    let states = saved(&mut instance, &all)?;
     Ok(Outcome {
-        view: view(&mut instance, &way.all())?,
+        view: view(&mut instance, batch, &all)?,
         states,
         rejects,
         memory_bytes: instance.memory_bytes(),
     })
 }
 
-fn update(
+/// All rows taken in this way: the instance that took the last of them, and what was refused.
+pub(super) fn taken(
+    subject: &Subject<'_>,
+    batch: &Batch,
+    way: &Way,
+) -> Result<(Instance, Vec<(u32, String)>), Problem> {
+    let mut instance = subject.start()?;
+    let mut rejects = Vec::new();
+    let mut start = 0;
+    let mut calls = way.calls.iter().copied().cycle();
+    while start < batch.count {
+        let count = calls.next().unwrap_or(1).clamp(1, batch.count - start);
+        rejects.extend(take(&mut instance, batch, way, start, count)?);
+        between(subject, batch, way, &mut instance)?;
+        start += count;
+    }
+    Ok((instance, rejects))
+}
+
+/// One call with these rows; what was refused of them, by row of the batch. None is made when they go nowhere.
+pub(super) fn take(
     instance: &mut Instance,
     batch: &Batch,
-    (start, count): (usize, usize),
-    rows: &[u32],
-    slots: &[u32],
-) -> Result<Vec<crate::Reject>, Problem> {
+    way: &Way,
+    start: usize,
+    count: usize,
+) -> Result<Vec<(u32, String)>, Problem> {
+    let entry = |row: usize| batch.rows.partition_point(|at| (*at as usize) < row);
+    let entries = entry(start)..entry(start + count);
+    if entries.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = batch.rows[entries.clone()].iter();
+    let rows: Vec<u32> = rows.map(|row| row - start as u32).collect();
+    let slots = batch.slots[entries].iter();
+    let slots: Vec<u32> = slots.map(|slot| way.slot(*slot)).collect();
     let input = Input {
         columns: &batch.columns,
         start,
@@ -142,46 +187,83 @@ fn update(
     // The short form, where it says the same.
     let each = rows.len() == count && rows.iter().enumerate().all(|(i, row)| *row == i as u32);
     let entries = Entries {
-        rows: if each { &[] } else { rows },
-        slots,
+        rows: if each { &[] } else { &rows },
+        slots: &slots,
     };
-    Ok(instance.update(input, entries)?)
+    let rejects = instance.update(input, entries)?.into_iter();
+    Ok(rejects
+        .map(|reject| (reject.row + start as u32, reject.reason))
+        .collect())
 }
 
 /// What the host may do between two calls.
-fn between(subject: &Subject<'_>, way: &Way, instance: &mut Instance) -> Result<(), Problem> {
-    let all = way.all();
+fn between(
+    subject: &Subject<'_>,
+    batch: &Batch,
+    way: &Way,
+    instance: &mut Instance,
+) -> Result<(), Problem> {
+    let all = way.all(batch);
     if way.looks {
-        view(instance, &all)?;
+        view(instance, batch, &all)?;
     }
     if !(way.drops || way.moves) {
         return Ok(());
     }
-    let states = instance.save(&all)?;
+    let states = saved(instance, &all)?;
     if way.drops {
         *instance = subject.start()?;
     } else {
         instance.release(&all)?;
     }
-    Ok(instance.restore(&all, &states)?)
+    put(instance, &all, &states)
 }
 
-/// The view's rows of these slots.
-pub(super) fn view(instance: &mut Instance, slots: &[u32]) -> Result<Vec<Option<Row>>, Problem> {
-    let keys = Input {
-        columns: &[],
-        start: 0,
-        count: slots.len(),
-    };
-    let said = instance.evaluate(slots, keys)?;
-    let present = |i| said.present.as_ref().is_none_or(|bits| bits.value(i));
-    Ok((0..slots.len())
-        .map(|i| present(i).then(|| shown::row(&said.columns, i)))
-        .collect())
+/// The view's rows of these slots, which are those of the batch in its order.
+pub(super) fn view(
+    instance: &mut Instance,
+    batch: &Batch,
+    slots: &[u32],
+) -> Result<Vec<Option<Row>>, Problem> {
+    let mut rows = Vec::new();
+    if batch.blind {
+        return Ok(rows);
+    }
+    for (block, start) in slots.chunks(CALL_ROWS).zip((0..).step_by(CALL_ROWS)) {
+        let keys = Input {
+            columns: &batch.keys,
+            start,
+            count: block.len(),
+        };
+        let said = instance.evaluate(block, keys)?;
+        let present = |i| said.present.as_ref().is_none_or(|bits| bits.value(i));
+        let shown = |i| present(i).then(|| shown::row(&said.columns, i));
+        rows.extend((0..block.len()).map(shown));
+    }
+    Ok(rows)
 }
 
 /// The saved bytes of these slots.
 pub(super) fn saved(instance: &mut Instance, slots: &[u32]) -> Result<Vec<Vec<u8>>, Problem> {
-    let states = instance.save(slots)?;
-    Ok((0..slots.len()).map(|i| states.get(i).to_vec()).collect())
+    let mut all = Vec::new();
+    for block in slots.chunks(CALL_ROWS) {
+        let states = instance.save(block)?;
+        all.extend((0..block.len()).map(|i| states.get(i).to_vec()));
+    }
+    if slots.is_empty() {
+        instance.save(slots)?;
+    }
+    Ok(all)
+}
+
+/// Puts saved bytes into these slots.
+pub(super) fn put(
+    instance: &mut Instance,
+    slots: &[u32],
+    states: &[Vec<u8>],
+) -> Result<(), Problem> {
+    for (slots, states) in slots.chunks(CALL_ROWS).zip(states.chunks(CALL_ROWS)) {
+        instance.restore(slots, &States::of(states))?;
+    }
+    Ok(())
 }

@@ -5,11 +5,18 @@
 
 mod checks;
 mod fold;
+mod joined;
+mod large;
+mod older;
 mod process;
 mod rows;
 mod shown;
+mod slots;
 mod transform;
+mod ways;
 
+use arrow_array::ArrayRef;
+use refrain_log::schema::Field;
 use serde::Serialize;
 
 use crate::about::{About, PluginKind};
@@ -30,8 +37,21 @@ pub struct Settings {
     pub rows: usize,
     /// Options that the plugin is given; its defaults where nothing is said.
     pub options: Vec<(String, String)>,
+    /// Keys that a fold is shown which wants some: the key fields of a node, then the one of its window.
+    pub keys: Vec<Field>,
+    /// An older version of the plugin, to make the states of that `migrate` takes over.
+    pub older: Option<Older>,
     /// What each instance may use.
     pub limits: Limits,
+}
+
+/// A component by the name that it is told under.
+#[derive(Clone, Debug)]
+pub struct Older {
+    /// Name.
+    pub name: String,
+    /// The component.
+    pub bytes: Vec<u8>,
 }
 
 impl Default for Settings {
@@ -41,6 +61,8 @@ impl Default for Settings {
             seed: 1,
             rows: 200,
             options: Vec::new(),
+            keys: Vec::new(),
+            older: None,
             limits: Limits {
                 call_ms_max: 5_000,
                 ..Limits::default()
@@ -120,6 +142,7 @@ struct Subject<'a> {
     plugin: &'a Plugin,
     options: Vec<(String, String)>,
     settings: &'a Settings,
+    host: &'a Host,
 }
 
 impl Subject<'_> {
@@ -132,6 +155,24 @@ impl Subject<'_> {
             .plugin
             .instantiate(&self.options, self.settings.limits)?)
     }
+
+    /// Rows of a batch.
+    fn rows(&self) -> usize {
+        self.settings.rows.max(2)
+    }
+
+    /// Whether `evaluate` wants keys and nobody said which: it cannot be asked then.
+    fn lacks_keys(&self) -> bool {
+        self.about().wants_keys && self.settings.keys.is_empty()
+    }
+
+    /// Made-up keys for `evaluate`, a column a field; none where it wants none.
+    fn keys(&self, sort: rows::Sort, count: usize, dice: &mut rows::Dice) -> Vec<ArrayRef> {
+        match self.about().wants_keys {
+            true => rows::columns(&self.settings.keys, sort, count, dice),
+            false => Vec::new(),
+        }
+    }
 }
 
 /// Runs the suite on these bytes. Never fails itself: what is wrong is in the report.
@@ -143,31 +184,43 @@ pub fn examine(host: &Host, name: &str, bytes: &[u8], settings: &Settings) -> Re
         seed: settings.seed,
         checks: Vec::new(),
     };
+    let mut push = |name, verdict, text: String| {
+        report.checks.push(Check {
+            name,
+            verdict,
+            text,
+        });
+    };
+    let imports = match host.imports(name, bytes) {
+        Ok(imports) => imports,
+        Err(error) => {
+            push("loads", Verdict::Failed, error.what);
+            return report;
+        }
+    };
+    if let Err(why) = grant::refuse(&imports, &Grants::all()) {
+        push("imports", Verdict::Failed, why);
+        return report;
+    }
     match host.load_granting(name, bytes, &Grants::all()) {
-        Err(error) => report.checks.push(Check {
-            name: "loads",
-            verdict: Verdict::Failed,
-            text: error.what,
-        }),
+        Err(error) => push("loads", Verdict::Failed, error.what),
         Ok(plugin) => {
+            let well = "is a component of this contract, describes itself well";
+            push("loads", Verdict::Passed, well.into());
+            push("imports", Verdict::Passed, told(&imports));
             report.kind = Some(plugin.about().kind);
-            report.checks.push(Check {
-                name: "loads",
-                verdict: Verdict::Passed,
-                text: loads(&plugin),
-            });
-            report.checks.extend(checks::all(&plugin, settings));
+            report.checks.extend(checks::all(host, &plugin, settings));
         }
     }
     report
 }
 
-fn loads(plugin: &Plugin) -> String {
-    let imports = match grant::told(plugin.imports()) {
-        None => "nothing".to_owned(),
-        Some(told) => told,
-    };
-    format!("is a component of this contract, imports {imports}, describes itself well")
+/// What it imports, none of it forbidden.
+fn told(imports: &[grant::Import]) -> String {
+    match grant::told(imports) {
+        None => "imports no function".to_owned(),
+        Some(told) => format!("imports nothing that cannot be granted: {told} in its node"),
+    }
 }
 
 /// The options that a plugin gets: what was said, and its defaults.

@@ -5,11 +5,13 @@ use std::collections::BTreeSet;
 
 use arrow_array::ArrayRef;
 
-use super::fold::{SLOTS, Way, saved};
+use super::checks::{Done, KEPT, SORTS};
+use super::fold::{SLOTS, Way, put, saved};
 use super::rows::{self, Dice, Sort};
-use super::shown::{self, Row, cut, difference};
-use super::{Problem, Subject};
-use crate::instance::{Input, Instance, Part, Processed, States};
+use super::shown::{self, Row, difference};
+use super::slots::{GAIN_BYTES_MAX, changed, if_met, initial};
+use super::{Problem, Subject, ways};
+use crate::instance::{Input, Instance, Part, Processed};
 
 /// Step of the watermark, in microseconds.
 const STEP_US: i64 = 1_000_000;
@@ -22,6 +24,8 @@ pub(super) struct Batch {
     columns: Vec<Vec<ArrayRef>>,
     /// Input of each row.
     order: Vec<u32>,
+    /// Slots that rows go to.
+    groups: u32,
     slots: Vec<u32>,
     times: Vec<i64>,
     timed: bool,
@@ -43,7 +47,43 @@ pub(super) struct Outcome {
 impl Batch {
     /// `count` rows, some late, with pauses between that pass several steps.
     pub(super) fn new(subject: &Subject<'_>, sort: Sort, count: usize, dice: &mut Dice) -> Batch {
+        let mut now = 1_700_000_000 * STEP_US;
+        let mut time = |dice: &mut Dice| {
+            now += [0, 1, 70_000, 400_000, 3_000_000][dice.below(5)];
+            now - [0, 0, 0, 2_500_000][dice.below(4)]
+        };
+        let times = (0..count).map(|_| time(dice)).collect();
+        let slots = (0..count).map(|_| dice.below(SLOTS as usize) as u32);
+        let slots = slots.collect();
+        Batch::of(subject, sort, SLOTS, slots, times, dice)
+    }
+
+    /// Rows of one time, so that calls may be as large as can be, that go to so many slots, one after another. The last has a
+    /// later time.
+    pub(super) fn spread(
+        subject: &Subject<'_>,
+        count: usize,
+        groups: u32,
+        dice: &mut Dice,
+    ) -> Batch {
+        let slots = (0..count as u32).map(|row| row % groups).collect();
+        let mut times = vec![1_700_000_000 * STEP_US; count];
+        if let Some(last) = times.last_mut() {
+            *last += 3600 * STEP_US;
+        }
+        Batch::of(subject, Sort::Ordinary, groups, slots, times, dice)
+    }
+
+    fn of(
+        subject: &Subject<'_>,
+        sort: Sort,
+        groups: u32,
+        slots: Vec<u32>,
+        times: Vec<i64>,
+        dice: &mut Dice,
+    ) -> Batch {
         let about = subject.about();
+        let count = slots.len();
         let inputs = about.declared_inputs();
         let order: Vec<u32> = (0..count)
             .map(|_| dice.below(inputs.len()) as u32)
@@ -53,17 +93,10 @@ impl Batch {
             rows::columns(&declared.fields, sort, rows, dice)
         };
         let columns = (0..).zip(inputs).map(of_input).collect();
-        let mut now = 1_700_000_000 * STEP_US;
-        let mut time = || {
-            now += [0, 1, 70_000, 400_000, 3_000_000][dice.below(5)];
-            now - [0, 0, 0, 2_500_000][dice.below(4)]
-        };
-        let times = (0..count).map(|_| time()).collect();
         Batch {
             columns,
-            slots: (0..count)
-                .map(|_| dice.below(SLOTS as usize) as u32)
-                .collect(),
+            groups,
+            slots,
             times,
             timed: about.timed(),
             order,
@@ -92,19 +125,12 @@ struct Drive<'a> {
 
 /// Drives the batch through it in this way.
 pub(super) fn drive(subject: &Subject<'_>, batch: &Batch, way: &Way) -> Result<Outcome, Problem> {
-    let mut drive = Drive {
-        subject,
-        batch,
-        way,
-        instance: subject.start()?,
-        outcome: Outcome {
-            rows: Vec::new(),
-            rejects: Vec::new(),
-            timers: BTreeSet::new(),
-            states: Vec::new(),
-            memory_bytes: 0,
-        },
-    };
+    taken(subject, batch, way).map(|(outcome, _)| outcome)
+}
+
+/// The same, with the instance that took the last rows.
+fn taken(subject: &Subject<'_>, batch: &Batch, way: &Way) -> Result<(Outcome, Instance), Problem> {
+    let mut drive = Drive::start(subject, batch, way)?;
     let watermarks = batch.watermarks();
     let count = batch.order.len();
     let mut calls = way.calls.iter().copied().cycle();
@@ -122,15 +148,39 @@ pub(super) fn drive(subject: &Subject<'_>, batch: &Batch, way: &Way) -> Result<O
         }
         start = end;
     }
-    let all: Vec<u32> = (0..SLOTS).map(|slot| drive.slot(slot)).collect();
+    let all = drive.all();
     drive.outcome.states = saved(&mut drive.instance, &all)?;
     drive.outcome.memory_bytes = drive.instance.memory_bytes();
-    Ok(drive.outcome)
+    Ok((drive.outcome, drive.instance))
 }
 
-impl Drive<'_> {
+impl<'a> Drive<'a> {
+    fn start(
+        subject: &'a Subject<'a>,
+        batch: &'a Batch,
+        way: &'a Way,
+    ) -> Result<Drive<'a>, Problem> {
+        Ok(Drive {
+            subject,
+            batch,
+            way,
+            instance: subject.start()?,
+            outcome: Outcome {
+                rows: Vec::new(),
+                rejects: Vec::new(),
+                timers: BTreeSet::new(),
+                states: Vec::new(),
+                memory_bytes: 0,
+            },
+        })
+    }
+
     fn slot(&self, slot: u32) -> u32 {
         slot * self.way.slots.0 + self.way.slots.1
+    }
+
+    fn all(&self) -> Vec<u32> {
+        (0..self.batch.groups).map(|slot| self.slot(slot)).collect()
     }
 
     fn take(&mut self, rows: std::ops::Range<usize>, watermark: i64) -> Result<(), Problem> {
@@ -215,42 +265,28 @@ impl Drive<'_> {
         if !(self.way.drops || self.way.moves) {
             return Ok(());
         }
-        let all: Vec<u32> = (0..SLOTS).map(|slot| self.slot(slot)).collect();
-        let saved = self.instance.save(&all)?;
+        let all = self.all();
+        let states = saved(&mut self.instance, &all)?;
         match self.way.drops {
             true => self.instance = self.subject.start()?,
             false => self.instance.release(&all)?,
         }
-        let mut states = States::default();
-        let mut slots = Vec::new();
-        for (i, slot) in all.iter().enumerate() {
-            if !saved.get(i).is_empty() {
-                slots.push(*slot);
-                states.push(saved.get(i));
-            }
-        }
-        Ok(self.instance.restore(&slots, &states)?)
+        restore(&mut self.instance, &all, &states)
     }
+}
+
+/// Puts states into slots. One without bytes is initial, and is not restored.
+fn restore(instance: &mut Instance, slots: &[u32], states: &[Vec<u8>]) -> Result<(), Problem> {
+    let some = slots.iter().zip(states).filter(|(_, s)| !s.is_empty());
+    let (slots, states): (Vec<u32>, Vec<Vec<u8>>) =
+        some.map(|(slot, state)| (*slot, state.clone())).unzip();
+    put(instance, &slots, &states)
 }
 
 /// What differs between one row a call and another way.
 pub(super) fn differs(subject: &Subject<'_>, one: &Outcome, other: &Outcome) -> Option<String> {
     if one.rejects != other.rejects {
-        let pair = one.rejects.iter().zip(&other.rejects).find(|(a, b)| a != b);
-        return Some(match pair {
-            Some((a, b)) => format!(
-                "it refuses row {} ({}) and row {} ({})",
-                a.0,
-                cut(&a.1),
-                b.0,
-                cut(&b.1)
-            ),
-            None => format!(
-                "it refuses {} rows and {}",
-                one.rejects.len(),
-                other.rejects.len()
-            ),
-        });
+        return Some(ways::rejects_differ(&one.rejects, &other.rejects));
     }
     if let Some((a, b)) = one.rows.iter().zip(&other.rows).find(|(a, b)| a != b) {
         return Some(match (a.0 == b.0, a.1 == b.1) {
@@ -269,4 +305,83 @@ pub(super) fn differs(subject: &Subject<'_>, one: &Outcome, other: &Outcome) -> 
     (one.states != other.states).then(|| {
         "the rows are the same, the saved bytes are not (the order of a hash map? padding?)".into()
     })
+}
+
+fn some_rows(subject: &Subject<'_>) -> Batch {
+    let mut dice = Dice::of(subject.settings.seed);
+    Batch::new(subject, Sort::Ordinary, subject.rows(), &mut dice)
+}
+
+/// The states of a refused row's slot, before it and after it.
+pub(super) fn rejected(subject: &Subject<'_>) -> Done {
+    let mut met = false;
+    for (_, sort, _) in SORTS {
+        let mut dice = Dice::of(subject.settings.seed ^ sort as u64);
+        let count = ways::count(subject, sort);
+        let batch = Batch::new(subject, sort, count, &mut dice);
+        let way = Way::oracle();
+        let watermarks = batch.watermarks();
+        let mut drive = Drive::start(subject, &batch, &way)?;
+        for row in 0..count {
+            let slot = [batch.slots[row]];
+            let before = saved(&mut drive.instance, &slot)?;
+            let refused = drive.outcome.rejects.len();
+            drive.take(row..row + 1, watermarks[row])?;
+            if let Some((_, reason)) = drive.outcome.rejects.get(refused) {
+                met = true;
+                if saved(&mut drive.instance, &slot)? != before {
+                    return Err(changed(reason));
+                }
+            }
+            if watermarks[row + 1] > watermarks[row] {
+                drive.fire(row + 1, watermarks[row + 1])?;
+            }
+        }
+    }
+    if_met(met)
+}
+
+pub(super) fn release(subject: &Subject<'_>) -> Done {
+    let batch = some_rows(subject);
+    let way = Way::oracle();
+    let (_, mut instance) = taken(subject, &batch, &way)?;
+    let all: Vec<u32> = (0..batch.groups).collect();
+    instance.release(&all)?;
+    let used = saved(&mut instance, &all)?;
+    let never = saved(&mut subject.start()?, &all)?;
+    initial(used == never)
+}
+
+pub(super) fn round_trip(subject: &Subject<'_>) -> Done {
+    let batch = some_rows(subject);
+    let states = drive(subject, &batch, &Way::oracle())?.states;
+    let slots: Vec<u32> = (0..batch.groups).rev().collect();
+    let mut instance = subject.start()?;
+    restore(&mut instance, &slots, &states)?;
+    for _ in 0..2 {
+        if saved(&mut instance, &slots)? != states {
+            return Err(Problem("a restored state saves as other bytes".into()));
+        }
+    }
+    KEPT
+}
+
+/// Memory after the same rows in many small calls, states let go of between them, against few large ones.
+pub(super) fn memory(subject: &Subject<'_>) -> Done {
+    let batch = Batch::new(subject, Sort::Ordinary, subject.rows(), &mut Dice::of(1));
+    let way = |calls: usize| Way {
+        calls: vec![calls],
+        moves: true,
+        ..Way::oracle()
+    };
+    let few = drive(subject, &batch, &way(subject.rows()))?.memory_bytes;
+    let many = drive(subject, &batch, &way(1))?.memory_bytes;
+    match many.saturating_sub(few) <= GAIN_BYTES_MAX {
+        true => KEPT,
+        false => Err(Problem(format!(
+            "memory grew from {} to {} MiB over many small calls with the same rows: something is never freed",
+            few >> 20,
+            many >> 20
+        ))),
+    }
 }

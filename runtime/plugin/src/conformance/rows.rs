@@ -20,7 +20,12 @@ pub(super) enum Sort {
     Unicode,
     /// Numbers at the ends of their ranges, NaN, infinities, −0.0.
     Extreme,
+    /// Texts and bytes of [`LARGE_BYTES`].
+    Large,
 }
+
+/// Bytes of a large value.
+const LARGE_BYTES: usize = 256 << 10;
 
 /// Numbers from a seed (splitmix64).
 #[derive(Clone, Debug)]
@@ -177,6 +182,10 @@ fn text(sort: Sort, dice: &mut Dice) -> String {
     match sort {
         Sort::Unicode if dice.below(20) == 0 => dice.pick(&TEXTS).repeat(1000),
         Sort::Unicode => (*dice.pick(&TEXTS)).to_owned(),
+        Sort::Large => {
+            let word = dice.pick(&WORDS);
+            word.repeat(LARGE_BYTES / word.len())
+        }
         _ => (*dice.pick(&WORDS)).to_owned(),
     }
 }
@@ -184,6 +193,7 @@ fn text(sort: Sort, dice: &mut Dice) -> String {
 fn bytes(sort: Sort, dice: &mut Dice) -> Vec<u8> {
     let length = match sort {
         Sort::Unicode | Sort::Extreme => *dice.pick(&[0, 1, 7, 300]),
+        Sort::Large => LARGE_BYTES,
         _ => 4,
     };
     (0..length).map(|_| dice.roll() as u8).collect()

@@ -2,7 +2,8 @@
 
 use arrow_array::ArrayRef;
 
-use super::shown::{self, Row};
+use super::shown::{self, Row, difference};
+use super::ways::rejects_differ;
 use super::{Problem, Subject};
 use crate::instance::Input;
 
@@ -54,5 +55,21 @@ pub(super) fn drive(
         rows,
         rejects,
         memory_bytes: instance.memory_bytes(),
+    })
+}
+
+/// What differs between one row a call and another way.
+pub(super) fn differs(subject: &Subject<'_>, one: &Outcome, other: &Outcome) -> Option<String> {
+    if one.rejects != other.rejects {
+        return Some(rejects_differ(&one.rejects, &other.rejects));
+    }
+    if one.rows.len() != other.rows.len() {
+        let (one, other) = (one.rows.len(), other.rows.len());
+        return Some(format!("it gives {one} rows and {other}"));
+    }
+    let (a, b) = one.rows.iter().zip(&other.rows).find(|(a, b)| a != b)?;
+    Some(match a.0 == b.0 {
+        true => difference(&subject.about().outputs, &a.1, &b.1),
+        false => format!("a row comes from row {} and from row {}", a.0, b.0),
     })
 }

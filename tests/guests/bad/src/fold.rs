@@ -1,11 +1,14 @@
-//! The fold: counts and sums `value`.
+//! The fold: counts and sums `value`. Two states are joined by adding them; states of an older version, whatever bytes they
+//! are, are taken over as their length.
 
 use std::cell::RefCell;
 
-use refrain_sdk::bindings::fold_plugin::exports::refrain::plugin::about::{self, Description};
-use refrain_sdk::bindings::fold_plugin::exports::refrain::plugin::fold::{
+use refrain_sdk::bindings::migrate_plugin::exports::refrain::plugin::migrate;
+use refrain_sdk::bindings::session_plugin::exports::refrain::plugin::about::{self, Description};
+use refrain_sdk::bindings::session_plugin::exports::refrain::plugin::fold::{
     self, Entries, Evaluated,
 };
+use refrain_sdk::bindings::session_plugin::exports::refrain::plugin::merge;
 use refrain_sdk::bindings::{Failure, Reject, Rows, Spans};
 
 use crate::{MAGIC, harm, ints, is, rejects, spoil, texts, values};
@@ -46,6 +49,9 @@ impl fold::Guest for Component {
         let rejects = rejects(values);
         for (i, slot) in entries.slots.iter().enumerate() {
             let row = entries.rows.get(i).copied().unwrap_or(i as u32);
+            if is("reject-touches") && values[row as usize] == MAGIC {
+                with(*slot, |state| state[0] += 1);
+            }
             if rejects.iter().all(|reject| reject.row != row) {
                 let value = values[row as usize];
                 with(*slot, |state| {
@@ -104,7 +110,10 @@ impl fold::Guest for Component {
             bytes: Vec::new(),
         };
         for slot in slots {
-            let state = with(slot, |state| *state);
+            let mut state = with(slot, |state| *state);
+            if is("save-other") {
+                state[0] |= i64::from(harm::saves()) << 32;
+            }
             spans
                 .bytes
                 .extend(state.iter().flat_map(|number| number.to_le_bytes()));
@@ -133,15 +142,81 @@ impl fold::Guest for Component {
         for (slot, bytes) in slots.iter().zip(states.bytes.chunks_exact(16)) {
             let number =
                 |at: usize| i64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
-            with(*slot, |state| *state = [number(0), number(8)]);
+            with(*slot, |state| *state = [number(0) as i32 as i64, number(8)]);
         }
         Ok(())
     }
 
     fn release(slots: Vec<u32>) {
+        if is("release-keeps") {
+            return;
+        }
         for slot in slots {
             with(slot, |state| *state = [0; 2]);
         }
+    }
+}
+
+impl merge::Guest for Component {
+    fn merge(into: Vec<u32>, other: Vec<u32>) -> Result<(), Failure> {
+        if is("merge-fatal") {
+            return Err(Failure::Fatal("not these two".to_string()));
+        }
+        if is("merge-trap") {
+            panic!("not these two");
+        }
+        let before: Vec<[i64; 2]> = into
+            .iter()
+            .map(|slot| with(*slot, |state| *state))
+            .collect();
+        for (i, (into, other)) in into.iter().zip(&other).enumerate() {
+            let later = with(*other, |state| *state);
+            with(*into, |state| {
+                if is("merge-stale") {
+                    *state = before[i];
+                }
+                *state = [state[0] + later[0], state[1].wrapping_add(later[1])];
+            });
+            if is("merge-first") {
+                break;
+            }
+        }
+        if is("merge-third") {
+            with(11, |state| state[0] += 1);
+        }
+        Ok(())
+    }
+}
+
+impl migrate::Guest for Component {
+    fn migrate(from_version: u32, states: Spans) -> Result<Spans, Failure> {
+        if from_version != 1 && !is("migrate-any") {
+            return Err(Failure::Fatal(format!(
+                "states of version {from_version} are not known"
+            )));
+        }
+        let mut spans = Spans {
+            ends: Vec::new(),
+            bytes: Vec::new(),
+        };
+        let mut start = 0;
+        for (place, end) in states.ends.iter().enumerate() {
+            let mut count = i64::from(end - start);
+            if is("migrate-hidden") {
+                count += place as i64;
+            }
+            if is("migrate-other") {
+                count |= 1 << 40;
+            }
+            spans.bytes.extend(count.to_le_bytes());
+            spans.bytes.extend(0i64.to_le_bytes());
+            spans.ends.push(spans.bytes.len() as u32);
+            start = *end;
+        }
+        if is("migrate-short") {
+            spans.ends.pop();
+        }
+        Ok(spans)
     }
 }
 
@@ -153,4 +228,6 @@ fn name(state: &[i64; 2]) -> Vec<u8> {
 }
 
 #[cfg(target_arch = "wasm32")]
-refrain_sdk::bindings::fold_plugin::export_fold_plugin!(Component with_types_in refrain_sdk::bindings::fold_plugin);
+refrain_sdk::bindings::session_plugin::export_session_plugin!(Component with_types_in refrain_sdk::bindings::session_plugin);
+#[cfg(target_arch = "wasm32")]
+refrain_sdk::bindings::migrate_plugin::export_migrate_plugin!(Component with_types_in refrain_sdk::bindings::migrate_plugin);

@@ -6,6 +6,8 @@ use crate::{MAGIC, is};
 
 thread_local! {
     static CALLS: Cell<u32> = const { Cell::new(0) };
+    #[cfg(not(feature = "transform"))]
+    static SAVES: Cell<u32> = const { Cell::new(0) };
 }
 
 /// Counts a batch. `trap-third-call` is gone in a fresh instance: it does not depend on the row.
@@ -20,6 +22,13 @@ pub(crate) fn call() {
 #[cfg(not(feature = "transform"))]
 pub(crate) fn calls() -> u32 {
     CALLS.get()
+}
+
+/// Counts a state that is saved.
+#[cfg(not(feature = "transform"))]
+pub(crate) fn saves() -> u32 {
+    SAVES.set(SAVES.get() + 1);
+    SAVES.get()
 }
 
 /// Does to the instance what was asked for, if this is the row to do it on.

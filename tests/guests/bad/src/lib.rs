@@ -137,7 +137,13 @@ fn rejects(values: &[i64]) -> Vec<Reject> {
         row: row as u32,
         reason: "thirteen".to_string(),
     };
-    let wanted = ["reject", "rejects-twice", "rejects-falling", "rejects-kept"];
+    let wanted = [
+        "reject",
+        "reject-touches",
+        "rejects-twice",
+        "rejects-falling",
+        "rejects-kept",
+    ];
     let mut rejects: Vec<Reject> = match wanted.into_iter().any(is) {
         true => (0..values.len())
             .filter(|row| values[*row] == MAGIC)
@@ -185,7 +191,8 @@ macro_rules! describe {
                 field("name", "text", true),
             ],
             wants_keys: false,
-            state_version: 1,
+            // A fold takes over states of version 1.
+            state_version: 2,
             settings: vec![$about::Setting {
                 name: "behaviour".to_string(),
                 kind: "text".to_string(),

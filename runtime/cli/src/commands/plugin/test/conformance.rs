@@ -1,13 +1,51 @@
 //! The report of the conformance suite, for people and for programs.
 
-use refrain_plugin::Host;
-use refrain_plugin::conformance::{Report, Settings, Verdict, examine};
+use std::path::PathBuf;
 
-use super::{Case, Outcome};
+use refrain_log::schema::{Field, Kind};
+use refrain_plugin::Host;
+use refrain_plugin::conformance::{Older, Report, Settings, Verdict, examine};
+
+use super::{Case, Outcome, read};
 use crate::args::{Global, Output};
 use crate::cells::Cell;
 use crate::failure::Failure;
 use crate::show::{Sheet, seen_enough};
+
+/// What the suite is run with.
+#[derive(Debug, clap::Args)]
+pub(super) struct SuiteArgs {
+    /// Seed of the made-up rows
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Made-up rows of each promise
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u64).range(2..=100_000))]
+    rows: u64,
+    /// A key that `evaluate` is shown, where it wants some: the key fields of a node in their order, then the one of its
+    /// window
+    #[arg(long = "key", value_name = "NAME:TYPE", value_parser = key)]
+    keys: Vec<Field>,
+    /// An older version of the plugin, whose states `migrate` is given
+    #[arg(long, value_name = "FILE")]
+    older: Option<PathBuf>,
+}
+
+/// `content_id:i64`, `name:text?`.
+pub(super) fn key(text: &str) -> Result<Field, String> {
+    let wanted = "write NAME:TYPE, as content_id:i64";
+    let (name, kind) = text.split_once(':').ok_or(wanted)?;
+    let (kind, nullable) = match kind.trim().strip_suffix('?') {
+        Some(kind) => (kind, true),
+        None => (kind.trim(), false),
+    };
+    let all = Kind::ALL.map(Kind::name).join(", ");
+    let kind = Kind::from_name(kind).ok_or_else(|| format!("there are the types {all}"))?;
+    Ok(Field {
+        name: name.trim().to_owned(),
+        kind,
+        nullable,
+    })
+}
 
 /// Runs the suite on one component and prints what it found.
 pub(super) fn run(
@@ -15,11 +53,20 @@ pub(super) fn run(
     host: &Host,
     name: &str,
     bytes: &[u8],
-    seed: u64,
+    args: &SuiteArgs,
     options: &[(String, String)],
 ) -> Result<Vec<Case>, Failure> {
+    let older = args.older.as_ref().map(|path| {
+        Ok::<_, Failure>(Older {
+            name: path.display().to_string(),
+            bytes: read(path)?,
+        })
+    });
     let settings = Settings {
-        seed,
+        seed: args.seed,
+        rows: args.rows as usize,
+        keys: args.keys.clone(),
+        older: older.transpose()?,
         options: options.to_vec(),
         ..Settings::default()
     };
