@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use refrain_engine::host::Project;
-use refrain_plugin::build::Language;
+use refrain_plugin::build::{Language, Talk, build_component, default_cache};
 use refrain_plugin::{Grants, Host, HostOptions};
 
 use crate::args::{Global, Output};
@@ -28,7 +28,8 @@ Examples:
   refrain plugin test delays               builds it, plays its fixtures
   refrain plugin test delays --update      writes what came out as what is expected
   refrain plugin test --conformance delays
-  refrain plugin test --conformance other.wasm --seed 7 --output json"
+  refrain plugin test --conformance other.wasm --seed 7 --output json
+  refrain plugin test --conformance titles --key content_id:i64 --key window_start:timestamp"
 )]
 pub(crate) struct TestArgs {
     /// Name of a plugin of the project, or a .wasm file [default: all in plugins/]
@@ -39,9 +40,8 @@ pub(crate) struct TestArgs {
     /// Write what the fixtures give as what is expected
     #[arg(long, conflicts_with = "conformance")]
     update: bool,
-    /// Seed of the made-up rows
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
+    #[command(flatten)]
+    suite: conformance::SuiteArgs,
     /// Option of the plugin, beside its defaults
     #[arg(long = "option", value_name = "NAME=VALUE")]
     options: Vec<String>,
@@ -75,7 +75,7 @@ pub(crate) fn run(global: &Global, args: &TestArgs) -> Result<(), Failure> {
         let found = match args.conformance {
             true => {
                 let bytes = read(&path)?;
-                conformance::run(global, &host, &name, &bytes, args.seed, &options)
+                conformance::run(global, &host, &name, &bytes, &args.suite, &options)
             }
             false => with_fixtures(global, args, &host, &name),
         };
@@ -153,13 +153,23 @@ fn with_fixtures(
 ) -> Result<Vec<Case>, Failure> {
     let project = project::find(global)?;
     let folder = super::folder(&project).join(name);
-    if Language::of(&folder).is_ok() {
-        super::build::build(&project, name, &mut |line| eprintln!("{line}"))?;
+    let source = Language::of(&folder).is_ok();
+    if source {
+        super::build::build(&project, name, Talk::Silent, &mut |line| {
+            eprintln!("{line}")
+        })?;
     }
     let bytes = read(&project.component(name))?;
+    let talking = || {
+        let built = source.then(|| {
+            let say = &mut |line: &str| eprintln!("{line}");
+            build_component(&folder, Talk::Talking, &default_cache(), say)
+        });
+        Ok(built.transpose()?)
+    };
     let fixtures = folder.join("fixtures");
     let cases = match fixtures.is_dir() {
-        true => fixtures::run(host, name, &bytes, &fixtures, args.update)?,
+        true => fixtures::run(host, name, &bytes, &fixtures, args.update, &talking)?,
         false => {
             // What is no component is none without fixtures, too.
             host.load_granting(name, &bytes, &Grants::all())?;
