@@ -149,6 +149,44 @@ fn a_part_of_the_log_is_played_and_the_pipeline_file_is_watched() {
         .says(&["write an offset"]);
 }
 
+/// A process node, whose rows are those of a span of event time. Another component in its place is tried as it comes.
+#[test]
+fn a_span_of_event_time_is_played_through_a_process_node() {
+    let node = "[node.top]\nplugin = \"top_content\"\ninput = { events = \"events\" }\nkey = [\"kind\"]\nview = \"top\"\n\
+                options = { count = 3 }\n";
+    let home = Home::new(&format!("{EVENTS}2\n\n{node}")).with_plugins(&["top_content"]);
+    home.write("events.csv", events_csv(4, 3_000));
+    home.append("events", "events.csv", "p").ok();
+    let (from, to) = ("2023-11-14T22:13:30Z", "2023-11-14T22:13:50Z");
+    let within = |row: &&Value| {
+        let time = row["event_time"].as_str().unwrap();
+        time >= "2023-11-14T22:13:30" && time < "2023-11-14T22:13:50"
+    };
+    let rows = home.topic("events");
+    let wanted = rows.iter().filter(within).count();
+    assert!(wanted > 100 && wanted < rows.len(), "{wanted}");
+    let beside = Loop::start(&home, &["--from", from, "--to", to]);
+    let first = beside.next("tried");
+    let counts = &output(&first, "top")["counts"];
+    let taken = counts["rows"].as_u64().unwrap() + counts["late"].as_u64().unwrap_or(0);
+    assert_eq!(taken, wanted as u64, "{counts}");
+    let file = fs::read_to_string(home.path("refrain.toml")).unwrap();
+    edit(
+        &home,
+        "refrain.toml",
+        file.replace("count = 3", "count = 1"),
+    );
+    let fewer = beside.next("tried");
+    let removed = output(&fewer, "top")["difference"]["removed"].as_u64();
+    assert!(removed.unwrap() > 0, "{fewer}");
+    // A fold where a process was is told, and what worked last stays.
+    let fold = fs::read(repository().join("tests/guests/languages/c.wasm")).unwrap();
+    edit(&home, "plugins/top_content.wasm", fold);
+    beside.next("failed");
+    let said = beside.said();
+    assert!(said.contains("the last good one stays"), "{said}");
+}
+
 const COUNTS: &str = r#"use refrain_sdk::prelude::*;
 
 #[derive(Row)]
@@ -238,10 +276,18 @@ fn an_author_edits_and_sees_what_it_changes() {
         "counted.rows += 1",
         "assert!(event.watch_ms < 900); counted.rows += 2",
     );
+    let line = 1 + traps.lines().position(|l| l.contains("assert!")).unwrap();
     edit(&home, source, traps);
     let rejects = beside.next("tried");
     let counts = &output(&rejects, "counts")["counts"];
     assert!(counts["rejected"].as_u64().unwrap() > 0, "{counts}");
+    // Built with a voice, it says which line it was.
+    let said = beside.said();
+    let place = format!("src/lib.rs:{line}:");
+    assert!(
+        said.contains(&place) && said.contains("assertion failed: event.watch_ms < 900"),
+        "{said}"
+    );
 
     edit(&home, source, COUNTS);
     let back = beside.next("tried");

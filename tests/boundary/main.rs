@@ -11,6 +11,7 @@ mod authors;
 mod cli;
 mod conformance;
 mod crash;
+mod curious;
 mod damage;
 mod demo;
 mod dev;

@@ -398,3 +398,43 @@ fn build_the_upgrade_guests() {
         built.unwrap_or_else(|e| panic!("{name}: {e}"));
     }
 }
+
+/// A running host picks up another component by an explicit act alone: bytes that are put in the plugin's place are nothing to it,
+/// nor to a later start, until someone says so.
+#[test]
+fn a_component_that_is_overwritten_under_a_live_host_changes_nothing() {
+    let home = home(500);
+    let shown = |home: &Home| -> Vec<i64> {
+        let rows = home.view("total");
+        rows.iter()
+            .map(|row| row["version"].as_i64().unwrap())
+            .collect()
+    };
+    let running = home.start();
+    home.wait_until_taken();
+    home.write("plugins/up.wasm", guest("fixed"));
+    append(&home, 500, 500);
+    home.wait_until_taken();
+    assert_eq!(rows_taken(&home), 1000);
+    assert!(shown(&home).iter().all(|version| *version == 1));
+    let live = home.digest("total");
+    assert_eq!(running.stop(), Some(0));
+    // What it came to is what the component that it started with makes of all rows.
+    let other = Home::new(PIPELINE);
+    other.write("plugins/up.wasm", guest("first"));
+    append(&other, 0, 500);
+    append(&other, 500, 500);
+    other.run().ok();
+    assert_eq!(other.digest("total"), live);
+    // A start is no such act either: the live version goes on as it was built.
+    let running = home.start();
+    append(&home, 1000, 100);
+    home.wait_until_taken();
+    assert!(shown(&home).iter().all(|version| *version == 1));
+    upgrade(&home, "total", "fixed");
+    append(&home, 1100, 100);
+    home.wait_until_taken();
+    assert!(shown(&home).contains(&2), "an upgrade is one");
+    assert_eq!(rows_taken(&home), 1200);
+    assert_eq!(running.stop(), Some(0));
+}
