@@ -160,7 +160,7 @@ fn a_span_of_event_time_is_played_through_a_process_node() {
     let (from, to) = ("2023-11-14T22:13:30Z", "2023-11-14T22:13:50Z");
     let within = |row: &&Value| {
         let time = row["event_time"].as_str().unwrap();
-        time >= "2023-11-14T22:13:30" && time < "2023-11-14T22:13:50"
+        ("2023-11-14T22:13:30".."2023-11-14T22:13:50").contains(&time)
     };
     let rows = home.topic("events");
     let wanted = rows.iter().filter(within).count();

@@ -1,7 +1,7 @@
 //! The promises, one after another.
 
 use super::rows::{self, Dice, Sort};
-use super::{Check, Problem, Settings, Subject, Verdict, options_of};
+use super::{Check, Problem, Settings, Subject, TOO_LONG, Verdict, options_of};
 use super::{fold, joined, large, older, process, slots, ways};
 use crate::about::PluginKind;
 use crate::host::{Host, Plugin};
@@ -124,12 +124,30 @@ pub(super) fn all(host: &Host, plugin: &Plugin, settings: &Settings) -> Vec<Chec
         empty(&subject),
     ));
     for (name, sort, promise) in SORTS {
-        checks.push(check(name, promise, ways::all(&subject, sort)));
+        checks.push(asked(&checks, name, promise, || ways::all(&subject, sort)));
     }
     for (name, promise, look) in promises {
-        checks.push(check(name, promise, look(&subject)));
+        checks.push(asked(&checks, name, promise, || look(&subject)));
     }
     checks
+}
+
+/// Asks for a promise, unless a call took too long before: the next would as well.
+fn asked(
+    before: &[Check],
+    name: &'static str,
+    promise: &str,
+    look: impl FnOnce() -> Done,
+) -> Check {
+    let endless = |check: &Check| check.verdict == Verdict::Failed && check.text.contains(TOO_LONG);
+    match before.iter().find(|before| endless(before)) {
+        None => check(name, promise, look()),
+        Some(other) => check(
+            name,
+            promise,
+            Ok(Some(format!("not asked: see `{}`", other.name))),
+        ),
+    }
 }
 
 fn check(name: &'static str, promise: &str, done: Done) -> Check {

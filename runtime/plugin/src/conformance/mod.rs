@@ -118,6 +118,9 @@ impl Report {
     }
 }
 
+/// What is added to a finding after which nothing more is asked.
+const TOO_LONG: &str = "limits stop the node, and nothing more is asked here";
+
 /// Why a check failed.
 #[derive(Debug)]
 struct Problem(String);
@@ -128,7 +131,8 @@ impl From<Fault> for Problem {
             FaultKind::Trap => {
                 "a row that traps is refused without a reason: refuse it by a reject instead"
             }
-            FaultKind::Deadline | FaultKind::Memory | FaultKind::Stack => "limits stop the node",
+            FaultKind::Deadline => TOO_LONG,
+            FaultKind::Memory | FaultKind::Stack => "limits stop the node",
             FaultKind::Malformed => "the contract rules this answer out",
             FaultKind::Fatal => "no row may stop the node",
             FaultKind::Options => "its own defaults are to be taken",
