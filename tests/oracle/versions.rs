@@ -18,7 +18,7 @@ use refrain_engine::receipt::sample::Sample;
 use refrain_engine::request::{From, Request, Response};
 use refrain_engine::run::RunOptions;
 use refrain_engine::upgrade::UpgradeOrder;
-use refrain_engine::versions::request::{CutoverOrder, ReplayOrder};
+use refrain_engine::versions::request::{Beginning, CutoverOrder, ReplayOrder};
 use refrain_log::ids::Sequence;
 
 use crate::graph::{Graph, Node, Work};
@@ -208,7 +208,7 @@ impl Life {
         let set = change(&mut changed.unwrap().work, &mut self.dice);
         let order = ReplayOrder {
             name: node.name.clone(),
-            from: From::Earliest,
+            from: Beginning::Log(From::Earliest),
             component: None,
             set: vec![set],
             downstream: true,
