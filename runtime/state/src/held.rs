@@ -140,34 +140,52 @@ impl Held {
         Some(self.stores.get(node)?.get(&task)?.as_ref())
     }
 
-    /// Brings nodes and states to a commit; what remains to be done for the views. Declared and forgotten is before.
+    /// What a closed commit changes in views, taken out of its changes.
+    pub(crate) fn take_views(
+        &self,
+        closing: &Closing,
+        changes: &mut BTreeMap<String, Changes>,
+    ) -> ViewWork {
+        let mut work = ViewWork::new();
+        for closed in &closing.nodes {
+            let rows = changes.get_mut(&closed.node);
+            let rows = rows.map_or_else(Vec::new, |changes| std::mem::take(&mut changes.rows));
+            if let Some(view) = self.view_of(&closed.node) {
+                work.push((view.clone(), rows, view_state(&closed.state)));
+            }
+        }
+        // Of nodes that did not commit there is only what was there before, while a base is read.
+        let commits = |node: &str| closing.nodes.iter().any(|closed| closed.node == node);
+        for (node, changes) in changes.iter_mut().filter(|(node, _)| !commits(node)) {
+            if let Some(view) = self.view_of(node) {
+                work.push((
+                    view.clone(),
+                    std::mem::take(&mut changes.rows),
+                    view.state(),
+                ));
+            }
+        }
+        work
+    }
+
+    /// Takes up a closed commit, but for its views ([`Held::take_views`]).
     pub(crate) fn close(
         &mut self,
         closing: &Closing,
-        mut changes: BTreeMap<String, Changes>,
-    ) -> Result<ViewWork> {
-        let mut work = ViewWork::new();
+        changes: BTreeMap<String, Changes>,
+    ) -> Result<()> {
         for closed in &closing.nodes {
-            let changes = changes.remove(&closed.node).unwrap_or_default();
             match self.nodes.get_mut(&closed.node) {
                 Some(node) => node.advance(&closed.state),
                 None => {
                     self.nodes.insert(closed.node.clone(), closed.state.clone());
                 }
             }
-            self.put_states(&closed.node, changes.states)?;
-            if let Some(view) = self.view_of(&closed.node) {
-                work.push((view.clone(), changes.rows, view_state(&closed.state)));
-            }
         }
-        // Of nodes that did not commit there is only what was there before, while a base is read.
         for (node, changes) in changes {
             self.put_states(&node, changes.states)?;
-            if let Some(view) = self.view_of(&node) {
-                work.push((view.clone(), changes.rows, view.state()));
-            }
         }
-        Ok(work)
+        Ok(())
     }
 
     fn put_states(&mut self, node: &str, states: Vec<(u32, StateChanges)>) -> Result<()> {

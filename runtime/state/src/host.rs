@@ -396,12 +396,19 @@ impl State {
             return Ok(());
         };
         held.forget(&closing)?;
+        let work = held.take_views(&closing, &mut plan.changes);
+        // Views first: who is told that a node has committed finds its rows. Nobody waits for them, unless the node begins
+        // anew: then it is not to be seen without its state.
+        if closing.forgotten.is_empty() {
+            drop(held);
+            apply_views(work);
+            held = self.write();
+        } else {
+            apply_views(work);
+        }
         held.registry.apply(closing.commit, plan.entries);
-        let work = held.close(&closing, plan.changes)?;
-        held.closed(Mark::of(&closing, &codec::encode(&closing)))?;
-        drop(held);
-        apply_views(work);
-        Ok(())
+        held.close(&closing, plan.changes)?;
+        held.closed(Mark::of(&closing, &codec::encode(&closing)))
     }
 
     fn committer(&self) -> MutexGuard<'_, Committer> {

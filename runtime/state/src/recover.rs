@@ -295,11 +295,13 @@ fn apply(held: &mut Held, closing: &Closing, frames: &[Frame], partial: bool) ->
         }
     }
     let Parts {
-        changes, entries, ..
+        mut changes,
+        entries,
+        ..
     } = parts;
     held.registry.apply(closing.commit, entries);
-    apply_views(held.close(closing, changes)?);
-    Ok(())
+    apply_views(held.take_views(closing, &mut changes));
+    held.close(closing, changes)
 }
 
 /// The changelog records of one commit.
