@@ -318,6 +318,12 @@ impl Node {
     /// Stands at the last commit again, whatever was tried since: what it writes was opened again.
     pub fn resume(&mut self, log: &Log, state: &State) -> Result<()> {
         self.roll_back(state)?;
+        // Where one thing failed, another was not taken back.
+        for topic in self.setup.plan.derived_topics() {
+            for partition in 0..self.setup.plan.tasks {
+                log.derived(&topic.name, partition)?.rollback()?;
+            }
+        }
         let Some(last) = state.node(&self.setup.plan.name) else {
             return Ok(());
         };
@@ -336,12 +342,9 @@ impl Node {
 
     /// The attempt failed: takes back what derived topics got and drops the tasks.
     pub fn roll_back(&mut self, state: &State) -> Result<()> {
-        let undone: Result<Vec<()>> = self
-            .tasks
-            .iter_mut()
-            .flatten()
-            .map(|task| task.rollback())
-            .collect();
+        let tasks = self.tasks.iter_mut().flatten();
+        // All of them, though one fails.
+        let undone: Vec<Result<()>> = tasks.map(|task| task.rollback()).collect();
         self.tasks.clear();
         if let Some(last) = state.node(&self.setup.plan.name) {
             self.counts = last.counts;
@@ -352,7 +355,7 @@ impl Node {
             self.ends.clear();
             self.watermark = Timestamp::MIN;
         }
-        undone.map(|_| ())
+        undone.into_iter().collect()
     }
 }
 
