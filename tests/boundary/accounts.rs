@@ -393,6 +393,150 @@ fn a_price_without_effect_is_told() {
         .says(&["unused-price", "there is no cold tier"]);
 }
 
+/// A changed file once was its rhythms alone: nodes that are new cost nothing, nodes that are gone went on costing, prices
+/// stayed what they were.
+#[test]
+fn a_changed_file_is_priced_as_a_whole() {
+    let prices = |core_hour: u32| format!("[prices]\ncore_hour = {core_hour}\ngb_month_hot = 0\n");
+    let users = "[node.users]\nplugin = \"engagement_total\"\ninput = \"events\"\nkey = [\"user_id\"]\nview = \"users\"\n";
+    let file = node("sums", "")
+        + &node("slow", "")
+        + &consumer("board", "sums", "freshness = \"1m\"")
+        + &consumer("ml", "slow", "freshness = \"1h\"");
+    let home = home(&(file + &prices(1000)));
+    append(&home, 1, 20_000);
+    home.run().ok();
+    let other = node("sums", "")
+        + users
+        + &consumer("board", "sums", "freshness = \"1m\"")
+        + &consumer("ml", "users", "freshness = \"1h\"")
+        + &prices(2000);
+    let retention = TOPIC.to_owned() + "retention = \"30d\"\n";
+    home.write("other.toml", format!("{retention}{other}"));
+    let bill = json(&home, &["cost", "--file", "other.toml"]);
+    let change = |name: &str| {
+        let all = bill["changes"].as_array().unwrap();
+        all.iter()
+            .find(|c| c["node"] == name)
+            .unwrap_or_else(|| panic!("{name}: {bill}"))
+            .clone()
+    };
+    let (slow, users) = (change("slow"), change("users"));
+    assert_eq!(
+        (&slow["kind"], &slow["then"]),
+        (&"removed".into(), &0.into())
+    );
+    assert!(amount(&slow["now"]) > 0, "{slow}");
+    assert_eq!((&users["kind"], &users["now"]), (&"new".into(), &0.into()));
+    assert!(
+        amount(&users["then"]) > 0 && users["tried_rounds"].as_u64().unwrap() > 0,
+        "{users}"
+    );
+    let then = &bill["then"];
+    let item = |bill: &Value, name: &str| {
+        let items = bill["items"].as_array().unwrap();
+        items
+            .iter()
+            .find(|i| i["name"] == name)
+            .map(|i| amount(&i["cpu"]))
+    };
+    assert_eq!(item(then, "slow"), None);
+    let twice = item(then, "sums").unwrap() - 2 * item(&bill, "sums").unwrap();
+    assert!(
+        twice.abs() <= 1,
+        "twice the price for the same work: {bill}"
+    );
+    let parts = then["parts"].as_array().unwrap();
+    assert_eq!(
+        parts.iter().map(|p| amount(&p["amount"])).sum::<i64>(),
+        amount(&then["total"])
+    );
+    assert_eq!(then["total"], bill["what_if"]);
+    let ml = parts.iter().find(|p| p["item"] == "users").unwrap();
+    assert_eq!(
+        (&ml["consumer"], &ml["why"]),
+        (&"ml".into(), &"the only reader".into())
+    );
+    let told = bill["unpriced"].to_string();
+    assert!(
+        told.contains("retention of events") && told.contains("node users is new"),
+        "{told}"
+    );
+    home.refrain(&["cost", "--file", "other.toml", "--by", "consumer"])
+        .ok()
+        .says(&["retention of events would change"]);
+}
+
+/// Another key is another node: it is tried out anew. Other commits of the same node are tried out in both ways.
+#[test]
+fn a_changed_node_is_tried_out() {
+    let text = |key: &str, interval: &str| {
+        format!(
+            "{TOPIC}[node.sums]\nplugin = \"engagement_total\"\ninput = \"events\"\nkey = [\"{key}\"]\nview = \"sums\"\n\
+             [run]\ncommit_interval = \"{interval}\"\n"
+        )
+    };
+    let home = Home::new(&text("content_id", "1ms")).with_plugins(&["engagement_total"]);
+    for seed in 0..6 {
+        append(&home, seed, 2_000);
+    }
+    home.run().ok();
+    home.write("key.toml", text("user_id", "1ms"));
+    home.write("interval.toml", text("content_id", "1h"));
+    let changed = &json(&home, &["cost", "--file", "key.toml"])["changes"][0];
+    assert_eq!(changed["kind"], "changed", "{changed}");
+    assert!(changed["tried_rounds"].as_u64().unwrap() > 0, "{changed}");
+    let slower = &json(&home, &["cost", "--file", "interval.toml"])["changes"][0];
+    assert_eq!(
+        (&slower["kind"], &slower["commits_now"]),
+        (&"rhythm".into(), &6.into()),
+        "{slower}"
+    );
+    assert!(slower["commits_then"].as_u64().unwrap() <= 2, "{slower}");
+    assert!(slower["tried_rounds"].as_u64().unwrap() >= 7, "{slower}");
+    home.write("broken.toml", "[node.sums]\n");
+    home.refrain(&["cost", "--file", "broken.toml"]).code(2);
+}
+
+/// Lines are about what was asked for in every form, and what is paid is paid by the tier of who pays.
+#[test]
+fn a_bill_is_told_by_what_was_asked_for() {
+    let file = node("sums", "")
+        + &consumer("board", "sums", "freshness = \"1m\"")
+        + &consumer("exec", "sums", "freshness = \"tier 4\"")
+        + "[prices]\ncore_hour = 1000\ngb_month_hot = 3.5\n";
+    let home = home(&file);
+    append(&home, 1, 20_000);
+    home.run().ok();
+    let lines = |by: &str| json(&home, &["cost", "--per", "month", "--by", by]);
+    let names = |lines: &Value, of: &str| {
+        let all = lines.as_array().unwrap().iter();
+        all.map(|l| l[of].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(names(&lines("consumer"), "consumer"), ["board", "exec"]);
+    assert_eq!(
+        names(&lines("tier"), "tier"),
+        ["1", "4"],
+        "those of the payers, and nothing of no tier"
+    );
+    let parts = lines("part");
+    let whys = names(&parts, "why");
+    assert!(
+        whys.iter().any(|why| why.starts_with("1/2 of ")),
+        "{whys:?}"
+    );
+    let what_if = json(
+        &home,
+        &["cost", "--what-if", "board=26h", "--by", "consumer"],
+    );
+    assert_eq!(names(&what_if, "consumer"), ["board", "exec"]);
+    assert!(
+        what_if[0]["now"].is_string() && what_if[0]["difference"].is_string(),
+        "{what_if}"
+    );
+}
+
 /// Work of the exchange and of several workers is the node's, whoever does it, and the books outlive the host.
 #[test]
 fn workers_and_restarts_lose_no_figures() {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use refrain_engine::Result;
+use refrain_engine::cost::{Bill, Question};
 use refrain_engine::host::{Host, Project};
 use refrain_engine::objective::ObjectiveReport;
 use refrain_engine::request::{Request, Response};
@@ -25,16 +26,9 @@ fn at(hours: i64, minutes: i64) -> Timestamp {
     Timestamp(MIDNIGHT_US + hours * HOUR_US + minutes * MINUTE_US)
 }
 
-/// A project with one node, and the clock that it goes by.
-struct World {
-    home: Home,
-    clock: Arc<ManualClock>,
-}
-
-impl World {
-    fn new(rhythm: &str, more: &str, now: Timestamp) -> World {
-        let home = Home::new(&format!(
-            r#"[topic.events]
+fn text(rhythm: &str, more: &str) -> String {
+    format!(
+        r#"[topic.events]
 schema = {{ event_time = "timestamp(ms)", content_id = "i64", user_id = "i64", kind = "text", watch_ms = "i64" }}
 time = "event_time"
 key = ["content_id"]
@@ -46,9 +40,19 @@ key = ["content_id"]
 view = "sums"
 rhythm = "{rhythm}"
 {more}"#
-        ));
+    )
+}
+
+/// A project with one node, and the clock that it goes by.
+struct World {
+    home: Home,
+    clock: Arc<ManualClock>,
+}
+
+impl World {
+    fn new(rhythm: &str, more: &str, now: Timestamp) -> World {
         World {
-            home: home.with_plugins(&["engagement_total"]),
+            home: Home::new(&text(rhythm, more)).with_plugins(&["engagement_total"]),
             clock: Arc::new(ManualClock::new(now)),
         }
     }
@@ -262,4 +266,55 @@ fn freshness_is_that_of_the_rhythm() {
     // In each minute, the row of its fifth second has waited for more than 30 s from the 35th second on.
     let minutes = board.missed_us as f64 / (25.0 * 1e6);
     assert!((118.0..=121.0).contains(&minutes), "{board:?}");
+}
+
+fn cost(host: &Host, file: Option<String>) -> Bill {
+    let question = Question {
+        file,
+        ..Question::default()
+    };
+    match host.handle(Request::Cost(question)) {
+        Response::Cost(bill) => *bill,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Commits, syncs and rows of the one node.
+fn counts(bill: &Bill) -> [i64; 3] {
+    let item = bill.items.iter().find(|item| item.name == "sums").unwrap();
+    let work = item.work.clone().unwrap();
+    [work.commits, work.syncs, work.rows].map(|count| count as i64)
+}
+
+/// The same hour in another rhythm makes the commits that were foretold for it, in each direction.
+#[test]
+fn what_another_rhythm_would_commit_is_foretold() {
+    let rhythms = ["continuous", "every 10s", "every 1m", "0 * * * *"];
+    let until = Timestamp(at(3, 0).0 + 1_000_000);
+    let played = rhythms.map(|rhythm| {
+        let world = World::new(rhythm, "", at(2, 0));
+        let host = world.open();
+        world.run(&host, until, 60_000_000);
+        let bill = cost(&host, None);
+        let foretold = rhythms.map(|then| cost(&host, Some(text(then, ""))));
+        (bill, foretold)
+    });
+    for (now, (_, foretold)) in rhythms.iter().zip(&played) {
+        for (then, (bill, (happened, _))) in rhythms.iter().zip(foretold.iter().zip(&played)) {
+            let told = counts(bill.then.as_ref().unwrap());
+            let off: Vec<i64> = told
+                .iter()
+                .zip(counts(happened))
+                .map(|(a, b)| (a - b).abs())
+                .collect();
+            assert!(
+                off[0] <= 1 && off[1] <= 3 && off[2] <= 1,
+                "{now} to {then}: {told:?}, {off:?}"
+            );
+            assert_eq!(bill.changes.is_empty(), now == then, "{now} to {then}");
+            for change in &bill.changes {
+                assert!(change.tried_rounds > 1, "{now} to {then}: {change:?}");
+            }
+        }
+    }
 }

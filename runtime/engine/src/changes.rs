@@ -328,7 +328,11 @@ fn need(change: &NodeChange) -> Need {
 }
 
 /// What differs between a version and the file.
-fn reasons(version: &Version, planned: &PlannedNode, component: &str) -> Result<Vec<Reason>> {
+pub(crate) fn reasons(
+    version: &Version,
+    planned: &PlannedNode,
+    component: &str,
+) -> Result<Vec<Reason>> {
     let mut reasons = Vec::new();
     if version.component != component {
         reasons.push(Reason {

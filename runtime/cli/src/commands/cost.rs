@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use refrain_engine::accounts::Held;
-use refrain_engine::cost::{Bill, Item, Money, Question};
+use refrain_engine::cost::{Bill, Kind, Money, Part, Question};
+use refrain_engine::pipeline::Rhythm;
 use refrain_engine::request::{Request, Response};
 use refrain_engine::tiers::words::span;
 
@@ -22,17 +23,19 @@ use crate::show::{Sheet, seen_enough};
 #[command(after_help = "Examples:
   refrain cost                             each node, for the time that was metered
   refrain cost --by consumer --per month
+  refrain cost --by part                   who pays which part of what, and why
   refrain cost --what-if ops-board=1s      what it would cost if that consumer needed that
   refrain cost --file other.toml           what it would cost with that pipeline file
   refrain cost --commits delays            what each of the last commits of a node took
 
 A node that several consumers depend on is shared: what it would cost for the one who needs the least is paid by all in
 equal parts, each step to a stricter need by those who need at least that. Parts sum exactly to the total. Prices are
-in [prices] of the pipeline file. See docs/cost.md.")]
+in [prices] of the pipeline file. What a change would cost is found out by working through some of its rounds in memory.
+See docs/cost.md.")]
 pub(crate) struct CostArgs {
-    /// What lines are about
-    #[arg(long, value_enum, default_value = "node")]
-    by: By,
+    /// What lines are about [default: node, or nodes that would change; with --output json the whole bill]
+    #[arg(long, value_enum)]
+    by: Option<By>,
     /// For a month of 30 days at the metered rates, instead of the metered time
     #[arg(long, value_enum)]
     per: Option<Per>,
@@ -53,8 +56,10 @@ enum By {
     Consumer,
     /// What works
     Node,
-    /// How fresh it is needed
+    /// How fresh those who pay need it
     Tier,
+    /// Who pays which part of what, and why
+    Part,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -89,26 +94,17 @@ pub(crate) fn run(global: &Global, args: &CostArgs) -> Result<(), Failure> {
     let Response::Cost(bill) = link.ask(Request::Cost(question))? else {
         return Err(unexpected());
     };
-    if global.output == Output::Json {
+    if let (Output::Json, None) = (global.output, args.by) {
         use std::io::Write;
         let json = serde_json::to_string_pretty(&bill).map_err(anyhow::Error::from)?;
         return seen_enough(writeln!(std::io::stdout(), "{json}"));
     }
-    if bill.what_if.is_some() {
-        changes(&bill).print(global.output)?;
-    } else {
-        match args.by {
-            By::Node => items(&bill),
-            By::Consumer => sums(&bill, "consumer", |part| {
-                part.consumer.clone().unwrap_or("(none)".into())
-            }),
-            By::Tier => by_tier(&bill),
-        }
-        .print(global.output)?;
+    sheet(&bill, args.by).print(global.output)?;
+    for told in &bill.unpriced {
+        eprintln!("{told}");
     }
-    let told = bill.what_if.map_or(String::new(), |then| {
-        let then = then.text(&bill.currency);
-        format!(", then about {then} (a direction, not an amount: docs/cost.md)")
+    let told = bill.then.as_ref().map_or(String::new(), |then| {
+        format!(", then about {}", then.total.text(&then.currency))
     });
     let time = if month {
         "a month"
@@ -168,6 +164,27 @@ fn millis(ns: u64) -> Cell {
     Cell::text(format!("{}.{:03}ms", ns / 1_000_000, ns / 1_000 % 1000))
 }
 
+fn sheet(bill: &Bill, by: Option<By>) -> Sheet {
+    match (by, &bill.then) {
+        (None, Some(_)) => changes(bill),
+        (Some(By::Node), Some(then)) => compared(bill, then, "item", |bill| {
+            let items = bill.items.iter();
+            items
+                .map(|i| (format!("{} {}", i.kind, i.name), i.total))
+                .collect()
+        }),
+        (Some(By::Consumer), Some(then)) => {
+            compared(bill, then, "consumer", |bill| paid(bill, payer))
+        }
+        (Some(By::Tier), Some(then)) => compared(bill, then, "tier", |bill| paid(bill, tier)),
+        (Some(By::Part), Some(then)) => compared(bill, then, "part", |bill| paid(bill, part)),
+        (None | Some(By::Node), None) => items(bill),
+        (Some(By::Consumer), None) => sums(bill, "consumer", payer),
+        (Some(By::Tier), None) => sums(bill, "tier", tier),
+        (Some(By::Part), None) => parts(bill),
+    }
+}
+
 fn seconds(ns: u64) -> Cell {
     Cell::text(format!(
         "{}.{:03}s",
@@ -204,11 +221,7 @@ fn items(bill: &Bill) -> Sheet {
         });
         sheet.push(vec![
             Cell::text(format!("{} {}", item.kind, item.name)),
-            Cell::text(
-                item.rhythm
-                    .as_ref()
-                    .map_or(String::new(), ToString::to_string),
-            ),
+            rhythm(item.rhythm.as_ref()),
             Cell::count(work.rows),
             Cell::count(work.out_rows + work.letter_rows),
             Cell::count(work.view_rows),
@@ -228,19 +241,45 @@ fn items(bill: &Bill) -> Sheet {
     sheet
 }
 
-fn sums(bill: &Bill, name: &str, key: impl Fn(&refrain_engine::cost::Part) -> String) -> Sheet {
-    let mut amounts: BTreeMap<String, (Money, Vec<String>)> = BTreeMap::new();
-    for part in &bill.parts {
-        let (sum, of) = amounts.entry(key(part)).or_default();
-        *sum = *sum + part.amount;
-        let named = match part.kind.as_str() {
-            kind @ ("topic" | "ingest") => format!("{kind} {}", part.item),
-            _ => part.item.clone(),
-        };
-        of.push(format!("{named} {}", part.amount));
+fn payer(_: &Bill, part: &Part) -> String {
+    part.consumer.clone().unwrap_or("(none)".into())
+}
+
+/// The tier of who pays.
+fn tier(bill: &Bill, part: &Part) -> String {
+    let tier = part.consumer.as_ref().and_then(|c| bill.tiers.get(c));
+    tier.cloned().unwrap_or("(none)".into())
+}
+
+fn part(bill: &Bill, part: &Part) -> String {
+    format!("{}: {}", named(part), payer(bill, part))
+}
+
+/// The item of a part; a topic's storage and the appends to it have one name.
+fn named(part: &Part) -> String {
+    match part.kind.as_str() {
+        kind @ ("topic" | "ingest") => format!("{kind} {}", part.item),
+        _ => part.item.clone(),
     }
+}
+
+/// What is paid, by something that a part has.
+fn paid(bill: &Bill, key: fn(&Bill, &Part) -> String) -> BTreeMap<String, Money> {
+    let mut amounts = BTreeMap::new();
+    for part in &bill.parts {
+        let sum = amounts.entry(key(bill, part)).or_insert(Money(0));
+        *sum = *sum + part.amount;
+    }
+    amounts
+}
+
+fn sums(bill: &Bill, name: &str, key: fn(&Bill, &Part) -> String) -> Sheet {
     let mut sheet = Sheet::new(&[name, "amount", "of"]);
-    for (name, (amount, of)) in amounts {
+    for (name, amount) in paid(bill, key) {
+        let its = bill.parts.iter().filter(|part| key(bill, part) == name);
+        let of: Vec<String> = its
+            .map(|part| format!("{} {}", named(part), part.amount))
+            .collect();
         sheet.push(vec![
             Cell::text(name),
             Cell::text(amount.to_string()),
@@ -250,21 +289,48 @@ fn sums(bill: &Bill, name: &str, key: impl Fn(&refrain_engine::cost::Part) -> St
     sheet
 }
 
-fn by_tier(bill: &Bill) -> Sheet {
-    sums(bill, "tier", |part| {
-        let is_it = |i: &&Item| i.kind == part.kind && i.name == part.item;
-        match (part.kind.as_str(), bill.items.iter().find(is_it)) {
-            ("node", Some(item)) => item.tier.clone().unwrap_or("(none)".into()),
-            ("node", None) => "(none)".into(),
-            ("host", _) => "(host)".into(),
-            _ => "(log)".into(),
-        }
-    })
+fn parts(bill: &Bill) -> Sheet {
+    let mut sheet = Sheet::new(&["item", "consumer", "amount", "why"]);
+    for part in &bill.parts {
+        sheet.push(vec![
+            Cell::text(named(part)),
+            Cell::text(payer(bill, part)),
+            Cell::text(part.amount.to_string()),
+            Cell::text(&part.why),
+        ]);
+    }
+    sheet
+}
+
+/// Amounts of both bills side by side.
+fn compared(
+    bill: &Bill,
+    then: &Bill,
+    name: &str,
+    amounts: impl Fn(&Bill) -> BTreeMap<String, Money>,
+) -> Sheet {
+    let (now, then) = (amounts(bill), amounts(then));
+    let mut names: Vec<&String> = now.keys().chain(then.keys()).collect();
+    names.sort();
+    names.dedup();
+    let mut sheet = Sheet::new(&[name, "now", "then", "difference"]);
+    for name in names {
+        let of = |amounts: &BTreeMap<String, Money>| amounts.get(name).copied().unwrap_or_default();
+        let (now, then) = (of(&now), of(&then));
+        sheet.push(vec![
+            Cell::text(name),
+            Cell::text(now.to_string()),
+            Cell::text(then.to_string()),
+            Cell::text((then - now).to_string()),
+        ]);
+    }
+    sheet
 }
 
 fn changes(bill: &Bill) -> Sheet {
     let mut sheet = Sheet::new(&[
         "node",
+        "change",
         "rhythm",
         "would be",
         "commits now",
@@ -272,18 +338,34 @@ fn changes(bill: &Bill) -> Sheet {
         "now",
         "then",
         "difference",
+        "rounds tried",
     ]);
     for change in &bill.changes {
         sheet.push(vec![
             Cell::text(&change.node),
-            Cell::text(change.rhythm.to_string()),
-            Cell::text(change.would_be.to_string()),
+            Cell::text(kind(change.kind)),
+            rhythm(change.rhythm.as_ref()),
+            rhythm(change.would_be.as_ref()),
             Cell::count(change.commits_now),
             Cell::count(change.commits_then),
             Cell::text(change.now.to_string()),
             Cell::text(change.then.to_string()),
             Cell::text((change.then - change.now).to_string()),
+            Cell::count(change.tried_rounds),
         ]);
     }
     sheet
+}
+
+fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Rhythm => "rhythm",
+        Kind::New => "new",
+        Kind::Changed => "changed",
+        Kind::Removed => "removed",
+    }
+}
+
+fn rhythm(rhythm: Option<&Rhythm>) -> Cell {
+    Cell::text(rhythm.map_or(String::new(), ToString::to_string))
 }

@@ -7,6 +7,7 @@
 //! - `engage FOLDER cache ROWS KEYS`: totals of many keys, with all states in memory and with a tenth of them there.
 //! - `engage FOLDER kinds ROWS [WORKERS]`: every kind of node; FOLDER holds the other components of plugins/ as well.
 //! - `engage FOLDER metering [ROWS [PAIRS]]`: each stage with and without metering, in turns in one process.
+//! - `engage FOLDER whatif ROWS`: what other rhythms would take, as `cost` foretells it, and as it then is.
 //! - `engage FOLDER replay SECONDS [ROWS_PER_SECOND [INTERVAL]]`: the same without and with a replay of the same node.
 
 #![allow(
@@ -21,6 +22,7 @@ mod latency;
 mod metering;
 mod replay;
 mod throughput;
+mod whatif;
 
 use std::path::{Path, PathBuf};
 
@@ -39,6 +41,7 @@ fn main() {
             rest.first().map_or(50_000, |rate| number(rate)),
             rest.get(1).unwrap_or(&"10ms"),
         ),
+        [plugins, "whatif", rows] => whatif::measure(Path::new(plugins), number(rows)),
         [plugins, "cache", rows, keys] => {
             cache::measure(Path::new(plugins), number(rows), number(keys));
         }

@@ -109,7 +109,8 @@ impl Host {
         consumers.filter_map(watched).collect()
     }
 
-    fn live(&self) -> BTreeMap<String, String> {
+    /// The build that everybody reads of each node, by its name.
+    pub(crate) fn live(&self) -> BTreeMap<String, String> {
         let versions = self.versions().unwrap_or_default();
         let nodes = self.declaration().node_names().into_iter();
         nodes

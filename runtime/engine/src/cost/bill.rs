@@ -1,13 +1,14 @@
-//! The bill: what each node costs by the price sheet, who pays for it, and what it would cost with other needs. Pure.
+//! The bill: what each node costs by the price sheet, and who pays for it, and why. Pure.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::arrivals::{Arrival, simulate};
+use super::change::Change;
 use super::model::Model;
 use super::money::{MONTH_US, Money};
-use super::share::shares;
+use super::share::{Step, steps};
 use crate::accounts::{Chain, Held, Work};
 use crate::pipeline::{Prices, Rhythm};
 use crate::tiers::graph::{Graph, NEVER_US, Reader};
@@ -33,12 +34,30 @@ pub struct Metered {
     pub chains: BTreeMap<String, Chain>,
     /// Time over which it was metered, in microseconds.
     pub span_us: i64,
+    /// Until when, in microseconds since the Unix epoch; none: as long as anything comes.
+    pub until_us: Option<i64>,
     /// When nodes run now, where that is known, by their names in the pipeline file.
     pub rhythms: BTreeMap<String, Rhythm>,
     /// When frames came to source topics.
     pub arrivals: BTreeMap<String, Vec<Arrival>>,
     /// Rows that a node writes for one that it takes, by build.
     pub out: BTreeMap<String, f64>,
+    /// The build that everybody reads of a node, by its name in the pipeline file.
+    pub live: BTreeMap<String, String>,
+}
+
+impl Metered {
+    /// The build that stands for a node.
+    pub fn build<'a>(&'a self, node: &'a str) -> &'a str {
+        self.live.get(node).map_or(node, String::as_str)
+    }
+
+    /// Rows that the nodes of a graph write for one that they take.
+    pub fn out(&self, graph: &Graph) -> Vec<f64> {
+        let nodes = graph.nodes.iter();
+        let out = nodes.map(|n| self.out.get(self.build(&n.name)).copied());
+        out.map(|out| out.unwrap_or(1.0)).collect()
+    }
 }
 
 /// One node or topic, or the commit log.
@@ -81,27 +100,8 @@ pub struct Part {
     pub consumer: Option<String>,
     /// How much.
     pub amount: Money,
-}
-
-/// A node under other needs.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Change {
-    /// The node.
-    pub node: String,
-    /// When it runs now.
-    pub rhythm: Rhythm,
-    /// When it would run.
-    pub would_be: Rhythm,
-    /// Commits of the frames that were looked at, as it runs now.
-    pub commits_now: u64,
-    /// As it would run.
-    pub commits_then: u64,
-    /// What it costs now in the span of the bill.
-    pub now: Money,
-    /// What it would cost.
-    pub then: Money,
-    /// Commits from which that was estimated.
-    pub measured_commits: u64,
+    /// By which steps of the rule.
+    pub why: String,
 }
 
 /// The bill.
@@ -113,6 +113,8 @@ pub struct Bill {
     pub span_us: i64,
     /// Time over which it was metered, in microseconds.
     pub metered_us: i64,
+    /// The tier of each consumer's need, by its name.
+    pub tiers: BTreeMap<String, String>,
     /// Nodes, source topics, appends to them, the commit log, the rest of the process.
     pub items: Vec<Item>,
     /// Who pays what; sums to the total.
@@ -123,6 +125,10 @@ pub struct Bill {
     pub changes: Vec<Change>,
     /// What all would cost then.
     pub what_if: Option<Money>,
+    /// The bill as it would be then.
+    pub then: Option<Box<Bill>>,
+    /// What would change as well and is not priced, each with the reason.
+    pub unpriced: Vec<String>,
 }
 
 /// Prices for a span of time.
@@ -209,6 +215,10 @@ pub fn bill(graph: &Graph, metered: &Metered, prices: &Prices, month: bool) -> B
             ..till.worked("node", build, work, held.bytes())
         });
     }
+    let tier = |reader: &Reader| {
+        let tier = graph.tiers.name(reader.need_us?)?;
+        Some((reader.name.clone(), tier.to_owned()))
+    };
     let parts = items
         .iter()
         .flat_map(|item| parts(graph, metered, item))
@@ -218,20 +228,24 @@ pub fn bill(graph: &Graph, metered: &Metered, prices: &Prices, month: bool) -> B
         span_us,
         metered_us,
         total: items.iter().map(|i| i.total).sum(),
+        tiers: graph.readers.iter().filter_map(tier).collect(),
         items,
         parts,
         changes: Vec::new(),
         what_if: None,
+        then: None,
+        unpriced: Vec::new(),
     }
 }
 
-fn place(graph: &Graph, build: &str) -> Option<usize> {
+/// The node of a graph that a build is one of.
+pub fn place(graph: &Graph, build: &str) -> Option<usize> {
     let name = VersionName::parse(build).name;
     graph.nodes.iter().position(|n| n.name == name)
 }
 
 /// When the nodes of a graph run.
-fn rhythms_now(graph: &Graph, metered: &Metered) -> Vec<Rhythm> {
+pub fn rhythms_now(graph: &Graph, metered: &Metered) -> Vec<Rhythm> {
     let planned = planner::plan(graph).nodes.into_iter();
     let now = planned.map(|tier| {
         metered
@@ -265,14 +279,15 @@ fn strictest<'a>(graph: &'a Graph, metered: &Metered, build: &str) -> Option<&'a
 /// Who pays how much of an item: nodes by the marginal cost of tiers, all else in equal parts.
 fn parts(graph: &Graph, metered: &Metered, item: &Item) -> Vec<Part> {
     let readers = readers(graph, metered, &item.kind, &item.name);
-    let part = |consumer: Option<String>, amount| Part {
+    let part = |consumer: Option<String>, amount, why: String| Part {
         item: item.name.clone(),
         kind: item.kind.clone(),
         consumer,
         amount,
+        why,
     };
     if readers.is_empty() {
-        return vec![part(None, item.total)];
+        return vec![part(None, item.total, "no consumer depends on it".into())];
     }
     let place = place(graph, &item.name).filter(|_| item.kind == "node");
     let alone: Vec<f64> = match (place, &item.work) {
@@ -284,12 +299,38 @@ fn parts(graph: &Graph, metered: &Metered, item: &Item) -> Vec<Part> {
         }
         _ => vec![1.0; readers.len()],
     };
-    let amounts = shares(item.total, &alone);
-    let names = readers.iter().map(|r| Some(r.name.clone()));
-    names
-        .zip(amounts)
-        .map(|(name, amount)| part(name, amount))
-        .collect()
+    let all = steps(item.total, &alone).into_iter().zip(&readers);
+    let told = all.map(|(own, reader)| {
+        let amount = own.iter().map(|step| step.pays).sum();
+        part(
+            Some(reader.name.clone()),
+            amount,
+            why(&own, &readers, item.total),
+        )
+    });
+    told.collect()
+}
+
+/// The steps of the rule that a reader pays, in words.
+fn why(own: &[Step], readers: &[&Reader], whole: Money) -> String {
+    if readers.len() == 1 {
+        return "the only reader".into();
+    }
+    let words = own.iter().map(|step| {
+        let part = match step.payers {
+            1 => String::new(),
+            payers => format!("1/{payers} of "),
+        };
+        let up_to = &readers[step.up_to].name;
+        match step.first {
+            // All need the same.
+            true if own.len() == 1 && step.of == whole => format!("{part}{}", step.of),
+            true => format!("{part}{} that {up_to} alone would take", step.of),
+            false => format!("{part}{} more for {up_to}", step.of),
+        }
+    });
+    let words: Vec<String> = words.collect();
+    words.join(" + ")
 }
 
 /// What a node would take if this were the only reader and the planner chose, never more often than now.
@@ -309,66 +350,68 @@ fn alone_ns(graph: &Graph, metered: &Metered, reader: &Reader, place: usize, mod
         }
     });
     let looser: Vec<Rhythm> = looser.collect();
-    let rounds = simulate(graph, &looser, &metered.arrivals, &out(graph, metered));
-    model.cpu_ns(&rounds[place])
+    let out = metered.out(graph);
+    let layouts = simulate(graph, &looser, &metered.arrivals, &out, metered.until_us);
+    model.cpu_ns(&layouts[place].rounds)
 }
 
-fn out(graph: &Graph, metered: &Metered) -> Vec<f64> {
-    let nodes = graph.nodes.iter();
-    nodes
-        .map(|n| metered.out.get(&n.name).copied().unwrap_or(1.0))
-        .collect()
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::TierNames;
+    use crate::tiers::graph::Vertex;
 
-/// Prices other needs: nodes that would run otherwise, and what all would cost then. `changed` has the same nodes.
-pub fn what_if(bill: &mut Bill, graph: &Graph, changed: &Graph, metered: &Metered) {
-    let out = out(graph, metered);
-    let now = rhythms_now(graph, metered);
-    let planned = planner::plan(changed).nodes;
-    let would_be = graph.nodes.iter().zip(&now).map(|(node, now)| {
-        let tier = planned.iter().find(|tier| tier.name == node.name);
-        tier.map_or_else(|| now.clone(), |tier| tier.rhythm.clone())
-    });
-    let would_be: Vec<Rhythm> = would_be.collect();
-    let rounds_now = simulate(graph, &now, &metered.arrivals, &out);
-    let rounds_then = simulate(graph, &would_be, &metered.arrivals, &out);
-    let mut then = bill.total;
-    for item in bill.items.iter().filter(|item| item.kind == "node") {
-        let Some((place, work)) = place(graph, &item.name).zip(item.work.as_ref()) else {
-            continue;
-        };
-        let (before, after) = (&rounds_now[place], &rounds_then[place]);
-        if before == after && now[place] == would_be[place] {
-            continue;
+    fn reader(name: &str, need_us: i64) -> Reader {
+        Reader {
+            name: name.into(),
+            node: 0,
+            need_us: Some(need_us),
         }
-        let would = in_rounds(item, work, before, after);
-        then = then - item.total + would;
-        bill.changes.push(Change {
-            node: item.name.clone(),
-            rhythm: now[place].clone(),
-            would_be: would_be[place].clone(),
-            commits_now: before.len() as u64,
-            commits_then: after.len() as u64,
-            now: item.total,
-            then: would,
-            measured_commits: work.commits,
-        });
     }
-    bill.what_if = Some(then);
-}
 
-/// What an item would cost with other rounds in the place of those that it made; what it reads and holds stays.
-pub(super) fn in_rounds(item: &Item, work: &Work, before: &[Arrival], after: &[Arrival]) -> Money {
-    let model = Model::of(work);
-    let cpu = ratio(model.cpu_ns(after), model.cpu_ns(before));
-    let requests = ratio(after.len() as f64, before.len() as f64);
-    times(item.cpu, cpu) + item.read + times(item.requests, requests) + item.storage
-}
+    fn graph() -> Graph {
+        Graph {
+            sources: Vec::new(),
+            nodes: vec![Vertex {
+                name: "clean".into(),
+                inputs: Vec::new(),
+                rhythm: None,
+                due_us: None,
+                measure: None,
+                view: Some("cleaned".into()),
+            }],
+            readers: vec![reader("exec", 93_600_000_000), reader("board", 60_000_000)],
+            commit_interval_us: 1_000_000,
+            tiers: TierNames::default(),
+        }
+    }
 
-fn ratio(a: f64, b: f64) -> f64 {
-    if b > 0.0 { a / b } else { 1.0 }
-}
+    /// Rows out were looked up by the node's name, which is only that of its first build.
+    #[test]
+    fn a_later_build_stands_for_its_node() {
+        let metered = Metered {
+            out: [("clean@2".to_owned(), 0.5)].into(),
+            live: [("clean".to_owned(), "clean@2".to_owned())].into(),
+            ..Metered::default()
+        };
+        assert_eq!(metered.out(&graph()), [0.5]);
+        assert_eq!(Metered::default().out(&graph()), [1.0]);
+    }
 
-fn times(money: Money, factor: f64) -> Money {
-    Money((money.0 as f64 * factor).round() as i64)
+    #[test]
+    fn parts_say_why() {
+        let graph = graph();
+        let readers: Vec<&Reader> = graph.readers.iter().collect();
+        let steps = steps(Money(1_000_000), &[300_000.0, 1_000_000.0]);
+        let whole = Money(1_000_000);
+        let told: Vec<String> = steps.iter().map(|own| why(own, &readers, whole)).collect();
+        let shared = "1/2 of 0.30 that exec alone would take";
+        assert_eq!(
+            told,
+            [shared.to_owned(), format!("{shared} + 0.70 more for board")]
+        );
+        let same = super::steps(whole, &[5.0, 5.0]);
+        assert_eq!(why(&same[0], &readers, whole), "1/2 of 1.00");
+        assert_eq!(why(&same[0][..1], &readers[..1], whole), "the only reader");
+    }
 }

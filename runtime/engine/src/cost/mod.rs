@@ -1,8 +1,11 @@
-//! What work costs: a price sheet turns what was metered into money, a rule shares it out to consumers, a model says what
-//! other needs would cost.
+//! What work costs: a price sheet turns what was metered into money, a rule shares it out to consumers, and rounds that are
+//! tried out say what other needs would cost.
 
 pub mod arrivals;
 pub mod bill;
+pub mod change;
+mod dry;
+mod foretell;
 pub mod model;
 pub mod money;
 pub mod price;
@@ -13,7 +16,8 @@ use refrain_log::ids::Timestamp;
 use refrain_log::topic::Origin;
 use serde::{Deserialize, Serialize};
 
-pub use bill::{Bill, Change, Item, Part};
+pub use bill::{Bill, Item, Part};
+pub use change::{Change, Kind};
 pub use money::Money;
 
 use crate::accounts::{Books, measures};
@@ -42,9 +46,7 @@ pub(crate) fn asked(host: &Host, question: &Question) -> Result<Bill> {
     let metered = metered(host, &graph);
     let mut bill = bill::bill(&graph, &metered, &file.prices, question.month);
     if !question.what_if.is_empty() || question.file.is_some() {
-        let changed = with_needs(other(file, question)?, &question.what_if)?;
-        let changed = Graph::of_file(&changed, &measures);
-        bill::what_if(&mut bill, &graph, &changed, &metered);
+        host.foretell(question, &mut bill, &graph, &metered)?;
     }
     Ok(bill)
 }
@@ -78,6 +80,7 @@ fn metered(host: &Host, graph: &Graph) -> bill::Metered {
         commit_bytes: host.state().log_bytes(),
         chains: host.chains(),
         span_us: (now.0 - since).max(1),
+        until_us: Some(now.0),
         rhythms: nodes
             .filter_map(|n| Some((n.clone(), host.board().rhythm_of(&n)?.0)))
             .collect(),
@@ -88,6 +91,7 @@ fn metered(host: &Host, graph: &Graph) -> bill::Metered {
             .iter()
             .map(|build| (build.clone(), rows_out(host, build)))
             .collect(),
+        live: host.live(),
     }
 }
 
@@ -101,6 +105,7 @@ pub fn of_project(project: &Project) -> bill::Metered {
     }
     let from = now.0 - money::MONTH_US;
     metered.span_us = (now.0 - books.since.max(from)).max(1);
+    metered.until_us = Some(now.0);
     for (node, build) in measures::builds(&books) {
         let work = books.worked(&build, Timestamp(from));
         let held = books.held.get(&build).copied().unwrap_or_default();

@@ -1,9 +1,11 @@
 //! What a node takes in a month, as it is and in another rhythm, for findings about it: from what was metered where it has
 //! run, at the rates of a bill; from an assumption, which is then told, where it has not. Pure.
 
-use super::arrivals::{Arrival, simulate};
+use super::arrivals::{Layout, simulate};
 use super::bill::{self, Item, Metered};
+use super::model::Model;
 use super::money::{MONTH_US, Money};
+use crate::accounts::Work;
 use crate::pipeline::{Prices, Rhythm};
 use crate::tiers::Graph;
 
@@ -47,7 +49,7 @@ pub struct Pricing<'a> {
     /// When nodes run.
     rhythms: Vec<Rhythm>,
     /// The rounds that they made so.
-    rounds: Vec<Vec<Arrival>>,
+    rounds: Vec<Layout>,
     /// What each takes in a month, of those that were metered.
     items: Vec<Option<Item>>,
 }
@@ -79,11 +81,16 @@ impl<'a> Pricing<'a> {
         pricing
     }
 
-    fn simulated(&self, rhythms: &[Rhythm]) -> Vec<Vec<Arrival>> {
-        let nodes = self.graph.nodes.iter();
-        let out = nodes.map(|n| self.metered.out.get(&n.name).copied().unwrap_or(1.0));
-        let out: Vec<f64> = out.collect();
-        simulate(self.graph, rhythms, &self.metered.arrivals, &out)
+    fn simulated(&self, rhythms: &[Rhythm]) -> Vec<Layout> {
+        let metered = self.metered;
+        let out = metered.out(self.graph);
+        simulate(
+            self.graph,
+            rhythms,
+            &metered.arrivals,
+            &out,
+            metered.until_us,
+        )
     }
 
     /// All that a node takes.
@@ -103,8 +110,8 @@ impl<'a> Pricing<'a> {
             return self.assumed(node, rhythm);
         };
         let (before, work) = (&self.rounds[node], item.work.as_ref());
-        match work.filter(|_| !before.is_empty()) {
-            Some(work) => measured(bill::in_rounds(
+        match work.filter(|_| !before.rounds.is_empty()) {
+            Some(work) => measured(in_rounds(
                 item,
                 work,
                 before,
@@ -139,6 +146,22 @@ impl<'a> Pricing<'a> {
             assumed: true,
         }
     }
+}
+
+/// What an item would cost with other rounds in the place of those that it made; what it reads and holds stays.
+fn in_rounds(item: &Item, work: &Work, before: &Layout, after: &Layout) -> Money {
+    let model = Model::of(work);
+    let cpu = ratio(model.cpu_ns(&after.rounds), model.cpu_ns(&before.rounds));
+    let requests = ratio(after.rounds.len() as f64, before.rounds.len() as f64);
+    times(item.cpu, cpu) + item.read + times(item.requests, requests) + item.storage
+}
+
+fn ratio(a: f64, b: f64) -> f64 {
+    if b > 0.0 { a / b } else { 1.0 }
+}
+
+fn times(money: Money, factor: f64) -> Money {
+    Money((money.0 as f64 * factor).round() as i64)
 }
 
 fn measured(amount: Money) -> Priced {

@@ -6,10 +6,26 @@
 
 use super::money::Money;
 
-/// Shares `total` among readers. `alone` is what the node would cost for each of them, in any unit; the shares come in
-/// the same order and sum to `total` exactly. Without readers there are no shares.
-pub fn shares(total: Money, alone: &[f64]) -> Vec<Money> {
-    let mut shares = vec![Money(0); alone.len()];
+/// A step of the rule, as one reader pays it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The reader whose need it goes up to, by its place.
+    pub up_to: usize,
+    /// Whether it is the first: what the loosest need takes, which all pay.
+    pub first: bool,
+    /// All of it.
+    pub of: Money,
+    /// What this reader pays of it.
+    pub pays: Money,
+    /// By how many it is paid.
+    pub payers: usize,
+}
+
+/// Shares `total` among readers, step by step. `alone` is what the node would cost for each of them, in any unit; what each
+/// pays comes in the same order, steps of nothing left out, and all of it sums to `total` exactly. Without readers there
+/// are no shares.
+pub fn steps(total: Money, alone: &[f64]) -> Vec<Vec<Step>> {
+    let mut shares = vec![Vec::new(); alone.len()];
     let mut order: Vec<usize> = (0..alone.len()).collect();
     order.sort_by(|a, b| alone[*a].total_cmp(&alone[*b]).then(a.cmp(b)));
     let Some(most) = order.last().map(|last| alone[*last]) else {
@@ -23,7 +39,15 @@ pub fn shares(total: Money, alone: &[f64]) -> Vec<Money> {
         };
         let payers = &order[place..];
         for (share, payer) in equal(level - paid, payers.len()).zip(payers) {
-            shares[*payer].0 += share;
+            if level > paid {
+                shares[*payer].push(Step {
+                    up_to: *reader,
+                    first: paid == 0,
+                    of: Money(level - paid),
+                    pays: Money(share),
+                    payers: payers.len(),
+                });
+            }
         }
         paid = level;
     }
@@ -41,6 +65,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn shares(total: Money, alone: &[f64]) -> Vec<Money> {
+        let steps = steps(total, alone).into_iter();
+        steps.map(|own| own.iter().map(|s| s.pays).sum()).collect()
+    }
 
     proptest! {
         /// Parts sum to the whole, none is below zero, and who needs less never pays more (but for what cannot be split).
@@ -66,5 +95,12 @@ mod tests {
         assert_eq!(paid, [Money(4), Money(13), Money(83)]);
         assert_eq!(shares(Money(7), &[5.0, 5.0]), [Money(4), Money(3)]);
         assert!(shares(Money(7), &[]).is_empty());
+        let steps = steps(Money(100), &[10.0, 30.0, 100.0]);
+        let told: Vec<(usize, i64, usize)> = steps[2]
+            .iter()
+            .map(|s| (s.up_to, s.of.0, s.payers))
+            .collect();
+        assert_eq!(told, [(0, 10, 3), (1, 20, 2), (2, 70, 1)]);
+        assert!(steps[2][0].first && !steps[2][1].first);
     }
 }

@@ -104,7 +104,7 @@ impl Sizes {
             sizes.letter_rows += done.counts.rejected + done.counts.late;
             let view = done.changes.view.as_ref().map_or(0, |v| v.rows.num_rows());
             sizes.view_rows += view as u64;
-            sizes.changed += (done.changes.state.put_keys.len() + view) as u64;
+            sizes.changed += done.changed();
         }
         sizes
     }

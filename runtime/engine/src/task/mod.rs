@@ -191,6 +191,14 @@ pub struct Prepared {
     pub cache: Option<CacheCounts>,
 }
 
+impl Prepared {
+    /// States and rows of the view that it changes.
+    pub fn changed(&self) -> u64 {
+        let view = self.changes.view.as_ref().map_or(0, |v| v.rows.num_rows());
+        (self.changes.state.put_keys.len() + view) as u64
+    }
+}
+
 /// What a task remembers across restarts beside its state.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Memo {

@@ -386,6 +386,11 @@ impl Step {
         self.views().count() == other.views().count() && self.views().zip(other.views()).all(same)
     }
 
+    /// States and rows of the view that it changes.
+    pub(crate) fn changed(&self) -> u64 {
+        self.prepared.iter().map(Prepared::changed).sum()
+    }
+
     /// What it did to each task.
     pub(super) fn tasks(&self) -> &[Prepared] {
         &self.prepared

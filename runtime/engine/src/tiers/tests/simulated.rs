@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
+use refrain_log::ids::Sequence;
 
 use super::{S, chosen, graphs};
 use crate::cost::arrivals::{Arrival, simulate};
@@ -31,13 +32,15 @@ fn waited(graph: &Graph, rhythms: &[Rhythm], end: i64) -> Vec<i64> {
         time_us: end - (39 - i) * S / 2,
         frames: 1.0,
         rows: 1.0,
+        last: Sequence(i.unsigned_abs() + 1),
     });
     let rows: Vec<Arrival> = rows.collect();
     let names = graph.sources.iter().map(|s| (s.name.clone(), rows.clone()));
     let sources: BTreeMap<String, Vec<Arrival>> = names.collect();
     let out = vec![1.0; graph.nodes.len()];
-    let rounds = simulate(graph, rhythms, &sources, &out);
-    let last = rounds.iter().map(|r| r.last().map_or(end, |r| r.time_us));
+    let layouts = simulate(graph, rhythms, &sources, &out, None);
+    let last = layouts.iter().map(|l| l.rounds.last());
+    let last = last.map(|round| round.map_or(end, |r| r.time_us));
     last.map(|at| at - end).collect()
 }
 

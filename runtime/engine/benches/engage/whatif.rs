@@ -1,0 +1,157 @@
+//! What `refrain cost --file` foretells against what then happens: the same hour of events in each rhythm, by a clock that
+//! jumps, and in each the question what every other would take.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use refrain_engine::Result;
+use refrain_engine::cost::{Bill, Question};
+use refrain_engine::host::{Host, Project};
+use refrain_engine::request::{Request, Response};
+use refrain_engine::run::RunOptions;
+use refrain_engine::run::time::{Arrivals, Simulated};
+use refrain_log::clock::ManualClock;
+use refrain_log::ids::Timestamp;
+use refrain_log::log::{Append, Log};
+use refrain_log::storage::DiskStorage;
+
+use super::events::Events;
+
+const RHYTHMS: [&str; 5] = [
+    "continuous",
+    "every 1s",
+    "every 10s",
+    "every 1m",
+    "0 * * * *",
+];
+const NODES: [&str; 2] = ["engagement", "engagement_total"];
+/// Rows come in batches, so many in the hour.
+const BATCHES: u64 = 7_200;
+const HOUR_US: i64 = 3_600_000_000;
+const BATCH_US: i64 = HOUR_US / BATCHES as i64;
+/// Some full hour.
+const START_US: i64 = 1_700_006_400_000_000;
+
+/// A rhythm, played.
+struct Played {
+    bill: Bill,
+    /// As each of [`RHYTHMS`].
+    foretold: Vec<Bill>,
+}
+
+pub(crate) fn measure(plugins: &Path, rows: u64) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let project = crate::project(folder.path(), plugins, 1, "100ms");
+    let text = std::fs::read_to_string(project.pipeline_file()).expect("it was written");
+    let with = |rhythm: &str| {
+        let view = format!("rhythm = \"{rhythm}\"\nview =");
+        text.replace("view =", &view)
+    };
+    let played: Vec<Played> = RHYTHMS
+        .iter()
+        .map(|rhythm| play(&project, rows, rhythm, &with))
+        .collect();
+    println!("{rows} rows in an hour, {BATCHES} batches; CPU in seconds");
+    println!("| node | now | then | commits foretold | happened | CPU foretold | happened | off |");
+    println!("| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |");
+    for node in NODES {
+        for (now, was) in played.iter().enumerate() {
+            for (then, is) in played.iter().enumerate().filter(|(then, _)| *then != now) {
+                let (foretold, happened) = (work(&was.foretold[then], node), work(&is.bill, node));
+                let off = foretold.1 / happened.1 - 1.0;
+                println!(
+                    "| {node} | {} | {} | {} | {} | {:.2} | {:.2} | {:+.0} % |",
+                    RHYTHMS[now],
+                    RHYTHMS[then],
+                    foretold.0,
+                    happened.0,
+                    foretold.1,
+                    happened.1,
+                    off * 100.0
+                );
+            }
+        }
+    }
+}
+
+/// Commits and processor seconds of a node.
+fn work(bill: &Bill, node: &str) -> (u64, f64) {
+    let item = bill
+        .items
+        .iter()
+        .find(|item| item.name == node)
+        .expect("a node of the pipeline");
+    let work = item.work.clone().expect("nodes work");
+    (work.commits, work.cpu_ns() as f64 / 1e9)
+}
+
+fn play(project: &Project, rows: u64, rhythm: &str, with: &dyn Fn(&str) -> String) -> Played {
+    #[expect(clippy::disallowed_methods, reason = "files of the benchmark")]
+    {
+        let _ = std::fs::remove_dir_all(project.data());
+        std::fs::write(project.pipeline_file(), with(rhythm))
+            .expect("the pipeline file is written");
+    }
+    let clock = Arc::new(ManualClock::new(Timestamp(START_US)));
+    let host = Host::open_in(project.clone(), Arc::new(DiskStorage), clock.clone());
+    let host = host.expect("the host opens");
+    let feed = Feed {
+        log: Arc::clone(host.log()),
+        events: Events::new(rows, START_US / 1000),
+        next_us: START_US + BATCH_US,
+        batch_rows: rows.div_ceil(BATCHES),
+    };
+    let until = Timestamp(START_US + HOUR_US + 5_000_000);
+    let time = Simulated::new(clock, until, Box::new(feed));
+    let options = RunOptions {
+        time: Arc::new(time),
+        ..RunOptions::default()
+    };
+    let report = host.run(&options, None).expect("the run ends well");
+    assert!(report.stopped.is_empty(), "{:?}", report.stopped);
+    let ask = |question| match host.handle(Request::Cost(question)) {
+        Response::Cost(bill) => *bill,
+        other => panic!("{other:?}"),
+    };
+    let foretold = RHYTHMS.iter().map(|then| {
+        let file = Some(with(then));
+        let bill = ask(Question {
+            file,
+            ..Question::default()
+        });
+        *bill.then.expect("it was asked for")
+    });
+    Played {
+        foretold: foretold.collect(),
+        bill: ask(Question::default()),
+    }
+}
+
+/// The hour on its way into the log.
+struct Feed {
+    log: Arc<Log>,
+    events: Events,
+    next_us: i64,
+    batch_rows: u64,
+}
+
+impl Arrivals for Feed {
+    fn next_at(&mut self) -> Option<Timestamp> {
+        (self.next_us <= START_US + HOUR_US).then_some(Timestamp(self.next_us))
+    }
+
+    fn bring(&mut self) -> Result<()> {
+        self.next_us += BATCH_US;
+        if let Some(rows) = self.events.next_batch(self.batch_rows) {
+            self.log.append(Append {
+                topic: "events".into(),
+                rows,
+                row_numbers: Vec::new(),
+                input: "the hour".into(),
+                undecoded: Vec::new(),
+                producer: None,
+            })?;
+        }
+        Ok(())
+    }
+}

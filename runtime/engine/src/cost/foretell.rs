@@ -1,0 +1,293 @@
+//! Prices a change before it is made: what differs between the pipeline as it is and as it would be, how much work that
+//! makes, by rounds tried out on the newest rows of the log, and the bill of that.
+
+use super::bill::{self, Bill, Metered};
+use super::change::{self, Change, Kind, Scene};
+use super::dry::{Dry, syncs_of};
+use super::model::Model;
+use super::money::Money;
+use super::{Question, arrivals};
+use crate::accounts::Work;
+use crate::changes::reasons;
+use crate::error::{Error, Result};
+use crate::host::{Host, Loaded, load_with};
+use crate::pipeline::{Declaration, Rhythm};
+use crate::run::Terms;
+use crate::tiers::Graph;
+use crate::versions::roster::Member;
+use crate::versions::{Start, VersionName};
+
+/// What a change is priced with.
+struct Foretelling<'a> {
+    host: &'a Host,
+    /// The pipeline as it would be, with its plugins; none: they do not load, and only other needs are asked about.
+    loaded: Option<Loaded>,
+    members: Vec<Member>,
+    sync_ns: f64,
+    scene: &'a Scene<'a>,
+    metered: &'a Metered,
+    /// What it could not do.
+    told: Vec<String>,
+}
+
+impl Host {
+    /// Adds to a bill what it would be with other needs or another file.
+    pub(super) fn foretell(
+        &self,
+        question: &Question,
+        bill: &mut Bill,
+        graph: &Graph,
+        metered: &Metered,
+    ) -> Result<()> {
+        let other = super::with_needs(
+            super::other(self.declaration(), question)?,
+            &question.what_if,
+        )?;
+        let measures = self.measures();
+        let changed = Graph::of_file(&other, &measures);
+        let mut with_new = metered.clone();
+        for source in &changed.sources {
+            let known = with_new.arrivals.entry(source.name.clone());
+            known.or_insert_with(|| arrivals::arrivals(self.log(), &source.name));
+        }
+        let scene = Scene::new(graph, &changed, &with_new);
+        let loaded = load_with(self.project(), &other, &mut self.loader());
+        let loaded = match (loaded, &question.file) {
+            (Ok(loaded), _) => Some(loaded),
+            (Err(error), Some(_)) => return Err(error),
+            (Err(_), None) => None,
+        };
+        let members = match &loaded {
+            Some(loaded) => self.roster(loaded)?.members,
+            None => Vec::new(),
+        };
+        let mut foretelling = Foretelling {
+            host: self,
+            loaded,
+            members,
+            sync_ns: self.sync_ns()?,
+            scene: &scene,
+            metered: &with_new,
+            told: change::unpriced(self.declaration(), &other),
+        };
+        let (then, mut changes) = foretelling.all()?;
+        let unpriced = std::mem::take(&mut foretelling.told);
+        let then = self.bill_then(&other, &changed, then, question.month);
+        let cost = |bill: &Bill, node: &str| {
+            let build = metered.build(node);
+            let item = bill
+                .items
+                .iter()
+                .find(|i| i.kind == "node" && i.name == build);
+            item.map_or(Money(0), |item| item.total)
+        };
+        for change in &mut changes {
+            change.now = cost(bill, &change.node);
+            change.then = cost(&then, &change.node);
+        }
+        bill.changes = changes;
+        bill.unpriced = unpriced;
+        bill.what_if = Some(then.total);
+        bill.then = Some(Box::new(then));
+        Ok(())
+    }
+
+    fn bill_then(
+        &self,
+        other: &Declaration,
+        changed: &Graph,
+        mut then: Metered,
+        month: bool,
+    ) -> Bill {
+        let is_source = |name: &String| changed.sources.iter().any(|s| s.name == *name);
+        then.topic_bytes.retain(|name, _| is_source(name));
+        then.appends.retain(|name, _| is_source(name));
+        if self.declaration().text != other.text {
+            then.chains = change::chains(changed, &then);
+        }
+        bill::bill(changed, &then, &other.prices, month)
+    }
+}
+
+impl Foretelling<'_> {
+    /// The work of all nodes as it would be, and which differ.
+    fn all(&mut self) -> Result<(Metered, Vec<Change>)> {
+        let mut then = self.metered.clone();
+        let mut changes = Vec::new();
+        for (place, node) in self.scene.graph.nodes.iter().enumerate() {
+            if !self.scene.changed.nodes.iter().any(|n| n.name == node.name) {
+                let of_node = |build: &String| VersionName::parse(build).name != node.name;
+                then.work.retain(|build, _| of_node(build));
+                changes.push(self.change(Kind::Removed, &node.name, Some(place), None, 0));
+            }
+        }
+        let rhythms = self
+            .scene
+            .changed
+            .nodes
+            .iter()
+            .zip(&self.scene.rhythms_then);
+        then.rhythms = rhythms
+            .map(|(n, rhythm)| (n.name.clone(), rhythm.clone()))
+            .collect();
+        for place in 0..self.scene.changed.nodes.len() {
+            let name = self.scene.changed.nodes[place].name.clone();
+            let build = self.metered.build(&name).to_owned();
+            let was = self.scene.was(place);
+            let kind = self.kind(&name)?;
+            let work = self.metered.work.get(&build).filter(|w| w.commits > 0);
+            let nothing = self.scene.then[place].rounds.is_empty();
+            let found = match (kind, was, work) {
+                (Kind::Rhythm, Some(was), _) if nothing || self.scene.same(was, place) => continue,
+                (Kind::Rhythm, Some(was), Some(work)) => {
+                    self.in_other_rounds(&build, was, place, work)
+                }
+                (Kind::Rhythm, _, _) => continue,
+                _ => self.built_anew(&name, kind, place),
+            };
+            let Some((work, tried)) = found else { continue };
+            then.work.insert(build.clone(), work);
+            then.held.entry(build).or_default();
+            changes.push(self.change(kind, &name, was, Some(place), tried));
+        }
+        Ok((then, changes))
+    }
+
+    /// How a node of the changed pipeline differs from what runs.
+    fn kind(&self, name: &str) -> Result<Kind> {
+        let Some(loaded) = &self.loaded else {
+            return Ok(Kind::Rhythm);
+        };
+        let versions = self.host.versions()?;
+        let Some(known) = versions.node(name) else {
+            return Ok(Kind::New);
+        };
+        let mut nodes = loaded.plan.nodes.iter().zip(&loaded.plugins);
+        let found = nodes.find(|(n, _)| n.name == name);
+        let (planned, plugin) = found.expect("a graph has the nodes of its plan");
+        let live = &known.versions[&known.reading.live];
+        match reasons(live, planned, &plugin.digest().to_string())?.is_empty() {
+            true => Ok(Kind::Rhythm),
+            false => Ok(Kind::Changed),
+        }
+    }
+
+    /// A node that is there, in the rounds that it would make.
+    fn in_other_rounds(
+        &mut self,
+        build: &str,
+        was: usize,
+        place: usize,
+        work: &Work,
+    ) -> Option<(Work, u64)> {
+        let (now, then) = (&self.scene.now[was], &self.scene.then[place]);
+        let member = self.members.iter().find(|m| m.version.to_string() == build);
+        let syncs = work.syncs as f64 / work.commits.max(1) as f64;
+        let tried = member.map(|member| {
+            let wanted = [
+                (
+                    now,
+                    &self.scene.rhythms_now[was],
+                    self.scene.graph.commit_interval_us,
+                ),
+                (
+                    then,
+                    &self.scene.rhythms_then[place],
+                    self.scene.changed.commit_interval_us,
+                ),
+            ];
+            self.host.dry_run(member, &wanted, syncs * self.sync_ns)
+        });
+        let (model, rounds) = match tried {
+            Some(Ok(Dry { model, rounds, .. })) => (model, rounds),
+            Some(Err(error)) => {
+                self.told.push(format!(
+                    "node {build}: foretold from metered commits alone, since its rounds cannot be tried out: {error}"
+                ));
+                (Model::of(work), 0)
+            }
+            None => (Model::of(work), 0),
+        };
+        Some((change::in_other_rounds(work, now, then, &model), rounds))
+    }
+
+    /// A node that would be built anew.
+    fn built_anew(&mut self, name: &str, kind: Kind, place: usize) -> Option<(Work, u64)> {
+        match self.tried_anew(name, place) {
+            Ok(found) => {
+                if kind == Kind::New {
+                    self.told.push(format!(
+                        "node {name} is new: its work is priced, what its state and results take of storage is not"
+                    ));
+                }
+                Some(found)
+            }
+            Err(error) => {
+                self.told
+                    .push(format!("node {name} is not priced: {error}"));
+                None
+            }
+        }
+    }
+
+    fn tried_anew(&self, name: &str, place: usize) -> Result<(Work, u64)> {
+        let loaded = self.loaded.as_ref().expect("what is new has been loaded");
+        let at = loaded.plan.nodes.iter().position(|n| n.name == name);
+        let at = at.expect("a graph has the nodes of its plan");
+        let mut planned = loaded.plan.nodes[at].clone();
+        for input in &mut planned.inputs {
+            input.topic = self.host.topic_named(&input.topic)?;
+            if self.host.log().topic(&input.topic).is_none() {
+                return Err(Error::Refused(format!(
+                    "it reads {}, which is not there yet",
+                    input.topic
+                )));
+            }
+        }
+        let syncs = syncs_of(&planned.output);
+        let member = Member {
+            version: VersionName::new(name, 1),
+            planned,
+            plugin: loaded.plugins[at].clone(),
+            start: Start::default(),
+            terms: Terms::default(),
+        };
+        let (then, interval) = (
+            &self.scene.then[place],
+            self.scene.changed.commit_interval_us,
+        );
+        let rhythm: &Rhythm = &self.scene.rhythms_then[place];
+        let dry = self.host.dry_run(
+            &member,
+            &[(then, rhythm, interval)],
+            syncs as f64 * self.sync_ns,
+        )?;
+        let scale = self.scene.scale(self.metered);
+        let work = change::from_nothing(then, &dry.model, scale, syncs, dry.row_bytes);
+        Ok((work, dry.rounds))
+    }
+
+    fn change(
+        &self,
+        kind: Kind,
+        node: &str,
+        was: Option<usize>,
+        place: Option<usize>,
+        tried_rounds: u64,
+    ) -> Change {
+        let work = self.metered.work.get(self.metered.build(node));
+        let scene = self.scene;
+        Change {
+            node: node.to_owned(),
+            kind,
+            rhythm: was.map(|was| scene.rhythms_now[was].clone()),
+            would_be: place.map(|place| scene.rhythms_then[place].clone()),
+            commits_now: was.map_or(0, |was| scene.now[was].rounds.len() as u64),
+            commits_then: place.map_or(0, |place| scene.then[place].rounds.len() as u64),
+            now: Money(0),
+            then: Money(0),
+            measured_commits: work.map_or(0, |work| work.commits),
+            tried_rounds,
+        }
+    }
+}
