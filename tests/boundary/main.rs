@@ -13,6 +13,7 @@ mod conformance;
 mod crash;
 mod curious;
 mod damage;
+mod day;
 mod demo;
 mod dev;
 mod divergence;

@@ -15,7 +15,7 @@ use refrain_log::meter::so_far;
 use refrain_plugin::build::{Language, TemplateKind, create_plugin};
 
 use super::topic::feed::Feed;
-use super::{init, status, view};
+use super::{day, init, status, view};
 use crate::args::{Global, Output};
 use crate::cells::Cell;
 use crate::failure::Failure;
@@ -41,14 +41,25 @@ const POLLS_MAX: u32 = 3_000;
 
 /// See it work: 200,000 real flights as a batch, then live with a crash
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:
+#[command(after_help = "Examples:
   refrain demo --dir demo && refrain --project demo view get delays ORD
+  refrain demo --day --dir day             a generated day in two ways, and what each costs
 
-DIR is a project to play with afterwards.")]
+DIR is a project to play with afterwards; with --day it has two, day/tier-per-node and day/single-tier. The day is as
+long as its work: its clock jumps from one moment to the next. See docs/engagement-day.md.")]
 pub(crate) struct DemoArgs {
     /// Folder to make
     #[arg(long, default_value = "refrain-demo")]
     dir: PathBuf,
+    /// A day of generated events instead: a rhythm for each reader against one for all
+    #[arg(long)]
+    day: bool,
+    /// Rows of the day
+    #[arg(long, default_value_t = 1_000_000, requires = "day")]
+    rows: u64,
+    /// Hours of it; it ends half an hour after the nightly run
+    #[arg(long, default_value_t = 24, requires = "day", value_parser = clap::value_parser!(u32).range(1..=24))]
+    hours: u32,
 }
 
 pub(crate) fn run(global: &Global, args: &DemoArgs) -> Result<(), Failure> {
@@ -62,6 +73,13 @@ pub(crate) fn run(global: &Global, args: &DemoArgs) -> Result<(), Failure> {
             "{} is a project already: name another folder with --dir, or remove this one",
             args.dir.display()
         )));
+    }
+    if args.day {
+        let size = day::Size {
+            rows: args.rows,
+            hours: args.hours,
+        };
+        return day::run(global, &args.dir, size);
     }
     let batch = Project::new(&args.dir);
     let live = Project::new(args.dir.join("live"));
