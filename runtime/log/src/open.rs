@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::codec;
+use crate::frame::header::RawHeader;
 use crate::ids::{Offset, Position, Sequence, Timestamp};
 use crate::index::{Footer, Past};
 use crate::limits::SEGMENT_HEADER_BYTES;
@@ -456,18 +457,44 @@ impl Recovery<'_> {
     }
 }
 
-/// Sequence and append time of the last frame of a run that is not open.
-pub(crate) fn last_frame(run: &Run) -> Result<Option<(Sequence, Timestamp)>> {
+/// How far a run got that is not open.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reach {
+    /// Greatest sequence.
+    pub(crate) sequence: Sequence,
+    /// Greatest append time.
+    pub(crate) append_time: Timestamp,
+    /// Greatest version of a schema that a frame was written under.
+    pub(crate) schema_version: u32,
+}
+
+impl Reach {
+    fn of(raw: &RawHeader) -> Reach {
+        Reach {
+            sequence: raw.header.sequence,
+            append_time: raw.header.append_time,
+            schema_version: raw.header.schema_version,
+        }
+    }
+
+    fn and(self, other: Reach) -> Reach {
+        Reach {
+            sequence: self.sequence.max(other.sequence),
+            append_time: self.append_time.max(other.append_time),
+            schema_version: self.schema_version.max(other.schema_version),
+        }
+    }
+}
+
+/// How far a run got that is not open, by its last segment that has a frame; none: there is no frame.
+pub(crate) fn reach(run: &Run) -> Result<Option<Reach>> {
     let names = run.storage.list(&run.folder);
     let names = names.map_err(|e| run.io("list", &run.folder, e))?;
     for base in names.iter().rev().filter_map(|name| base_of(name)) {
         let path = run.path(&segment_name(base));
         let scanned = run.storage.open(&path).and_then(|file| scan(&*file, base));
         let scanned = scanned.map_err(|e| run.io("read", &path, e))?;
-        let frames = scanned
-            .frames()
-            .map(|raw| (raw.header.sequence, raw.header.append_time));
-        if let Some(last) = frames.reduce(|a, b| (a.0.max(b.0), a.1.max(b.1))) {
+        if let Some(last) = scanned.frames().map(Reach::of).reduce(Reach::and) {
             return Ok(Some(last));
         }
     }

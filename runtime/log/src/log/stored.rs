@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::{Core, Finding};
 use crate::ids::{Sequence, Timestamp};
-use crate::open::last_frame;
+use crate::open::reach;
 use crate::retention::Removed;
 use crate::schema::Schema;
 use crate::schemas::{Defaults, History};
@@ -111,14 +111,23 @@ impl Core {
                 lost.name, lost.what, spec.partitions
             )));
         }
+        let history = Arc::new(History::first(spec.schema.clone(), spec.defaults.clone()));
+        for partition in &lost.partitions {
+            let reached = reach(&self.run(&lost.name, &history, *partition))?;
+            if reached.is_some_and(|reached| reached.schema_version > 1) {
+                return Err(Error::Invalid(format!(
+                    "topic {}: {}, and with it the versions of its schema, without which its rows cannot be read; put the \
+                     file back from a copy or a savepoint",
+                    lost.name, lost.what
+                )));
+            }
+        }
         findings.push(lost.finding(
             "the declaration of the pipeline file has taken its place; see that this section has the same fields in the same order \
              as before",
         ));
-        // Which versions its schema had is lost with it.
-        let history = History::first(spec.schema.clone(), spec.defaults.clone());
         self.write_spec(&spec, &history)?;
-        self.open_topic(spec, history, false, findings)
+        self.open_topic(spec, Arc::unwrap_or_clone(history), false, findings)
     }
 
     /// How far a topic got that nobody declares, so that its sequences are not given again.
@@ -127,7 +136,7 @@ impl Core {
         let history = Arc::new(History::first(Schema::new(Vec::new()), Defaults::new()));
         for partition in &lost.partitions {
             let run = self.run(&lost.name, &history, *partition);
-            let last = last_frame(&run)?;
+            let last = reach(&run)?.map(|last| (last.sequence, last.append_time));
             // What is damaged cannot say anything.
             let removed = Removed::read(&run)?.ok().flatten();
             let removed = removed.map(|removed| (removed.past.sequence, removed.append_time));

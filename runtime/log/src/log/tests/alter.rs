@@ -260,6 +260,28 @@ fn with_extra() -> TopicSpec {
     changed(&first(), Change::AddDefaulted(Kind::I64), 1)
 }
 
+/// What the versions were is in the lost file alone: rows of a further one are not read as if they were of the first.
+#[test]
+fn an_altered_topic_without_its_declaration_is_refused() {
+    let home = Home::new(3);
+    let (log, _) = home.open().unwrap();
+    log.declare(first()).unwrap();
+    append(&log, batch(0, 3));
+    log.alter(with_extra()).unwrap();
+    append(&log, known(3, 2, &with_extra()));
+    drop(log);
+    let path = PathBuf::from("log").join(first().name).join("topic.spec");
+    home.storage.remove(&path).unwrap();
+    let opened = Log::open_declared(
+        Arc::new(home.storage.clone()),
+        home.clock.clone(),
+        PathBuf::from("log"),
+        &[with_extra()],
+    );
+    let said = opened.unwrap_err().to_string();
+    assert!(said.contains("put the file back"), "{said}");
+}
+
 /// Rows that were encoded before an alteration and written after it keep their version, and do no harm; a reader that
 /// began before goes on with what it began with.
 #[test]
