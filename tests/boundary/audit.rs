@@ -459,6 +459,8 @@ fn rows_that_go_meanwhile_are_no_failure() {
         Some("undecided") => assert_eq!(slow.ended(), Some(2)),
         other => panic!("{other:?}: {round}"),
     }
+    // They would go on to report what they find.
+    drop(audits);
     for view in ["seen", "engagement", "total"] {
         home.refrain(&["audit", view, "--once"])
             .code(2)

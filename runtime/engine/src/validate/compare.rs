@@ -298,6 +298,8 @@ fn row_drift(
         }
         let field = &mut drift.fields[place];
         let difference = a.number().zip(b.number()).map(|(a, b)| (b - a).abs());
+        // From a number to NaN it is as far as it can be.
+        let difference = difference.filter(|difference| !difference.is_nan());
         let tolerated = tolerances.get(name).is_some_and(|t| t.takes(&a, &b));
         if tolerated {
             field.tolerated += 1;
