@@ -73,9 +73,14 @@ pub fn rounds(arrivals: &[Arrival], rhythm: &Rhythm, commit_interval_us: i64) ->
                 let due = last.map_or(i64::MIN, |l| l.time_us.saturating_add(commit_interval_us));
                 let begins = match rhythm {
                     Rhythm::Continuous => arrival.time_us.max(due),
-                    Rhythm::Every(us) => (arrival.time_us.div_euclid(*us.max(&1)) + 1) * us,
+                    // What comes at the very time of a pass is there when it begins.
+                    Rhythm::Every(us) => {
+                        let period = (*us).max(1);
+                        (arrival.time_us - 1).div_euclid(period).saturating_add(1) * period
+                    }
                     Rhythm::Cron(cron) => {
-                        let next = cron.next_after(refrain_log::ids::Timestamp(arrival.time_us));
+                        let before = refrain_log::ids::Timestamp(arrival.time_us.saturating_sub(1));
+                        let next = cron.next_after(before);
                         next.map_or(i64::MAX, |t| t.0)
                     }
                     Rhythm::Once => i64::MAX,
