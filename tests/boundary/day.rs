@@ -81,17 +81,17 @@ fn a_rhythm_for_each_reader_costs_less_and_gives_the_same() {
         );
     }
 
-    // What either bill foretold of the other, in what no clock has a say in.
+    // What either bill foretold of the other, in what no clock has a say in. Of nodes below another it is not foretold how
+    // often a pass stops to wait for that one (docs/cost.md).
     for foretold in day["foretold"].as_array().unwrap() {
-        for (name, node) in by_name(&foretold["nodes"], "node") {
-            let (foretold, happened) = (
-                number(&node["commits_foretold"]),
-                number(&node["commits_happened"]),
-            );
-            let off = (foretold - happened).abs();
-            // A pass that waits for the node above it makes rounds of its own, which are not laid out.
-            assert!(off <= 3.0 + happened / 4.0, "{name}: {node}");
-        }
+        let nodes = by_name(&foretold["nodes"], "node");
+        assert_eq!(nodes.len(), 4, "{foretold}");
+        let (foretold, happened) = (
+            number(&nodes["clean"]["commits_foretold"]),
+            number(&nodes["clean"]["commits_happened"]),
+        );
+        let off = (foretold - happened).abs();
+        assert!(off <= 3.0 + happened / 10.0, "{nodes:?}");
     }
     both_projects_go_on(&place.path().join("day"));
 }
