@@ -154,7 +154,9 @@ mod tests {
             "0 * * * *",
         ];
         let rhythm = |text: &str| Rhythm::parse(text).expect("one");
-        for (was, would_be) in rhythms.iter().flat_map(|a| rhythms.map(|b| (*a, b))) {
+        let pairs = rhythms.iter().flat_map(|a| rhythms.map(|b| (*a, b)));
+        // Rounds of one rhythm alone are too much alike to be taken apart, and nobody asks what the same would cost.
+        for (was, would_be) in pairs.filter(|(was, would_be)| was != would_be) {
             let tried: Vec<Tried> = [was, would_be]
                 .iter()
                 .flat_map(|text| {
