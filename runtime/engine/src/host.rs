@@ -11,7 +11,7 @@ use refrain_log::clock::{Clock, SystemClock};
 use refrain_log::log::{Append, Finding, Log, Pending, Producer};
 use refrain_log::storage::DiskStorage;
 use refrain_log::storage::Storage;
-use refrain_log::topic::TopicSpec;
+use refrain_log::topic::{Origin, TopicSpec};
 use refrain_plugin::{Digest, Plugin};
 use refrain_state::commit::{State, StateOptions};
 use refrain_state::store::StoreOptions;
@@ -567,6 +567,20 @@ impl Drop for Host {
 
 /// Shows readers the derived topics as the last commits left them.
 fn show_derived(log: &Log, state: &State) -> Result<()> {
+    let mut committed = BTreeSet::new();
+    for node in state.nodes() {
+        let ends = state.node(&node).map(|last| last.derived);
+        committed.extend(ends.into_iter().flatten().map(|end| end.topic));
+    }
+    // What no commit names is left of a version that was retired, or never was: the next one of its number begins anew.
+    // Where the commits are lost, nothing is known of any version, and nothing is taken away.
+    for topic in log.topics().iter().filter(|_| !committed.is_empty()) {
+        let spec = topic.spec();
+        let numbered = spec.origin == Origin::Derived && spec.name.contains('@');
+        if numbered && !committed.contains(&spec.name) {
+            log.drop_derived(&spec.name)?;
+        }
+    }
     for node in state.nodes() {
         let last = state
             .node(&node)
