@@ -203,6 +203,14 @@ fn implement(input: &DeriveInput, cells: &[Cell<'_>], lifetime: &Lifetime) -> To
                 }
 
                 #[inline(always)]
+                fn first(columns: &Self::Columns, count: usize) -> Self::Columns {
+                    #columns {
+                        #(#member: #cell::first(&columns.#member, count),)*
+                        batch: ::core::marker::PhantomData,
+                    }
+                }
+
+                #[inline(always)]
                 fn read(columns: &Self::Columns, row: usize) -> Self {
                     Self { #(#member: #cell::get(&columns.#member, row),)* }
                 }

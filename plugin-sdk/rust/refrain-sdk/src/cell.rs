@@ -151,6 +151,8 @@ pub trait Cell<'a>: Sized {
     fn bind(column: &'a Column) -> Option<Self::Column>;
     /// Number of values.
     fn count(column: &Self::Column) -> usize;
+    /// The first values of a column, which has so many: a loop up to `count` then needs no check of its own.
+    fn first(column: &Self::Column, count: usize) -> Self::Column;
     /// The value of one row.
     fn get(column: &Self::Column, row: usize) -> Self;
     /// Appends a value.
@@ -227,6 +229,11 @@ macro_rules! plain {
             }
 
             #[inline(always)]
+            fn first(column: &Self::Column, count: usize) -> Self::Column {
+                &column[..count]
+            }
+
+            #[inline(always)]
             fn get(column: &Self::Column, row: usize) -> Self {
                 $read(column[row])
             }
@@ -282,11 +289,10 @@ impl<'a> SpanColumn<'a> {
     #[inline(always)]
     fn bytes(&self, row: usize) -> &'a [u8] {
         let end = self.ends[row] as usize;
-        let start = if row == 0 {
-            0
-        } else {
-            self.ends[row - 1] as usize
-        };
+        let start = self
+            .ends
+            .get(row.wrapping_sub(1))
+            .map_or(0, |end| *end as usize);
         &self.bytes[start..end]
     }
 
@@ -334,6 +340,12 @@ macro_rules! span {
 
             fn count(column: &Self::Column) -> usize {
                 column.ends.len()
+            }
+
+            #[inline(always)]
+            fn first(column: &Self::Column, count: usize) -> Self::Column {
+                let ends = &column.ends[..count];
+                SpanColumn { ends, ..*column }
             }
 
             #[inline(always)]
@@ -401,6 +413,11 @@ impl<'a, C: Cell<'a>> Cell<'a> for Option<C> {
 
     fn count(column: &Self::Column) -> usize {
         C::count(&column.0)
+    }
+
+    #[inline(always)]
+    fn first(column: &Self::Column, count: usize) -> Self::Column {
+        (C::first(&column.0, count), column.1)
     }
 
     #[inline(always)]

@@ -33,6 +33,8 @@ pub trait Row<'a>: Sized {
     #[doc(hidden)]
     fn bind(rows: &'a Rows) -> Result<Self::Columns, String>;
     #[doc(hidden)]
+    fn first(columns: &Self::Columns, count: usize) -> Self::Columns;
+    #[doc(hidden)]
     fn read(columns: &Self::Columns, row: usize) -> Self;
     #[doc(hidden)]
     fn write(self, builders: &mut Self::Builders);

@@ -57,6 +57,18 @@ impl<S: State> States<S> {
         &mut self.states[slot]
     }
 
+    /// Those that are held, by slot.
+    pub(crate) fn held(&mut self) -> &mut [S] {
+        &mut self.states
+    }
+
+    /// Has states of all these slots.
+    pub(crate) fn hold(&mut self, slots: &[u32]) {
+        if let Some(last) = slots.iter().max() {
+            self.state(*last);
+        }
+    }
+
     #[cold]
     #[inline(never)]
     fn grow(&mut self, slot: usize) {

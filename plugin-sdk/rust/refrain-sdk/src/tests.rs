@@ -199,6 +199,26 @@ fn a_check_sees_what_earlier_rows_of_the_call_did() {
 }
 
 #[test]
+fn slots_that_are_new_in_the_middle_of_a_call_take_their_rows_once() {
+    let account = Account { floor: 0 };
+    let mut slots = Slots::new();
+    slots.update(&account, &amounts(&[1]), &[], &[0]).unwrap();
+    let rejects = slots
+        .update(
+            &account,
+            &amounts(&[2, 3, -9, 4, 5, -7]),
+            &[],
+            &[0, 2, 0, 4, 2, 4],
+        )
+        .unwrap();
+    assert_eq!(
+        rejects.iter().map(|reject| reject.row).collect::<Vec<_>>(),
+        [2, 5]
+    );
+    assert_eq!(sums(&mut slots, 5), [3, 8, 4]);
+}
+
+#[test]
 fn states_move_and_released_slots_start_anew() {
     let account = Account { floor: 0 };
     let mut slots = Slots::new();
