@@ -13,7 +13,7 @@ fn conformance(file: &std::path::Path, more: &[&str]) -> Done {
 
 /// The verdict of a promise, and what is said of it.
 fn verdict(done: &Done, promise: &str) -> (String, String) {
-    let checks = done.json()["checks"].as_array().unwrap().clone();
+    let checks = done.json()[0]["checks"].as_array().unwrap().clone();
     let check = checks.iter().find(|check| check["name"] == promise);
     let check = check.unwrap_or_else(|| panic!("no promise {promise}: {checks:?}"));
     let text = |value: &Value| value.as_str().unwrap().to_owned();
@@ -22,7 +22,7 @@ fn verdict(done: &Done, promise: &str) -> (String, String) {
 
 /// What was found: names of checks that failed, and their texts.
 fn findings(done: &Done) -> Vec<(String, String)> {
-    let checks = done.json()["checks"].as_array().unwrap().clone();
+    let checks = done.json()[0]["checks"].as_array().unwrap().clone();
     let failed = checks
         .into_iter()
         .filter(|check| check["verdict"] == "failed");

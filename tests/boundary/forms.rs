@@ -1,43 +1,27 @@
 //! The forms of what is printed: every command that reads answers as tables, as one document of JSON, and as one table
 //! of CSV.
 
-use refrain_tests::{Done, EVENTS, Home, events_csv};
+use refrain_tests::{Done, Home, events_csv, pipeline};
 use serde_json::Value;
 
-/// A project that has something to say on everything: late and refused rows, a consumer, a candidate that differs, a
-/// savepoint.
-fn home() -> Home {
-    let home = Home::new(&format!(
-        r#"{EVENTS}2
-
-[node.engagement]
-plugin = "engagement"
-input = "events"
-key = ["content_id"]
-window = {{ tumbling = "1m", lateness = "10s" }}
-view = "engagement"
-
-[node.views_only]
-plugin = "views_only"
-input = "events"
-topic = "views"
-
-[node.total]
-plugin = "engagement_total"
-input = "events"
-key = ["content_id"]
-view = "total"
-
+const READERS: &str = r#"
 [consumer.board]
 view = "engagement"
 freshness = "1h"
 
 [check.busy]
 view = "engagement"
-rows = {{ min = 1 }}
-"#
-    ))
-    .with_plugins(&["engagement", "engagement_total", "views_only"]);
+rows = { min = 1 }
+"#;
+
+/// A project that has something to say on everything: late and refused rows, a consumer, a candidate that differs, a
+/// savepoint.
+fn home() -> Home {
+    let home = Home::new(&(pipeline() + READERS)).with_plugins(&[
+        "engagement",
+        "engagement_total",
+        "views_only",
+    ]);
     let events = events_csv(44, 6_000).replacen("\n1", "\nnever", 1);
     home.write("events.csv", events);
     home.append("events", "events.csv", "p").ok();

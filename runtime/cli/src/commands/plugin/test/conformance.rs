@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use refrain_log::schema::{Field, Kind};
 use refrain_plugin::Host;
-use refrain_plugin::conformance::{Older, Report, Settings, Verdict, examine};
+use refrain_plugin::conformance::{Check, Older, Report, Settings, Verdict, examine};
 
 use super::{Case, Outcome, read};
 use crate::args::{Global, Output};
@@ -47,7 +47,7 @@ pub(super) fn key(text: &str) -> Result<Field, String> {
     })
 }
 
-/// Runs the suite on one component and prints what it found.
+/// Runs the suite on one component, and tells people what it found.
 pub(super) fn run(
     global: &Global,
     host: &Host,
@@ -55,7 +55,7 @@ pub(super) fn run(
     bytes: &[u8],
     args: &SuiteArgs,
     options: &[(String, String)],
-) -> Result<Vec<Case>, Failure> {
+) -> Result<Report, Failure> {
     let older = args.older.as_ref().map(|path| {
         Ok::<_, Failure>(Older {
             name: path.display().to_string(),
@@ -71,41 +71,64 @@ pub(super) fn run(
         ..Settings::default()
     };
     let report = examine(host, name, bytes, &settings);
-    print(global, &report)?;
-    Ok(report
-        .checks
-        .into_iter()
-        .map(|check| Case {
-            suite: format!("{name} conformance"),
-            name: check.name.to_owned(),
-            outcome: match check.verdict {
-                Verdict::Passed => Outcome::Passed,
-                Verdict::Failed => Outcome::Failed(check.text),
-                Verdict::Skipped => Outcome::Skipped(check.text),
-            },
-        })
-        .collect())
+    if global.output == Output::Table {
+        eprintln!("{}, seed {}", report.plugin, report.seed);
+        let mut sheet = Sheet::new(COLUMNS);
+        report
+            .checks
+            .iter()
+            .for_each(|check| sheet.push(row(check)));
+        sheet.print(global.output)?;
+    }
+    Ok(report)
 }
 
-fn print(global: &Global, report: &Report) -> Result<(), Failure> {
+/// The promises, each as a case.
+pub(super) fn cases(report: &Report) -> impl Iterator<Item = Case> + '_ {
+    report.checks.iter().map(|check| Case {
+        suite: format!("{} conformance", report.plugin),
+        name: check.name.to_owned(),
+        outcome: match check.verdict {
+            Verdict::Passed => Outcome::Passed,
+            Verdict::Failed => Outcome::Failed(check.text.clone()),
+            Verdict::Skipped => Outcome::Skipped(check.text.clone()),
+        },
+    })
+}
+
+/// All reports for programs: one array of JSON, or one table of CSV.
+pub(super) fn print(global: &Global, reports: &[Report]) -> Result<(), Failure> {
     use std::io::Write;
-    if global.output == Output::Json {
-        let text = serde_json::to_string_pretty(report).map_err(anyhow::Error::from)?;
-        return seen_enough(writeln!(std::io::stdout(), "{text}"));
+    match global.output {
+        Output::Table => Ok(()),
+        Output::Json => {
+            let text = serde_json::to_string_pretty(reports).map_err(anyhow::Error::from)?;
+            seen_enough(writeln!(std::io::stdout(), "{text}"))
+        }
+        Output::Csv => {
+            let mut sheet = Sheet::new(&[&["plugin"][..], COLUMNS].concat());
+            for report in reports {
+                for check in &report.checks {
+                    let plugin = std::iter::once(Cell::text(&report.plugin));
+                    sheet.push(plugin.chain(row(check)).collect());
+                }
+            }
+            sheet.print(global.output)
+        }
     }
-    eprintln!("{}, seed {}", report.plugin, report.seed);
-    let mut sheet = Sheet::new(&["promise", "verdict", "what"]);
-    for check in &report.checks {
-        let verdict = match check.verdict {
-            Verdict::Passed => "kept",
-            Verdict::Failed => "BROKEN",
-            Verdict::Skipped => "skipped",
-        };
-        sheet.push(vec![
-            Cell::text(check.name),
-            Cell::text(verdict),
-            Cell::text(&check.text),
-        ]);
-    }
-    sheet.print(global.output)
+}
+
+const COLUMNS: &[&str] = &["promise", "verdict", "what"];
+
+fn row(check: &Check) -> Vec<Cell> {
+    let verdict = match check.verdict {
+        Verdict::Passed => "kept",
+        Verdict::Failed => "BROKEN",
+        Verdict::Skipped => "skipped",
+    };
+    vec![
+        Cell::text(check.name),
+        Cell::text(verdict),
+        Cell::text(&check.text),
+    ]
 }

@@ -71,12 +71,18 @@ pub(crate) fn run(global: &Global, args: &TestArgs) -> Result<(), Failure> {
     })?;
     let options = pairs(&args.options)?;
     let mut cases = Vec::new();
+    let mut reports = Vec::new();
     for (name, path) in plugins(global, args)? {
         let found = match args.conformance {
-            true => {
-                let bytes = read(&path)?;
-                conformance::run(global, &host, &name, &bytes, &args.suite, &options)
-            }
+            true => read(&path)
+                .and_then(|bytes| {
+                    conformance::run(global, &host, &name, &bytes, &args.suite, &options)
+                })
+                .map(|report| {
+                    let found = conformance::cases(&report).collect();
+                    reports.push(report);
+                    found
+                }),
             false => with_fixtures(global, args, &host, &name),
         };
         // The others are tested, too, and the report has them all.
@@ -85,8 +91,10 @@ pub(crate) fn run(global: &Global, args: &TestArgs) -> Result<(), Failure> {
     if let Some(path) = &args.junit {
         junit::write(path, &cases)?;
     }
-    if !args.conformance && global.output != Output::Table {
-        sheet(&cases).print(global.output)?;
+    match args.conformance {
+        true => conformance::print(global, &reports)?,
+        false if global.output == Output::Table => {}
+        false => sheet(&cases).print(global.output)?,
     }
     let failed = cases
         .iter()
