@@ -270,26 +270,26 @@ impl<F: Fold> Slots<F> {
         if rows.len() != slots.len() {
             return Err("the host sent entries with another number of slots than rows".to_string());
         }
+        self.states.hold(slots);
+        let states = self.states.held();
         let mut start = 0;
         for group in rows.chunk_by(|a, b| a == b) {
             let row = group[0];
             let slots = &slots[start..start + group.len()];
             start += group.len();
-            match self.check_all(fold, &F::Input::read(columns, row as usize), slots) {
-                Ok(()) => slots.iter().for_each(|slot| {
-                    fold.update(self.state(*slot), F::Input::read(columns, row as usize));
-                }),
+            let read = || F::Input::read(columns, row as usize);
+            let checked = read();
+            let refused = slots
+                .iter()
+                .try_for_each(|slot| fold.check(&states[*slot as usize], &checked));
+            match refused {
+                Ok(()) => slots
+                    .iter()
+                    .for_each(|slot| fold.update(&mut states[*slot as usize], read())),
                 Err(reject) => push(rejects, row, reject),
             }
         }
         Ok(())
-    }
-
-    #[inline(always)]
-    fn check_all(&mut self, fold: &F, row: &F::Input<'_>, slots: &[u32]) -> Result<(), Reject> {
-        slots
-            .iter()
-            .try_for_each(|slot| fold.check(self.state(*slot), row))
     }
 
     /// One output row a slot, and the bitmap of those that are there.
