@@ -34,6 +34,7 @@ mod moves;
 mod observe;
 mod plugins;
 mod process;
+mod process_scripts;
 mod receipts;
 mod rejected;
 mod reopen;

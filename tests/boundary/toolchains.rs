@@ -54,3 +54,56 @@ fn with_cargo_alone_each_way_that_was_tried_is_told() {
         .code(2)
         .says(&["no plugin can be built in rust"]);
 }
+
+/// `refrain ARGUMENTS` where nothing but this folder is in the PATH, and nothing was fetched but what the home's cache has.
+fn bare(home: &Home, arguments: &[&str]) -> Done {
+    std::fs::create_dir_all(home.path("tools")).unwrap();
+    let mut command = home.command(arguments);
+    command
+        .env("PATH", home.path("tools"))
+        .env("XDG_CACHE_HOME", home.path("cache"));
+    Done::of(command)
+}
+
+const PYTHON: &str = "install Python 3 with pip (Debian: apt-get install python3-pip)";
+const NODE: &str = "install Node with npm (Debian: apt-get install nodejs npm)";
+
+#[test]
+fn without_the_interpreter_of_a_script_it_is_said_what_to_install() {
+    for (language, advice, tool) in [
+        ("python", PYTHON, "componentize-py"),
+        ("javascript", NODE, "componentize-qjs"),
+        ("typescript", NODE, "typescript"),
+    ] {
+        let home = Home::new("");
+        let new = ["plugin", "new", "clicks", "--language", language];
+        home.refrain(&new).ok();
+        let done = bare(&home, &["plugin", "build", "clicks"]).code(2);
+        done.says(&[advice, tool, "is not here", "refrain doctor"]);
+        assert!(!home.path("plugins/clicks.wasm").exists());
+        let done = bare(&home, &["doctor", language]).code(2);
+        done.says(&[advice, &format!("no plugin can be built in {language}")]);
+    }
+}
+
+/// What was fetched once did count as ready, on a machine that has nothing to run it any more.
+#[test]
+fn a_compiler_that_nothing_here_can_run_is_not_ready() {
+    let home = Home::new("");
+    let program = "cache/refrain/tools/componentize-qjs-0.4.5/node_modules/.bin/componentize-qjs";
+    home.write(program, "");
+    let asked = |home: &Home| {
+        let done = bare(home, &["doctor", "javascript", "--output", "json"]);
+        let check = done.json()[0].clone();
+        (
+            done.code,
+            check["ready"] == true,
+            check["install"].to_string(),
+        )
+    };
+    let (code, ready, install) = asked(&home);
+    assert!(install.contains(NODE), "{install}");
+    assert_eq!((code, ready), (Some(2), false));
+    home.write("tools/node", "");
+    assert_eq!(asked(&home), (Some(0), true, "null".to_string()));
+}

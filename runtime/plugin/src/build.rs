@@ -9,6 +9,7 @@ mod compile;
 mod component;
 mod doctor;
 mod language;
+mod lines;
 mod remap;
 mod rust;
 mod sdk;
@@ -43,8 +44,8 @@ pub enum BuildError {
     /// The source does not say whether it is a fold or a transform.
     #[error("{} calls neither export_fold nor export_transform, or both (in JavaScript exportFold, exportTransform): end it with one of them", .0.display())]
     NoKind(PathBuf),
-    /// A compiler from a package registry is not there.
-    #[error("{tool} is not in {} and could not be fetched: {why}; `refrain doctor` shows all toolchains", .folder.display())]
+    /// A compiler from a package registry is not there, or cannot be run.
+    #[error("{tool} of {} cannot be used: {why}; `refrain doctor` shows all toolchains", .folder.display())]
     NoTool {
         /// Package and version.
         tool: String,
@@ -60,7 +61,7 @@ pub enum BuildError {
     BadName(String),
     /// There is no plugin of this kind to start from in this language.
     #[error(
-        "there is no process plugin to start from in {0} yet: use --language rust, or write one from wit/process.wit"
+        "there is no process plugin to start from in {0}: use --language rust, python, javascript or typescript, or write one from wit/process.wit"
     )]
     NoTemplate(&'static str),
     /// A folder is there already.
@@ -158,8 +159,8 @@ pub fn build_plugin_with(
 pub enum Talk {
     /// It imports nothing: for use.
     Silent,
-    /// What it says, and the last words of a panic, are heard, by imports that have to be granted: for its author. Rust and C
-    /// through `logging`; JavaScript, TypeScript and Python through the console of WASI. In other languages the same as silent.
+    /// What it says, and the last words of a panic, are heard, by the import `logging`, which has to be granted: for its
+    /// author. In Zig and Go the same as silent.
     Talking,
 }
 
@@ -197,20 +198,20 @@ fn read(path: &Path) -> Result<Vec<u8>, BuildError> {
     std::fs::read(path).map_err(|why| file(path, why))
 }
 
-/// Puts the component at `out`: beside it first, then over it.
+/// Puts a file at `out`: beside it first, then over it.
 #[expect(
     clippy::disallowed_methods,
-    reason = "the user's own file, made again at any time"
+    reason = "a file that is made again at any time"
 )]
-fn place(out: &Path, component: &[u8]) -> Result<(), BuildError> {
-    if std::fs::read(out).is_ok_and(|there| there == component) {
+fn place(out: &Path, bytes: &[u8]) -> Result<(), BuildError> {
+    if std::fs::read(out).is_ok_and(|there| there == bytes) {
         return Ok(());
     }
     if let Some(folder) = out.parent() {
         std::fs::create_dir_all(folder).map_err(|why| file(folder, why))?;
     }
     let beside = out.with_extension(format!("new-{}", std::process::id()));
-    std::fs::write(&beside, component).map_err(|why| file(&beside, why))?;
+    std::fs::write(&beside, bytes).map_err(|why| file(&beside, why))?;
     std::fs::rename(&beside, out).map_err(|why| file(out, why))
 }
 

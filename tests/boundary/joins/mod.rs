@@ -2,7 +2,7 @@
 //! all rows at once, and the same at once, in parts, in calls of any size, with any number of workers, and after kill -9.
 
 mod model;
-mod rows;
+pub(crate) mod rows;
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -6,14 +6,14 @@ use refrain_tests::{Home, Luck};
 
 /// One row of one topic.
 #[derive(Clone, Debug)]
-pub(super) struct Row {
-    pub(super) topic: &'static str,
-    pub(super) at_ms: i64,
-    pub(super) key: i64,
+pub(crate) struct Row {
+    pub(crate) topic: &'static str,
+    pub(crate) at_ms: i64,
+    pub(crate) key: i64,
     /// What the topic's other columns are made of.
-    pub(super) a: Option<i64>,
-    pub(super) b: Option<i64>,
-    pub(super) kind: i64,
+    pub(crate) a: Option<i64>,
+    pub(crate) b: Option<i64>,
+    pub(crate) kind: i64,
 }
 
 /// Name, columns behind the time, of each topic.
@@ -26,7 +26,7 @@ const TOPICS: [(&str, &str); 5] = [
 ];
 
 /// Rows of all topics, one after the other; times are not before 2023.
-pub(super) fn rows(seed: u64, count: usize) -> Vec<Row> {
+pub(crate) fn rows(seed: u64, count: usize) -> Vec<Row> {
     let mut luck = Luck::of(seed);
     let mut now = 1_700_000_000_000;
     let mut topic = TOPICS[0].0;
@@ -58,7 +58,7 @@ pub(super) fn rows(seed: u64, count: usize) -> Vec<Row> {
 }
 
 /// Appends rows so that the log has them in this order: a file for each stretch of one topic, under a name of its own.
-pub(super) fn append(home: &Home, name: &str, rows: &[Row]) {
+pub(crate) fn append(home: &Home, name: &str, rows: &[Row]) {
     let stretches = rows.chunk_by(|a, b| a.topic == b.topic);
     for (i, stretch) in stretches.enumerate() {
         let name = format!("{name}-{i}");
@@ -69,7 +69,7 @@ pub(super) fn append(home: &Home, name: &str, rows: &[Row]) {
 }
 
 /// The rows in so many parts, none of which cuts a stretch of one topic in two: what is one frame of the log stays one.
-pub(super) fn parts(rows: &[Row], count: usize) -> Vec<&[Row]> {
+pub(crate) fn parts(rows: &[Row], count: usize) -> Vec<&[Row]> {
     let mut parts = Vec::new();
     let mut start = 0;
     let mut end = 0;

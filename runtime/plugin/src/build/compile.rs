@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::command::{Command, Done};
 use super::sdk::{self, Sdk};
-use super::{BuildError, Language, Talk, file, read, target_folder, tools};
+use super::{BuildError, Language, Talk, file, lines, place, read, target_folder, tools};
 use crate::about::PluginKind;
 
 /// What is built, from where, with what.
@@ -102,16 +102,17 @@ impl Job<'_> {
 
     fn python(&self, say: &mut dyn FnMut(&str)) -> Result<Vec<u8>, BuildError> {
         let sdk = self.unpack(Sdk::Python)?;
-        let (wit, world) = (self.unpack(Sdk::Wit)?, self.world()?);
+        let (wit, world) = self.world()?;
         let out = self.out("component.wasm")?;
         let mut python = tools::COMPONENTIZE_PY.command(self.package, self.cache, say)?;
         python
             .env("PYTHONHASHSEED", "0")
             .env("PYTHONDONTWRITEBYTECODE", "1")
+            // What is wrong with a plugin is not in the stack of its compiler.
+            .env("RUST_BACKTRACE", "0")
             .args(["-d"])
             .args([&wit])
-            .args(["-w", world, "componentize"])
-            .args(self.silent(&["--stub-wasi"]))
+            .args(["-w", world, "componentize", "--stub-wasi"])
             .args(["-p", ".", "-p"])
             .args([&sdk])
             .args(["plugin", "-o"])
@@ -126,13 +127,12 @@ impl Job<'_> {
         root: &Path,
         say: &mut dyn FnMut(&str),
     ) -> Result<Vec<u8>, BuildError> {
-        let (wit, world) = (self.unpack(Sdk::Wit)?, self.world()?);
+        let (wit, world) = self.world()?;
         let out = self.out("component.wasm")?;
         let mut qjs = tools::COMPONENTIZE_QJS.command(self.package, self.cache, say)?;
         qjs.args(["--wit"])
             .args([&wit])
-            .args(["-n", world, "--sync", "--opt-size"])
-            .args(self.silent(&["--stub-wasi"]))
+            .args(["-n", world, "--sync", "--opt-size", "--stub-wasi"])
             .args(["--js"])
             .args([source])
             .args(["--module-root"])
@@ -146,8 +146,8 @@ impl Job<'_> {
         self.unpack(Sdk::JavaScript)?;
         let out = self.out("javascript")?;
         let mut tsc = tools::TSC.command(self.package, self.cache, say)?;
-        tsc.args(["--strict", "--target", "es2022", "--module", "es2022"])
-            .args(["--moduleResolution", "bundler", "--rootDir"])
+        tsc.args(["--strict", "--target", "es2023", "--module", "es2022"])
+            .args(["--moduleResolution", "bundler", "--sourceMap", "--rootDir"])
             .args([self.plugins()])
             .args(["--outDir"])
             .args([&out])
@@ -158,7 +158,8 @@ impl Job<'_> {
         }
         sdk::unpack(Sdk::JavaScript, &out)?;
         let name = self.package.file_name().unwrap_or_default();
-        self.javascript(&out.join(name).join("plugin.js"), &out, say)
+        let source = aligned(&out.join(name))?;
+        self.javascript(&source, &out, say)
     }
 
     /// Arguments of a build with a voice.
@@ -166,14 +167,6 @@ impl Job<'_> {
         match self.talk {
             Talk::Talking => arguments,
             Talk::Silent => &[],
-        }
-    }
-
-    /// Arguments of a build without one.
-    fn silent(&self, arguments: &'static [&'static str]) -> &'static [&'static str] {
-        match self.talk {
-            Talk::Talking => &[],
-            Talk::Silent => arguments,
         }
     }
 
@@ -224,17 +217,41 @@ impl Job<'_> {
         BuildError::Source(self.package.to_path_buf())
     }
 
-    /// The world that a source exports, for tools that must be told: it names the function of the SDK that makes it.
-    fn world(&self) -> Result<&'static str, BuildError> {
+    /// The kind of a plugin, for tools that must be told: its source names the function of the SDK that makes it.
+    fn kind(&self) -> Result<PluginKind, BuildError> {
         let path = self.package.join(self.language.source());
         let source = String::from_utf8_lossy(&read(&path)?).into_owned();
-        match kind_of(&source) {
-            Some(PluginKind::Fold) => Ok("fold-plugin"),
-            Some(PluginKind::Transform) => Ok("transform-plugin"),
-            Some(PluginKind::Process) => Ok("process-plugin"),
-            None => Err(BuildError::NoKind(path)),
-        }
+        kind_of(&source).ok_or(BuildError::NoKind(path))
     }
+
+    /// The folder of wit/ and the world of a source. A world with a voice imports `logging` beside.
+    fn world(&self) -> Result<(PathBuf, &'static str), BuildError> {
+        let world = match self.kind()? {
+            PluginKind::Fold => "fold-plugin",
+            PluginKind::Transform => "transform-plugin",
+            PluginKind::Process => "process-plugin",
+        };
+        if self.talk == Talk::Silent {
+            return Ok((self.unpack(Sdk::Wit)?, world));
+        }
+        let wit = sdk::unpack(Sdk::Wit, &self.out("talking")?)?;
+        let both = format!("world talking {{ include {world}; include talking-plugin; }}");
+        let text = format!("package refrain:plugin@0.1.0;\n\n{both}\n");
+        place(&wit.join("talking.wit"), text.as_bytes())?;
+        Ok((wit, "talking"))
+    }
+}
+
+/// Puts the lines of a compiled `plugin.ts` where they are in their source, under the name that they have there; its path.
+fn aligned(folder: &Path) -> Result<PathBuf, BuildError> {
+    let text = |name: &str| {
+        let bytes = read(&folder.join(name))?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    let script = lines::aligned(&text("plugin.js")?, &text("plugin.js.map")?);
+    let source = folder.join("plugin.ts");
+    place(&source, script.as_bytes())?;
+    Ok(source)
 }
 
 /// Which of the SDK's export functions a source calls.

