@@ -6,6 +6,7 @@
 mod accounts;
 mod answers;
 mod appenders;
+mod assemblyscript;
 mod audit;
 mod authors;
 mod cli;

@@ -29,7 +29,7 @@ pub use template::{TemplateKind, create_plugin, template};
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// The folder holds the source of no plugin.
-    #[error("{} has neither a Cargo.toml nor a plugin.c, .py, .js, .ts, .zig or .go: `refrain plugin new NAME --language L` makes one", .0.display())]
+    #[error("{} has neither a Cargo.toml nor a plugin.c, .py, .js, .ts, .zig, .go nor an assembly/index.ts: `refrain plugin new NAME --language L` makes one", .0.display())]
     NotAPackage(PathBuf),
     /// The folder holds sources in two languages.
     #[error("{} has a {one} and a {other}: keep the one that it is built from", .package.display())]

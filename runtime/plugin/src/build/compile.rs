@@ -30,6 +30,7 @@ impl Job<'_> {
                 self.javascript(&source, self.plugins(), say)
             }
             Language::TypeScript => self.typescript(say),
+            Language::AssemblyScript => self.assemblyscript(say),
         }
     }
 
@@ -160,6 +161,27 @@ impl Job<'_> {
         let name = self.package.file_name().unwrap_or_default();
         let source = aligned(&out.join(name))?;
         self.javascript(&source, &out, say)
+    }
+
+    /// Paths are those below the folder of the plugins, as the compiler names files in what a plugin says.
+    fn assemblyscript(&self, say: &mut dyn FnMut(&str)) -> Result<Vec<u8>, BuildError> {
+        self.unpack(Sdk::AssemblyScript)?;
+        let sdk = |file: &str| format!("{}/assemblyscript/{file}", sdk::SDK_FOLDER);
+        let exports = match self.kind()? {
+            PluginKind::Fold => "fold_exports.ts",
+            _ => "transform_exports.ts",
+        };
+        let name = self.package.file_name().unwrap_or_default();
+        let out = self.out("module.wasm")?;
+        let mut asc = tools::ASC.command(self.plugins(), self.cache, say)?;
+        asc.args([Path::new(name).join(self.language.source())])
+            .args([&sdk(exports), "--baseDir", ".", "--runtime", "minimal"])
+            .args(["-O3", "--exportStart", "_initialize"])
+            .args(["--use", &format!("abort={}", sdk("voice/abort"))])
+            .args(self.talks(&["--use", "REFRAIN_TALKS=1"]))
+            .args(["--transform", &format!("./{}", sdk("exports.mjs")), "-o"])
+            .args([&out]);
+        self.made(asc.talk(say)?, &out, say)
     }
 
     /// Arguments of a build with a voice.

@@ -1,6 +1,6 @@
 //! From a core module to a component.
 //!
-//! A module that carries no type section of its own (C, Zig, Go) gets that of its world here: authors and their
+//! A module that carries no type section of its own (C, Zig, Go, AssemblyScript) gets that of its world here: authors and their
 //! compilers need not know it. WASI of Go's runtime is answered by constants (`world/wasi_constants.wat`).
 
 use std::path::Path;
@@ -92,6 +92,9 @@ fn hint(language: Language) -> &'static str {
             "does plugin.zig call `refrain.exportFold` or `refrain.exportTransform` in `comptime`?"
         }
         Language::Go => "does plugin.go import refrain/fold or refrain/transform?",
+        Language::AssemblyScript => {
+            "does assembly/index.ts end with `exportFold(..)` or `exportTransform(..)`?"
+        }
         _ => "is the source as the template has it?",
     }
 }

@@ -21,11 +21,13 @@ pub enum Language {
     TypeScript,
     /// Go's own compiler for `wasip1`, its WASI answered by constants.
     Go,
+    /// asc, of npm.
+    AssemblyScript,
 }
 
 impl Language {
     /// All of them, the most asked for first.
-    pub const ALL: [Language; 7] = [
+    pub const ALL: [Language; 8] = [
         Language::Rust,
         Language::C,
         Language::Python,
@@ -33,6 +35,7 @@ impl Language {
         Language::TypeScript,
         Language::Zig,
         Language::Go,
+        Language::AssemblyScript,
     ];
 
     /// As it is typed.
@@ -45,6 +48,7 @@ impl Language {
             Language::JavaScript => "javascript",
             Language::TypeScript => "typescript",
             Language::Go => "go",
+            Language::AssemblyScript => "assemblyscript",
         }
     }
 
@@ -58,6 +62,7 @@ impl Language {
             Language::JavaScript => "JavaScript",
             Language::TypeScript => "TypeScript",
             Language::Go => "Go",
+            Language::AssemblyScript => "AssemblyScript",
         }
     }
 
@@ -71,6 +76,8 @@ impl Language {
             Language::JavaScript => "plugin.js",
             Language::TypeScript => "plugin.ts",
             Language::Go => "plugin.go",
+            // Its files are named like those of TypeScript.
+            Language::AssemblyScript => "assembly/index.ts",
         }
     }
 

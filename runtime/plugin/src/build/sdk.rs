@@ -19,6 +19,7 @@ pub(super) enum Sdk {
     Python,
     JavaScript,
     Go,
+    AssemblyScript,
     Wit,
 }
 
@@ -120,6 +121,19 @@ files!(
     "transform/transform.go",
 );
 files!(
+    ASSEMBLYSCRIPT,
+    "plugin-sdk/assemblyscript",
+    "about.ts",
+    "exports.mjs",
+    "fields.ts",
+    "fold.ts",
+    "fold_exports.ts",
+    "memory.ts",
+    "transform.ts",
+    "transform_exports.ts",
+    "voice.ts",
+);
+files!(
     WIT,
     "wit",
     "about.wit",
@@ -143,6 +157,7 @@ impl Sdk {
             Sdk::Python => PYTHON,
             Sdk::JavaScript => JAVASCRIPT,
             Sdk::Go => GO,
+            Sdk::AssemblyScript => ASSEMBLYSCRIPT,
             Sdk::Wit => WIT,
         }
     }
@@ -156,6 +171,7 @@ impl Sdk {
             Sdk::Python => "python",
             Sdk::JavaScript => "javascript",
             Sdk::Go => "go",
+            Sdk::AssemblyScript => "assemblyscript",
             Sdk::Wit => "wit",
         }
     }

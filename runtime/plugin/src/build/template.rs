@@ -84,6 +84,8 @@ fn source(language: Language, kind: TemplateKind) -> Option<&'static str> {
         (Language::TypeScript, Process) => include_str!("template/process.ts"),
         (Language::Go, Fold) => include_str!("template/fold.go"),
         (Language::Go, Transform) => include_str!("template/transform.go"),
+        (Language::AssemblyScript, Fold) => include_str!("template/fold.as.ts"),
+        (Language::AssemblyScript, Transform) => include_str!("template/transform.as.ts"),
         (_, Process) => return None,
     })
 }
@@ -121,6 +123,7 @@ fn sdk_of(language: Language) -> &'static [Sdk] {
         Language::Python => &[Sdk::Python],
         Language::JavaScript | Language::TypeScript => &[Sdk::JavaScript],
         Language::Go => &[Sdk::Go],
+        Language::AssemblyScript => &[Sdk::AssemblyScript],
     }
 }
 

@@ -216,6 +216,11 @@ fn the_other_sdks_are_embedded_whole() {
         (sdk::Sdk::Python, "plugin-sdk/python", ["py", ""]),
         (sdk::Sdk::JavaScript, "plugin-sdk/javascript", ["js", "ts"]),
         (sdk::Sdk::Go, "plugin-sdk/go", ["go", "mod"]),
+        (
+            sdk::Sdk::AssemblyScript,
+            "plugin-sdk/assemblyscript",
+            ["ts", "mjs"],
+        ),
         (sdk::Sdk::Wit, "wit", ["wit", ""]),
     ] {
         let root = repository().join(root);

@@ -62,6 +62,14 @@ pub(super) const TSC: Tool = Tool {
     program: "node_modules/.bin/tsc",
     is_script: true,
 };
+pub(super) const ASC: Tool = Tool {
+    registry: Registry::Node,
+    package: "assemblyscript",
+    version: "0.28.20",
+    program: "node_modules/.bin/asc",
+    is_script: true,
+};
+
 /// The compilers of a language that come from a registry.
 pub(super) fn of(language: Language) -> &'static [Tool] {
     match language {
@@ -71,6 +79,7 @@ pub(super) fn of(language: Language) -> &'static [Tool] {
         Language::Go => &[GO],
         Language::JavaScript => &[COMPONENTIZE_QJS],
         Language::TypeScript => &[TSC, COMPONENTIZE_QJS],
+        Language::AssemblyScript => &[ASC],
     }
 }
 

@@ -18,7 +18,7 @@ use crate::project;
 pub(crate) struct NewArgs {
     /// Name of the plugin
     name: String,
-    /// rust, c, python, javascript, typescript, zig or go; `refrain doctor` shows what works here
+    /// rust, c, python, javascript, typescript, zig, go or assemblyscript; `refrain doctor` shows what works here
     #[arg(long, default_value = "rust")]
     language: Language,
     /// What it does: keep state for each key, turn rows into rows, or read several inputs and set timers
