@@ -1,7 +1,6 @@
-// Refrain plugins in C: what folds and transforms share. Include refrain_fold.h or refrain_transform.h, not this.
+// Refrain plugins in C: what all kinds share. Include refrain_fold.h, refrain_transform.h or refrain_process.h, not this.
 //
-// Owns rows as structs (made of the lists REFRAIN_INPUTS and REFRAIN_OUTPUTS), the memory of one call, the description
-// and the options. An author sees structs; columns, spans and bitmaps stay in here. docs/raw-contract.md draws them.
+// Owns rows as structs (made of lists of fields), the memory of one call, the description and the options. An author sees structs; columns, spans and bitmaps stay in here. docs/raw-contract.md draws them.
 //
 // Natively (no __wasm__) nothing is exported, so that a test may include plugin.c and call its functions.
 
@@ -20,25 +19,33 @@ typedef bool refrain_bool;
 typedef int64_t refrain_i64;
 typedef double refrain_f64;
 typedef int64_t refrain_timestamp; // microseconds since 1970, UTC
+typedef int64_t refrain_span;      // a length of time in microseconds; an option as text, "90s"
+
+// So much later, or earlier; at the end of time, the end.
+static inline refrain_timestamp refrain_plus(refrain_timestamp time, refrain_span span) {
+  refrain_timestamp sum;
+  if (!__builtin_add_overflow(time, span, &sum)) return sum;
+  return span < 0 ? INT64_MIN : INT64_MAX;
+}
 
 // Bytes that belong to someone else: an input row's until the call ends. Text is UTF-8, without a zero at its end.
 typedef struct {
   const uint8_t *ptr;
   uint32_t len;
-} refrain_span;
-typedef refrain_span refrain_text;
-typedef refrain_span refrain_bytes;
+} refrain_slice;
+typedef refrain_slice refrain_text;
+typedef refrain_slice refrain_bytes;
 
 // A field declared with NULLABLE.
 typedef struct { bool there; refrain_bool value; } refrain_maybe_bool;
 typedef struct { bool there; refrain_i64 value; } refrain_maybe_i64;
 typedef struct { bool there; refrain_f64 value; } refrain_maybe_f64;
 typedef struct { bool there; refrain_timestamp value; } refrain_maybe_timestamp;
-typedef struct { bool there; refrain_span value; } refrain_maybe_text;
-typedef struct { bool there; refrain_span value; } refrain_maybe_bytes;
+typedef struct { bool there; refrain_text value; } refrain_maybe_text;
+typedef struct { bool there; refrain_bytes value; } refrain_maybe_bytes;
 
 // Whether a text is this word. Short words are compared as numbers, without a call.
-static inline __attribute__((always_inline)) bool refrain_is(refrain_span text, const char *word) {
+static inline __attribute__((always_inline)) bool refrain_is(refrain_text text, const char *word) {
   size_t len = __builtin_strlen(word);
   if (text.len != len) return false;
   if (len == 0) return true;
@@ -50,8 +57,8 @@ static inline __attribute__((always_inline)) bool refrain_is(refrain_span text, 
 }
 
 // A C string as a text.
-static inline refrain_span refrain_string(const char *word) {
-  return (refrain_span){(const uint8_t *)word, (uint32_t)__builtin_strlen(word)};
+static inline refrain_text refrain_string(const char *word) {
+  return (refrain_text){(const uint8_t *)word, (uint32_t)__builtin_strlen(word)};
 }
 
 // ---- a voice -----------------------------------------------------------------------------------
@@ -184,13 +191,13 @@ static inline refrain_i64 refrain__get_i64(const refrain__column *column, uint32
 static inline refrain_f64 refrain__get_f64(const refrain__column *column, uint32_t row) {
   return ((const double *)column->values.list.ptr)[row];
 }
-static inline refrain_span refrain__get_span(const refrain__column *column, uint32_t row) {
+static inline refrain_slice refrain__get_slice(const refrain__column *column, uint32_t row) {
   uint32_t start = row ? column->values.spans.ends[row - 1] : 0;
-  return (refrain_span){column->values.spans.bytes + start, column->values.spans.ends[row] - start};
+  return (refrain_slice){column->values.spans.bytes + start, column->values.spans.ends[row] - start};
 }
 #define refrain__get_timestamp refrain__get_i64
-#define refrain__get_text refrain__get_span
-#define refrain__get_bytes refrain__get_span
+#define refrain__get_text refrain__get_slice
+#define refrain__get_bytes refrain__get_slice
 
 // A column being written.
 typedef struct {
@@ -205,6 +212,27 @@ static void *refrain__grown(void *old, size_t old_bytes, size_t new_bytes) {
   void *wider = refrain__allot(new_bytes, 8);
   if (old_bytes) memcpy(wider, old, old_bytes);
   return wider;
+}
+
+// A list that grows by doubling.
+typedef struct { void *all; uint32_t len, room; } refrain__growing;
+
+// The place of one more value of this width.
+static inline void *refrain__more(refrain__growing *to, uint32_t width) {
+  if (to->len == to->room) {
+    uint32_t room = to->room ? to->room * 2 : 64;
+    to->all = refrain__grown(to->all, (size_t)to->len * width, (size_t)room * width);
+    to->room = room;
+  }
+  return (uint8_t *)to->all + (size_t)to->len++ * width;
+}
+
+// Adds a refused row.
+static inline void refrain__refuse(refrain__growing *rejects, uint32_t row, const char *reason) {
+  size_t len = strlen(reason);
+  uint8_t *copy = (uint8_t *)refrain_take(len);
+  memcpy(copy, reason, len);
+  *(refrain__reject *)refrain__more(rejects, sizeof(refrain__reject)) = (refrain__reject){row, {copy, (uint32_t)len}};
 }
 
 // Makes room for one more value of this width after `count`.
@@ -228,7 +256,7 @@ static inline void refrain__put_f64(refrain__builder *to, uint32_t count, refrai
   refrain__room(to, count, 8);
   ((double *)to->values)[count] = value;
 }
-static inline void refrain__put_span(refrain__builder *to, uint32_t count, refrain_span value) {
+static inline void refrain__put_slice(refrain__builder *to, uint32_t count, refrain_slice value) {
   refrain__room(to, count, 4);
   if (to->bytes_len + value.len > to->bytes_room) {
     uint32_t room = (to->bytes_len + value.len) * 2 + 64;
@@ -240,8 +268,8 @@ static inline void refrain__put_span(refrain__builder *to, uint32_t count, refra
   ((uint32_t *)to->values)[count] = to->bytes_len;
 }
 #define refrain__put_timestamp refrain__put_i64
-#define refrain__put_text refrain__put_span
-#define refrain__put_bytes refrain__put_span
+#define refrain__put_text refrain__put_slice
+#define refrain__put_bytes refrain__put_slice
 
 static inline void refrain__put_there(refrain__builder *to, uint32_t count, bool there) {
   if (!to->there) {
@@ -257,6 +285,10 @@ static const uint8_t *refrain__bitmap(const uint8_t *flags, uint32_t count) {
   memset(bits, 0, (count + 7) / 8);
   for (uint32_t i = 0; i < count; i++) bits[i / 8] |= (uint8_t)(flags[i] << (i % 8));
   return bits;
+}
+
+static inline refrain__list refrain__listed(const refrain__growing *from) {
+  return (refrain__list){from->all, from->len};
 }
 
 static inline refrain__column refrain__finish(refrain__builder *from, uint8_t tag, uint32_t count) {
@@ -275,9 +307,6 @@ static inline refrain__column refrain__finish(refrain__builder *from, uint8_t ta
 
 // ---- rows as structs ---------------------------------------------------------------------------
 
-#ifndef REFRAIN_INPUTS
-#error "define REFRAIN_INPUTS(FIELD, NULLABLE) before this include: FIELD(name, type) for each field that is read"
-#endif
 #ifndef REFRAIN_OUTPUTS
 #error "define REFRAIN_OUTPUTS(FIELD, NULLABLE) before this include: FIELD(name, type) for each field that is written"
 #endif
@@ -296,32 +325,38 @@ static inline refrain__column refrain__finish(refrain__builder *from, uint8_t ta
 
 #define REFRAIN__MEMBER(name, type) refrain_##type name;
 #define REFRAIN__MAYBE(name, type) refrain_maybe_##type name;
-typedef struct { REFRAIN_INPUTS(REFRAIN__MEMBER, REFRAIN__MAYBE) } input;
+#define REFRAIN__ONE(name, type) +1
+#define REFRAIN__FIELD(name, type) {{(const uint8_t *)#name, sizeof(#name) - 1}, {(const uint8_t *)#type, sizeof(#type) - 1}, 0},
+#define REFRAIN__FIELD_MAYBE(name, type) {{(const uint8_t *)#name, sizeof(#name) - 1}, {(const uint8_t *)#type, sizeof(#type) - 1}, 1},
+#define REFRAIN__FITS(name, type) fit = fit && (column++)->tag == REFRAIN__TAG_##type;
+#define REFRAIN__READ(name, type) read.name = refrain__get_##type(column++, row);
+#define REFRAIN__READ_MAYBE(name, type)             \
+  read.name.there = refrain__there(column, row);    \
+  read.name.value = refrain__get_##type(column++, row);
+
+// A row that is read, as a struct of this name, of the list of its fields: how many there are, whether the host sent
+// the columns that were declared, and one row of them.
+#define REFRAIN__ROW(of, FIELDS)                                                                                       \
+  typedef struct { FIELDS(REFRAIN__MEMBER, REFRAIN__MAYBE) } of;                                                       \
+  enum { REFRAIN__WIDTH_##of = 0 FIELDS(REFRAIN__ONE, REFRAIN__ONE) };                                                 \
+  static const refrain__field refrain__fields_##of[] = {FIELDS(REFRAIN__FIELD, REFRAIN__FIELD_MAYBE) {.nullable = 0}}; \
+  static inline bool refrain__fit_##of(const refrain__column *column, uint32_t len) {                                  \
+    bool fit = len == REFRAIN__WIDTH_##of;                                                                             \
+    (void)column;                                                                                                      \
+    FIELDS(REFRAIN__FITS, REFRAIN__FITS)                                                                               \
+    return fit;                                                                                                        \
+  }                                                                                                                    \
+  static inline __attribute__((always_inline)) of refrain__read_##of(const refrain__column *column, uint32_t row) {    \
+    of read;                                                                                                           \
+    (void)column, (void)row;                                                                                           \
+    FIELDS(REFRAIN__READ, REFRAIN__READ_MAYBE)                                                                         \
+    return read;                                                                                                       \
+  }
+
 typedef struct { REFRAIN_OUTPUTS(REFRAIN__MEMBER, REFRAIN__MAYBE) } output;
 
-#define REFRAIN__IN(name, type) REFRAIN__IN_##name,
-enum { REFRAIN_INPUTS(REFRAIN__IN, REFRAIN__IN) REFRAIN__INPUTS };
 #define REFRAIN__OUT(name, type) REFRAIN__OUT_##name,
 enum { REFRAIN_OUTPUTS(REFRAIN__OUT, REFRAIN__OUT) REFRAIN__OUTPUTS };
-
-// Whether the host sent the columns that were declared.
-static bool refrain__fit(const refrain__column *columns, uint32_t len) {
-  (void)columns;
-  bool fit = len == REFRAIN__INPUTS;
-#define REFRAIN__FITS(name, type) fit = fit && columns[REFRAIN__IN_##name].tag == REFRAIN__TAG_##type;
-  REFRAIN_INPUTS(REFRAIN__FITS, REFRAIN__FITS)
-  return fit;
-}
-
-static inline __attribute__((always_inline)) input refrain__read(const refrain__column *columns, uint32_t row) {
-  input read;
-#define REFRAIN__READ(name, type) read.name = refrain__get_##type(&columns[REFRAIN__IN_##name], row);
-#define REFRAIN__READ_MAYBE(name, type)                                  \
-  read.name.there = refrain__there(&columns[REFRAIN__IN_##name], row);   \
-  read.name.value = refrain__get_##type(&columns[REFRAIN__IN_##name], row);
-  REFRAIN_INPUTS(REFRAIN__READ, REFRAIN__READ_MAYBE)
-  return read;
-}
 
 static inline void refrain__write(refrain__builder *to, uint32_t count, const output *row) {
 #define REFRAIN__WRITE(name, type) refrain__put_##type(&to[REFRAIN__OUT_##name], count, row->name);
@@ -359,26 +394,59 @@ static struct {
   char refrain__none;
 } options;
 
-// The host has checked that the text is a value of the type.
-static inline refrain_bool refrain__parse_bool(refrain__string text) { return text.len == 4; }
-static inline refrain_i64 refrain__parse_i64(refrain__string text) {
+// How the type of an option is told to the host.
+#define REFRAIN__KIND_bool "bool"
+#define REFRAIN__KIND_i64 "i64"
+#define REFRAIN__KIND_f64 "f64"
+#define REFRAIN__KIND_text "text"
+#define REFRAIN__KIND_timestamp "timestamp"
+#define REFRAIN__KIND_span "text"
+
+// The host has checked that the text is a value of the type; false: it is no span.
+static inline bool refrain__parse_bool(refrain__string text, refrain_bool *to) {
+  *to = text.len == 4;
+  return true;
+}
+static inline bool refrain__parse_i64(refrain__string text, refrain_i64 *to) {
   uint64_t number = 0;
   bool minus = text.len && text.ptr[0] == '-';
   for (uint32_t i = 0; i < text.len; i++)
     if (text.ptr[i] >= '0' && text.ptr[i] <= '9') number = number * 10 + (uint64_t)(text.ptr[i] - '0');
-  return (int64_t)(minus ? 0 - number : number);
+  *to = (int64_t)(minus ? 0 - number : number);
+  return true;
 }
-static inline refrain_f64 refrain__parse_f64(refrain__string text) {
+static inline bool refrain__parse_timestamp(refrain__string text, refrain_timestamp *to) {
+  return refrain__parse_i64(text, to);
+}
+static inline bool refrain__parse_f64(refrain__string text, refrain_f64 *to) {
   char *copy = (char *)refrain__allot(text.len + 1, 1);
   memcpy(copy, text.ptr, text.len);
   copy[text.len] = 0;
-  return strtod(copy, NULL);
+  *to = strtod(copy, NULL);
+  return true;
 }
-static inline refrain_text refrain__parse_text(refrain__string text) {
+static inline bool refrain__parse_text(refrain__string text, refrain_text *to) {
   uint8_t *copy = (uint8_t *)malloc(text.len + 1); // lives as long as the instance
   if (!copy) abort();
   memcpy(copy, text.ptr, text.len);
-  return (refrain_text){copy, text.len};
+  *to = (refrain_text){copy, text.len};
+  return true;
+}
+// A number and a unit.
+static inline bool refrain__parse_span(refrain__string text, refrain_span *to) {
+  static const struct { const char *name; int64_t us; } units[] = {
+      {"d", 86400000000}, {"h", 3600000000}, {"m", 60000000}, {"s", 1000000}, {"ms", 1000}, {"us", 1}};
+  uint32_t at = text.len && (text.ptr[0] == '-' || text.ptr[0] == '+'), end = at;
+  int64_t count = 0;
+  for (; end < text.len && text.ptr[end] >= '0' && text.ptr[end] <= '9'; end++)
+    if (__builtin_mul_overflow(count, 10, &count) || __builtin_add_overflow(count, text.ptr[end] - '0', &count)) return false;
+  if (end == at) return false;
+  if (text.ptr[0] == '-') count = -count;
+  while (end < text.len && text.ptr[end] == ' ') end++;
+  refrain_text unit = {text.ptr + end, text.len - end};
+  for (size_t i = 0; i < sizeof units / sizeof *units; i++)
+    if (refrain_is(unit, units[i].name)) return !__builtin_mul_overflow(count, units[i].us, to);
+  return false;
 }
 
 // ---- exports -----------------------------------------------------------------------------------
@@ -398,34 +466,45 @@ static inline refrain__string refrain__text_or_none(const char *text) {
   return (refrain__string){(const uint8_t *)text, text ? (uint32_t)strlen(text) : 0};
 }
 
-#define REFRAIN__FIELD(name, type) {{(const uint8_t *)#name, sizeof(#name) - 1}, {(const uint8_t *)#type, sizeof(#type) - 1}, 0},
-#define REFRAIN__FIELD_MAYBE(name, type) {{(const uint8_t *)#name, sizeof(#name) - 1}, {(const uint8_t *)#type, sizeof(#type) - 1}, 1},
-
-static inline const refrain__description *refrain__describe(uint32_t state_version) {
-  static const refrain__field inputs[] = {REFRAIN_INPUTS(REFRAIN__FIELD, REFRAIN__FIELD_MAYBE) {.nullable = 0}};
+// `inputs` are the fields read, of a fold or transform; a process declares its own.
+static inline const refrain__description *refrain__describe(refrain__list inputs, uint32_t state_version) {
   static const refrain__field outputs[] = {REFRAIN_OUTPUTS(REFRAIN__FIELD, REFRAIN__FIELD_MAYBE) {.nullable = 0}};
   static refrain__setting settings[32];
   uint32_t count = 0;
 #define REFRAIN__SETTING(name_, type_, default_, doc_)                                                       \
-  settings[count++] = (refrain__setting){REFRAIN__STRING(#name_), REFRAIN__STRING(#type_), (default_) != 0,  \
+  settings[count++] = (refrain__setting){REFRAIN__STRING(#name_), REFRAIN__STRING(REFRAIN__KIND_##type_), (default_) != 0, \
                                          refrain__text_or_none(default_), refrain__text_or_none(doc_)};
   REFRAIN_OPTIONS(REFRAIN__SETTING)
   static refrain__description said;
   said = (refrain__description){
       REFRAIN__STRING(REFRAIN_NAME), REFRAIN__STRING(REFRAIN_VERSION), REFRAIN__STRING(REFRAIN_DOC),
-      {inputs, REFRAIN__INPUTS}, {outputs, REFRAIN__OUTPUTS},
+      inputs, {outputs, REFRAIN__OUTPUTS},
       0, state_version, {settings, count}};
   return &said;
 }
 
-static inline void refrain__configure(const refrain__option *given, uint32_t count) {
+// Why the option is refused.
+static inline refrain__string refrain__no_span(const refrain__option *given) {
+  const refrain__string parts[] = {REFRAIN__STRING("option `"), given->name, REFRAIN__STRING("`: `"), given->value,
+                                   REFRAIN__STRING("` is not a length of time, as in \"90s\"")};
+  refrain__string text = {(uint8_t *)refrain_take(128 + given->name.len + given->value.len), 0};
+  for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+    memcpy((uint8_t *)text.ptr + text.len, parts[i].ptr, parts[i].len);
+    text.len += parts[i].len;
+  }
+  return text;
+}
+
+static inline refrain__configured refrain__configure(const refrain__option *given, uint32_t count) {
   (void)given;
   for (uint32_t i = 0; i < count; i++) {
-#define REFRAIN__CHOOSE(name_, type_, default_, doc_)                                          \
-  if (given[i].name.len == sizeof(#name_) - 1 && !memcmp(given[i].name.ptr, #name_, sizeof(#name_) - 1)) \
-    options.name_ = refrain__parse_##type_(given[i].value);
+#define REFRAIN__CHOOSE(name_, type_, default_, doc_)                                                    \
+  if (given[i].name.len == sizeof(#name_) - 1 && !memcmp(given[i].name.ptr, #name_, sizeof(#name_) - 1)  \
+      && !refrain__parse_##type_(given[i].value, &options.name_))                                        \
+    return (refrain__configured){1, refrain__no_span(&given[i])};
     REFRAIN_OPTIONS(REFRAIN__CHOOSE)
   }
+  return (refrain__configured){0};
 }
 
 #ifdef __wasm__
@@ -444,10 +523,14 @@ REFRAIN__EXPORT("cabi_post_refrain:plugin/about@0.1.0#describe") void refrain__a
 
 REFRAIN__EXPORT("refrain:plugin/about@0.1.0#configure")
 const refrain__configured *refrain__export_configure(const refrain__option *given, uint32_t count) {
-  static const refrain__configured done;
-  refrain__configure(given, count);
+  static refrain__configured said;
+  said = refrain__configure(given, count);
+  return &said;
+}
+
+REFRAIN__EXPORT("cabi_post_refrain:plugin/about@0.1.0#configure") void refrain__after_configure(void *said) {
+  (void)said;
   refrain__forget();
-  return &done;
 }
 #endif
 

@@ -41,6 +41,7 @@ const OURS: &[(&str, &[&str])] = &[
     ("priced", &[]),
     ("purchases_with_views", &[]),
     ("sessions", &[]),
+    ("settled", &[]),
     (
         "titles",
         &["--key", "content_id:i64", "--key", "window_start:timestamp"],

@@ -35,6 +35,7 @@ mod moves;
 mod observe;
 mod plugins;
 mod process;
+mod process_languages;
 mod process_scripts;
 mod receipts;
 mod rejected;
@@ -52,6 +53,7 @@ mod tiers;
 mod times;
 mod toolchains;
 mod upgrade;
+mod values;
 mod versions;
 mod workspaces;
 

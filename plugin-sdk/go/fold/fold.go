@@ -14,7 +14,8 @@ type Timestamp = wire.Timestamp
 type Option = wire.Option
 
 // Plugin is a fold over rows In with states State, shown as rows Out. Fields of rows are bool, int64, float64, string,
-// []byte or Timestamp, or pointers to them where they may be null, with tags `refrain:"name"`.
+// []byte or Timestamp, or pointers to them where they may be null, with tags `refrain:"name"`. A state holds booleans,
+// numbers, strings, and structs, arrays, slices, maps and pointers of them.
 type Plugin[In, State, Out any] struct {
 	Name, Version, Doc string
 	// StateVersion is 1 when left out; raise it when older states cannot be read any more.
@@ -43,14 +44,12 @@ var exported slots
 
 // Export makes it the plugin of this component; call it in init.
 func Export[In, State, Out any](plugin Plugin[In, State, Out]) {
-	if plugin.Initial == nil {
-		plugin.Initial = func() State { return *new(State) }
-	}
+	defer wire.Listen()
 	if plugin.StateVersion == 0 {
 		plugin.StateVersion = 1
 	}
 	fold := &fold[In, State, Out]{
-		plugin: plugin, in: wire.NewStruct[In](), out: wire.NewStruct[Out](), codec: wire.NewCodec[State](),
+		plugin: plugin, in: wire.NewStruct[In](), out: wire.NewStruct[Out](), states: wire.NewStates(plugin.Initial, false),
 	}
 	wire.Described = wire.Description{
 		Name: plugin.Name, Version: plugin.Version, Doc: plugin.Doc, StateVersion: plugin.StateVersion,
@@ -63,15 +62,7 @@ type fold[In, State, Out any] struct {
 	plugin Plugin[In, State, Out]
 	in     wire.Struct[In]
 	out    wire.Struct[Out]
-	codec  wire.Codec[State]
-	states []State
-}
-
-func (f *fold[In, State, Out]) state(slot uint32) *State {
-	for uint32(len(f.states)) <= slot {
-		f.states = append(f.states, f.plugin.Initial())
-	}
-	return &f.states[slot]
+	states *wire.States[State]
 }
 
 type updated struct {
@@ -101,7 +92,7 @@ func (f *fold[In, State, Out]) update(columns, rowList, slotList wire.List) unsa
 			continue
 		}
 		for _, slot := range slots[i:end] {
-			f.plugin.Update(f.state(slot), row)
+			f.plugin.Update(f.states.Of(slot), row)
 		}
 	}
 	return wire.Answer(updated{rejects: wire.Placed(rejects)})
@@ -112,7 +103,7 @@ func (f *fold[In, State, Out]) refused(slots []uint32, row *In) error {
 		return nil
 	}
 	for _, slot := range slots {
-		if why := f.plugin.Check(f.state(slot), row); why != nil {
+		if why := f.plugin.Check(f.states.Of(slot), row); why != nil {
 			return why
 		}
 	}
@@ -128,7 +119,7 @@ type evaluated struct {
 func (f *fold[In, State, Out]) evaluate(slotList wire.List) unsafe.Pointer {
 	writer, present := f.out.Writer(), []bool{}
 	for _, slot := range wire.Slice[uint32](slotList) {
-		shown, there := f.plugin.Evaluate(f.state(slot))
+		shown, there := f.plugin.Evaluate(f.states.Of(slot))
 		if !there {
 			shown = *new(Out)
 		}
@@ -138,41 +129,17 @@ func (f *fold[In, State, Out]) evaluate(slotList wire.List) unsafe.Pointer {
 	return wire.Answer(evaluated{rows: writer.Rows(), present: wire.Bitmap(present)})
 }
 
-type saved struct {
-	failed uint32
-	states wire.Spans
+func (f *fold[In, State, Out]) save(slots wire.List) unsafe.Pointer { return f.states.Save(slots) }
+
+func (f *fold[In, State, Out]) restore(slots wire.List, states wire.Spans) unsafe.Pointer {
+	return f.states.Restore(slots, states)
 }
 
-func (f *fold[In, State, Out]) save(slotList wire.List) unsafe.Pointer {
-	var pack wire.Pack
-	for _, slot := range wire.Slice[uint32](slotList) {
-		pack.Add(f.codec.Encode(f.state(slot)))
-	}
-	return wire.Answer(saved{states: pack.Spans()})
-}
-
-func (f *fold[In, State, Out]) restore(slotList wire.List, states wire.Spans) unsafe.Pointer {
-	var failed error
-	slots := wire.Slice[uint32](slotList)
-	states.Each(func(i int, bytes []byte) {
-		if why := f.codec.Decode(bytes, f.state(slots[i])); why != nil && failed == nil {
-			failed = why
-		}
-	})
-	if failed != nil {
-		return wire.Fatal("a saved state cannot be read (" + failed.Error() + "): raise StateVersion")
-	}
-	return wire.Answer(wire.Failure{})
-}
-
-func (f *fold[In, State, Out]) release(slotList wire.List) {
-	for _, slot := range wire.Slice[uint32](slotList) {
-		*f.state(slot) = f.plugin.Initial()
-	}
-}
+func (f *fold[In, State, Out]) release(slots wire.List) { f.states.Release(slots) }
 
 //go:wasmexport refrain:plugin/fold@0.1.0#update
 func update(count, columns, columnsLen, rows, rowsLen, slots, slotsLen uint32) unsafe.Pointer {
+	defer wire.Listen()
 	return exported.update(wire.List{At: columns, Len: columnsLen}, wire.List{At: rows, Len: rowsLen}, wire.List{At: slots, Len: slotsLen})
 }
 
@@ -181,6 +148,7 @@ func afterUpdate(said unsafe.Pointer) { wire.Forget() }
 
 //go:wasmexport refrain:plugin/fold@0.1.0#evaluate
 func evaluate(slots, slotsLen, keysCount, keys, keysLen uint32) unsafe.Pointer {
+	defer wire.Listen()
 	return exported.evaluate(wire.List{At: slots, Len: slotsLen})
 }
 
@@ -189,6 +157,7 @@ func afterEvaluate(said unsafe.Pointer) { wire.Forget() }
 
 //go:wasmexport refrain:plugin/fold@0.1.0#save
 func save(slots, slotsLen uint32) unsafe.Pointer {
+	defer wire.Listen()
 	return exported.save(wire.List{At: slots, Len: slotsLen})
 }
 
@@ -197,6 +166,7 @@ func afterSave(said unsafe.Pointer) { wire.Forget() }
 
 //go:wasmexport refrain:plugin/fold@0.1.0#restore
 func restore(slots, slotsLen, ends, endsLen, bytes, bytesLen uint32) unsafe.Pointer {
+	defer wire.Listen()
 	states := wire.Spans{Ends: wire.List{At: ends, Len: endsLen}, Bytes: wire.List{At: bytes, Len: bytesLen}}
 	return exported.restore(wire.List{At: slots, Len: slotsLen}, states)
 }
@@ -206,6 +176,7 @@ func afterRestore(said unsafe.Pointer) { wire.Forget() }
 
 //go:wasmexport refrain:plugin/fold@0.1.0#release
 func release(slots, slotsLen uint32) {
+	defer wire.Listen()
 	exported.release(wire.List{At: slots, Len: slotsLen})
 	wire.Forget()
 }

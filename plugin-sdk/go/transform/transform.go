@@ -26,6 +26,7 @@ var exported func(count uint32, columns wire.List) unsafe.Pointer
 
 // Export makes it the plugin of this component; call it in init.
 func Export[In, Out any](plugin Plugin[In, Out]) {
+	defer wire.Listen()
 	in, out := wire.NewStruct[In](), wire.NewStruct[Out]()
 	wire.Described = wire.Description{
 		Name: plugin.Name, Version: plugin.Version, Doc: plugin.Doc,
@@ -67,6 +68,7 @@ func run[In, Out any](plugin Plugin[In, Out], in wire.Struct[In], out wire.Struc
 
 //go:wasmexport refrain:plugin/transform@0.1.0#process
 func process(count, columns, columnsLen uint32) unsafe.Pointer {
+	defer wire.Listen()
 	return exported(count, wire.List{At: columns, Len: columnsLen})
 }
 

@@ -160,7 +160,7 @@ pub enum Talk {
     /// It imports nothing: for use.
     Silent,
     /// What it says, and the last words of a panic, are heard, by the import `logging`, which has to be granted: for its
-    /// author. In Zig and Go the same as silent.
+    /// author.
     Talking,
 }
 

@@ -11,7 +11,7 @@ type Option struct {
 // Description is what a plugin says of itself.
 type Description struct {
 	Name, Version, Doc string
-	Inputs, Outputs    []cell
+	Inputs, Outputs    Cells
 	StateVersion       uint32
 	Options            []Option
 	Configure          func(options map[string]string) error
@@ -21,7 +21,10 @@ type Description struct {
 var Described Description
 
 // Cells are the fields of a row type.
-func (s Struct[R]) Cells() []cell { return s.cells }
+func (s Struct[R]) Cells() Cells { return s.cells }
+
+// Cells are fields.
+type Cells = []cell
 
 type field struct {
 	name, kind List
@@ -43,7 +46,8 @@ type description struct {
 	settings           List
 }
 
-func fields(cells []cell) List {
+// Fields places fields.
+func Fields(cells Cells) List {
 	var all []field
 	for _, cell := range cells {
 		nullable := uint32(0)
@@ -57,6 +61,7 @@ func fields(cells []cell) List {
 
 //go:wasmexport refrain:plugin/about@0.1.0#describe
 func describe() unsafe.Pointer {
+	defer Listen()
 	var settings []setting
 	for _, option := range Described.Options {
 		made := setting{name: Text(option.Name), kind: Text(option.Kind), doc: Text(option.Doc)}
@@ -71,7 +76,7 @@ func describe() unsafe.Pointer {
 	}
 	return Answer(description{
 		name: Text(Described.Name), version: Text(version), doc: Text(Described.Doc),
-		inputs: fields(Described.Inputs), outputs: fields(Described.Outputs),
+		inputs: Fields(Described.Inputs), outputs: Fields(Described.Outputs),
 		stateVersion: Described.StateVersion, settings: Placed(settings),
 	})
 }
@@ -86,6 +91,7 @@ type configured struct {
 
 //go:wasmexport refrain:plugin/about@0.1.0#configure
 func configure(at, count uint32) unsafe.Pointer {
+	defer Listen()
 	given := map[string]string{}
 	for _, pair := range Slice[[2]List](List{at, count}) {
 		given[string(Slice[byte](pair[0]))] = string(Slice[byte](pair[1]))

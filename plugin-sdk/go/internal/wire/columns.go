@@ -1,5 +1,7 @@
 package wire
 
+import "slices"
+
 // Column is one column on the boundary.
 type Column struct {
 	tag    uint32 // one byte and three of padding
@@ -17,8 +19,10 @@ const (
 // Spans are values of different lengths.
 type Spans struct{ Ends, Bytes List }
 
-func (c *Column) list() List   { return List{c.values[0], c.values[1]} }
-func (c *Column) spans() Spans { return Spans{List{c.values[0], c.values[1]}, List{c.values[2], c.values[3]}} }
+func (c *Column) list() List { return List{c.values[0], c.values[1]} }
+func (c *Column) spans() Spans {
+	return Spans{List{c.values[0], c.values[1]}, List{c.values[2], c.values[3]}}
+}
 
 // Rows are rows on the boundary.
 type Rows struct {
@@ -27,17 +31,21 @@ type Rows struct {
 }
 
 // Bitmap packs flags; nothing when all are set.
-func Bitmap(flags []bool) List {
-	all := true
+func Bitmap(flags []bool) List { return packed(flags, false) }
+
+// Marks packs flags; nothing when none is set.
+func Marks(flags []bool) List { return packed(flags, true) }
+
+// packed packs flags; nothing unless one of them is `needed`.
+func packed(flags []bool, needed bool) List {
+	if !slices.Contains(flags, needed) {
+		return List{}
+	}
 	bits := make([]byte, (len(flags)+7)/8)
 	for i, flag := range flags {
 		if flag {
 			bits[i/8] |= 1 << (i % 8)
 		}
-		all = all && flag
-	}
-	if all {
-		return List{}
 	}
 	return Placed(bits)
 }

@@ -6,9 +6,6 @@ import (
 	"unsafe"
 )
 
-// Timestamp is microseconds since 1970, UTC.
-type Timestamp int64
-
 type cell struct {
 	name, kind string
 	tag        uint32

@@ -1,57 +1,76 @@
 package wire
 
 import (
-	"encoding/json"
-	"fmt"
-	"reflect"
+	"bytes"
 	"unsafe"
 )
 
-// Codec turns states into bytes, the same for equal states: a struct of 64-bit numbers as it lies in memory, any other
-// as JSON, whose maps are sorted.
-type Codec[S any] struct{ plain bool }
+// States are the states of one instance, by slot.
+type States[S any] struct {
+	all       []S
+	initial   func() S
+	codec     Codec[S]
+	forgotten []byte // the initial state as bytes, where it is saved as none
+}
 
-// NewCodec looks at the state type.
-func NewCodec[S any]() Codec[S] { return Codec[S]{plain: plain(reflect.TypeFor[S]())} }
+// NewStates makes room for states. `forgetful`: one that is the initial state is saved as no bytes, so that the host can
+// forget its key.
+func NewStates[S any](initial func() S, forgetful bool) *States[S] {
+	if initial == nil {
+		initial = func() S { return *new(S) }
+	}
+	states := &States[S]{initial: initial, codec: NewCodec[S]()}
+	if forgetful {
+		first := initial()
+		states.forgotten = bytes.Clone(states.codec.Encode(&first))
+	}
+	return states
+}
 
-func plain(state reflect.Type) bool {
-	switch state.Kind() {
-	case reflect.Int64, reflect.Uint64, reflect.Float64:
-		return true
-	case reflect.Array:
-		return plain(state.Elem())
-	case reflect.Struct:
-		for i := range state.NumField() {
-			if !plain(state.Field(i).Type) {
-				return false
-			}
+// Of is the state of a slot.
+func (s *States[S]) Of(slot uint32) *S {
+	for uint32(len(s.all)) <= slot {
+		s.all = append(s.all, s.initial())
+	}
+	return &s.all[slot]
+}
+
+type saved struct {
+	failed uint32
+	states Spans
+}
+
+// Save answers `save`.
+func (s *States[S]) Save(slots List) unsafe.Pointer {
+	var pack Pack
+	for _, slot := range Slice[uint32](slots) {
+		state := s.codec.Encode(s.Of(slot))
+		if s.forgotten != nil && bytes.Equal(state, s.forgotten) {
+			state = nil
 		}
-		return true
+		pack.Add(state)
 	}
-	return false
+	return Answer(saved{states: pack.Spans()})
 }
 
-// Encode gives the bytes of a state; they are valid until it changes.
-func (c Codec[S]) Encode(state *S) []byte {
-	if c.plain {
-		return unsafe.Slice((*byte)(unsafe.Pointer(state)), unsafe.Sizeof(*state))
+// Restore answers `restore`.
+func (s *States[S]) Restore(slotList List, states Spans) unsafe.Pointer {
+	var failed error
+	slots := Slice[uint32](slotList)
+	states.Each(func(i int, bytes []byte) {
+		if why := s.codec.Decode(bytes, s.Of(slots[i])); why != nil && failed == nil {
+			failed = why
+		}
+	})
+	if failed != nil {
+		return Fatal("a saved state cannot be read (" + failed.Error() + "): raise StateVersion")
 	}
-	bytes, why := json.Marshal(state)
-	if why != nil {
-		panic(why)
-	}
-	return bytes
+	return Answer(Failure{})
 }
 
-// Decode reads a state.
-func (c Codec[S]) Decode(bytes []byte, state *S) error {
-	if !c.plain {
-		*state = *new(S)
-		return json.Unmarshal(bytes, state)
+// Release answers `release`.
+func (s *States[S]) Release(slots List) {
+	for _, slot := range Slice[uint32](slots) {
+		*s.Of(slot) = s.initial()
 	}
-	if uintptr(len(bytes)) != unsafe.Sizeof(*state) {
-		return fmt.Errorf("it has %d bytes", len(bytes))
-	}
-	copy(unsafe.Slice((*byte)(unsafe.Pointer(state)), len(bytes)), bytes)
-	return nil
 }

@@ -37,36 +37,40 @@ impl Job<'_> {
     fn c(&self, say: &mut dyn FnMut(&str)) -> Result<Vec<u8>, BuildError> {
         let include = self.unpack(Sdk::C)?;
         let out = self.out("module.wasm")?;
+        // With debug information a trap has a line.
+        let voice: &[&str] = match self.talk {
+            Talk::Talking => &["-DREFRAIN_TALK", "-g"],
+            Talk::Silent => &["-s"],
+        };
         let mut cc = self.zig_command(say)?;
-        cc.args([
-            "cc",
-            "--target=wasm32-wasi",
-            "-mexec-model=reactor",
-            "-O2",
-            "-s",
-        ])
-        .args(self.talks(&["-DREFRAIN_TALK"]))
-        .args(["-Wall", "-Wextra", "-I"])
-        .args([&include])
-        .args(["plugin.c", "-o"])
-        .args([&out]);
+        cc.args(["cc", "--target=wasm32-wasi", "-mexec-model=reactor", "-O2"])
+            .args(voice)
+            .args(["-Wall", "-Wextra", "-I"])
+            .args([&include])
+            .args(["plugin.c", "-o"])
+            .args([&out]);
         self.made(cc.talk(say)?, &out, say)
     }
 
     fn zig(&self, say: &mut dyn FnMut(&str)) -> Result<Vec<u8>, BuildError> {
-        let sdk = self.unpack(Sdk::Zig)?.join("refrain.zig");
+        let sdk = self.unpack(Sdk::Zig)?;
+        let (voice, debug) = match self.talk {
+            Talk::Talking => ("voice_on.zig", "-fno-strip"),
+            Talk::Silent => ("voice_off.zig", "-fstrip"),
+        };
+        let module = |name: &str, file: &str| format!("-M{name}={}", sdk.join(file).display());
         let out = self.out("module.wasm")?;
         let mut zig = self.zig_command(say)?;
-        zig.args([
-            "build-exe",
-            "-target",
-            "wasm32-freestanding",
-            "-O",
-            "ReleaseFast",
-        ])
-        .args(["-fno-entry", "-rdynamic", "-fstrip", "--dep", "refrain"])
-        .args(["-Mroot=plugin.zig", &format!("-Mrefrain={}", sdk.display())])
-        .args([format!("-femit-bin={}", out.display())]);
+        zig.args(["build-exe", "-target", "wasm32-freestanding"])
+            .args(["-fno-entry", "-rdynamic", debug])
+            .args(["--dep", "refrain", "--dep", "plugin", "-O", "ReleaseFast"])
+            .args([module("root", "main.zig")])
+            // What overflows or is out of bounds in the author's code is a trap, not undefined.
+            .args(["--dep", "refrain", "-O", "ReleaseSafe"])
+            .args(["-Mplugin=plugin.zig"])
+            .args(["--dep", "voice", "-O", "ReleaseFast"])
+            .args([module("refrain", "refrain.zig"), module("voice", voice)])
+            .args([format!("-femit-bin={}", out.display())]);
         self.made(zig.talk(say)?, &out, say)
     }
 
@@ -94,8 +98,9 @@ impl Job<'_> {
                 "-buildmode=c-shared",
                 "-trimpath",
                 "-ldflags=-s -w",
-                "-o",
             ])
+            .args(self.talks(&["-tags=talk"]))
+            .args(["-o"])
             .args([&out])
             .args(["."]);
         self.made(go.talk(say)?, &out, say)

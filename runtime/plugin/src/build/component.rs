@@ -16,9 +16,16 @@ const TYPE_SECTION: &str = "component-type:refrain";
 /// The same of what it imports for its voice.
 const TALKING_SECTION: &str = "component-type:refrain-talking";
 
-/// The type sections of the two worlds, made from wit/ and compared with it by a test.
+/// The type sections of the three worlds, made from wit/ and compared with it by a test.
 pub(super) const FOLD_TYPES: &[u8] = include_bytes!("world/fold.types");
 pub(super) const TRANSFORM_TYPES: &[u8] = include_bytes!("world/transform.types");
+pub(super) const PROCESS_TYPES: &[u8] = include_bytes!("world/process.types");
+/// A function that only modules of a world export, and the type section of that world.
+const WORLDS: [(&[u8], &[u8]); 3] = [
+    (b"refrain:plugin/fold@0.1.0#update", FOLD_TYPES),
+    (b"refrain:plugin/transform@0.1.0#process", TRANSFORM_TYPES),
+    (b"refrain:plugin/process@0.1.0#process", PROCESS_TYPES),
+];
 /// What a module with a voice imports beside.
 pub(super) const TALKING_TYPES: &[u8] = include_bytes!("world/talking.types");
 /// WASI preview 1 for Go: no clock, no randomness, no files; made from the .wat beside it, compared by a test.
@@ -51,7 +58,7 @@ fn encoded(package: &Path, module: &[u8], language: Language) -> Result<Vec<u8>,
     let mut module = module.to_vec();
     if !contains(&module, b"component-type") {
         let types = types_of(&module).ok_or_else(|| {
-            refused("it exports the functions of neither a fold nor a transform".into())
+            refused("it exports the functions of no fold, transform or process".into())
         })?;
         let talks = contains(&module, b"refrain:plugin/logging@0.1.0");
         push_custom(&mut module, TYPE_SECTION, types);
@@ -85,13 +92,15 @@ fn said(why: &(impl std::fmt::Display + ?Sized)) -> String {
 fn hint(language: Language) -> &'static str {
     match language {
         Language::Rust => {
-            "is `export_fold!(..)` or `export_transform!(..)` at the end of src/lib.rs?"
+            "is `export_fold!(..)`, `export_transform!(..)` or `export_process!(..)` at the end of src/lib.rs?"
         }
-        Language::C => "does plugin.c include refrain_fold.h or refrain_transform.h?",
+        Language::C => {
+            "does plugin.c include refrain_fold.h, refrain_transform.h or refrain_process.h?"
+        }
         Language::Zig => {
-            "does plugin.zig call `refrain.exportFold` or `refrain.exportTransform` in `comptime`?"
+            "does plugin.zig call `refrain.exportFold`, `exportTransform` or `exportProcess` in `comptime`?"
         }
-        Language::Go => "does plugin.go import refrain/fold or refrain/transform?",
+        Language::Go => "does plugin.go import refrain/fold, refrain/transform or refrain/process?",
         Language::AssemblyScript => {
             "does assembly/index.ts end with `exportFold(..)` or `exportTransform(..)`?"
         }
@@ -101,10 +110,8 @@ fn hint(language: Language) -> &'static str {
 
 /// The type section of the world whose functions a module exports.
 fn types_of(module: &[u8]) -> Option<&'static [u8]> {
-    if contains(module, b"refrain:plugin/fold@0.1.0#update") {
-        return Some(FOLD_TYPES);
-    }
-    contains(module, b"refrain:plugin/transform@0.1.0#process").then_some(TRANSFORM_TYPES)
+    let world = WORLDS.iter().find(|(export, _)| contains(module, export));
+    world.map(|(_, types)| *types)
 }
 
 fn contains(bytes: &[u8], part: &[u8]) -> bool {

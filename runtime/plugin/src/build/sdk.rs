@@ -77,9 +77,29 @@ files!(
     "plugin-sdk/c",
     "refrain.h",
     "refrain_fold.h",
+    "refrain_process.h",
+    "refrain_states.h",
     "refrain_transform.h",
 );
-files!(ZIG, "plugin-sdk/zig", "refrain.zig");
+files!(
+    ZIG,
+    "plugin-sdk/zig",
+    "about.zig",
+    "codec.zig",
+    "fold.zig",
+    "main.zig",
+    "memory.zig",
+    "process.zig",
+    "refrain.zig",
+    "rows.zig",
+    "states.zig",
+    "talk.zig",
+    "transform.zig",
+    "values.zig",
+    "voice_off.zig",
+    "voice_on.zig",
+    "wire.zig",
+);
 files!(
     PYTHON,
     "plugin-sdk/python",
@@ -114,10 +134,17 @@ files!(
     "go.mod",
     "fold/fold.go",
     "internal/wire/about.go",
+    "internal/wire/codec.go",
     "internal/wire/columns.go",
+    "internal/wire/listen.go",
     "internal/wire/memory.go",
     "internal/wire/rows.go",
     "internal/wire/states.go",
+    "internal/wire/time.go",
+    "process/process.go",
+    "talk/off.go",
+    "talk/on.go",
+    "talk/talk.go",
     "transform/transform.go",
 );
 files!(
