@@ -40,6 +40,7 @@ fn the_fixtures_of_our_plugins_pass() {
         "priced",
         "purchases_with_views",
         "sessions",
+        "settled",
         "titles",
         "top_content",
         "views_only",
@@ -251,9 +252,9 @@ fn a_new_plugin_builds_and_its_first_fixture_passes() {
     assert!(imports().contains("no function imports"), "{}", imports());
 }
 
-/// The same in languages whose compilers are fetched: what falls says where.
+/// The same in languages whose compilers are fetched: what falls says why and where.
 #[test]
-#[ignore = "needs the compilers of C and JavaScript"]
+#[ignore = "needs the compilers of C, Zig, Go and JavaScript"]
 fn what_falls_says_where_in_other_languages() {
     let home = Home::new("");
     for (language, source, fine, falls, words) in [
@@ -262,29 +263,84 @@ fn what_falls_says_where_in_other_languages() {
             "plugin.c",
             "  totals->rows++;",
             "  refrain_assert(event->value >= 0);\n  totals->rows++;",
-            "it said: plugin.c:20: does not hold: event->value >= 0",
+            &["it said: plugin.c:20: does not hold: event->value >= 0"][..],
+        ),
+        // What the author did not think of has no words, but a line.
+        (
+            "c",
+            "plugin.c",
+            "  totals->rows++;",
+            "  if (event->value < 0) __builtin_trap();\n  totals->rows++;",
+            &["(`unreachable`); it said: it trapped at plugin.c:20"],
+        ),
+        (
+            "zig",
+            "plugin.zig",
+            "        totals.rows += 1;",
+            "        if (event.value < 0) @panic(\"below nothing\");\n        totals.rows += 1;",
+            &["it said: below nothing\nit trapped at plugin.zig:22"],
+        ),
+        (
+            "zig",
+            "plugin.zig",
+            "        totals.rows += 1;",
+            "        const few: u8 = @intCast(event.value);\n        totals.rows += 1 + few - few;",
+            &["it said: ", "it trapped at plugin.zig:22"],
+        ),
+        (
+            "go",
+            "plugin.go",
+            "\t\t\tt.Rows++",
+            "\t\t\tif e.Value < 0 {\n\t\t\t\tpanic(e.Value)\n\t\t\t}\n\t\t\tt.Rows++",
+            &["it said: plugin.go:28: -4"],
+        ),
+        (
+            "go",
+            "plugin.go",
+            "\t\t\tt.Rows++",
+            "\t\t\tt.Rows += []int64{1, 1, 1, 1, 1, 1, 1}[e.Value]",
+            &["it said: plugin.go:27: runtime error: index out of range"],
         ),
         (
             "javascript",
             "plugin.js",
             "    totals.rows++;",
             "    if (Number(event.value) < 0) throw new Error(\"a value of \" + event.value);\n    totals.rows++;",
-            "plugin.js:16",
+            &["plugin.js:16"],
         ),
     ] {
         let name = format!("falls_{language}");
-        home.refrain(&["plugin", "new", &name, "--language", language])
-            .ok();
+        if !home.path(&format!("plugins/{name}")).exists() {
+            home.refrain(&["plugin", "new", &name, "--language", language])
+                .ok();
+        }
         test(&home, &[&name]).ok();
         let path = format!("plugins/{name}/{source}");
         let text = fs::read_to_string(home.path(&path)).unwrap();
         assert!(text.contains(fine), "{text}");
         home.write(&path, text.replace(fine, falls));
-        test(&home, &[&name]).code(2).says(&["fold.update", words]);
+        test(&home, &[&name])
+            .code(2)
+            .says(&["fold.update"])
+            .says(words);
         let inspect = ["plugin", "inspect", &name, "--output", "json"];
         let json = home.refrain(&inspect).ok().json();
         assert_eq!(json["imports"], "no function imports, so deterministic");
+        home.write(&path, text);
     }
+    // Before the first row, too.
+    let path = "plugins/falls_go/plugin.go";
+    let text = fs::read_to_string(home.path(path)).unwrap();
+    let field = "\tRows, ValueSum int64";
+    assert!(text.contains(field), "{text}");
+    home.write(
+        path,
+        text.replace(field, &format!("{field}\n\tnothing func()")),
+    );
+    test(&home, &["falls_go"]).code(2).says(&[
+        "does not start",
+        "it said: plugin.go:24: func() cannot be in a state",
+    ]);
 }
 
 #[test]

@@ -51,7 +51,8 @@ pub struct Fault {
     pub said: String,
 }
 
-fn last_words(said: &str) -> String {
+/// What follows a sentence.
+pub(crate) fn last_words(said: &str) -> String {
     match said {
         "" => String::new(),
         said => format!("; it said: {said}"),

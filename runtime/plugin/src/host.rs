@@ -1,7 +1,8 @@
 //! The engine of all plugins: compiled code, its cache, pooled instances, the clock of deadlines.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use wasmtime::component::{Component, InstancePre};
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
@@ -14,6 +15,8 @@ use crate::fuel::FuelBook;
 use crate::grant::{self, Grants, Import};
 use crate::instance::{Instance, Starting};
 use crate::limits::{Guard, Limits, STACK_BYTES_MAX, Ticker};
+use crate::lines::Lines;
+use crate::voice::Voice;
 use crate::wasi;
 use crate::wire::{Declaration, Description};
 
@@ -74,6 +77,9 @@ const CORE_INSTANCES_PER_COMPONENT: u32 = 32;
 /// Entries of one function table. Interpreters compiled to Wasm need tens of thousands.
 const TABLE_ENTRIES_MAX: usize = 200_000;
 
+/// Calls on the way to a trap that are looked at for a line of source.
+const TRACE_CALLS_MAX: NonZeroUsize = NonZeroUsize::new(64).expect("it is not 0");
+
 /// The engine of all plugins. Cheap to clone. Its clock stops when the last clone and the last plugin are gone.
 #[derive(Clone, Debug)]
 pub struct Host {
@@ -82,10 +88,32 @@ pub struct Host {
 
 #[derive(Debug)]
 struct Shared {
-    engine: Engine,
+    machine: Machine,
+    /// For components with debug information, of whose traps the line is told: made for the first of them, since code that
+    /// can be traced is larger.
+    tracing: OnceLock<Machine>,
     options: HostOptions,
     burnt: Option<FuelBook>,
+}
+
+/// An engine and its clock.
+#[derive(Debug)]
+struct Machine {
+    engine: Engine,
     _ticker: Ticker,
+}
+
+impl Machine {
+    fn start(config: &Config, instances_max: u32) -> Result<Machine, String> {
+        let engine = Engine::new(config).map_err(|error| {
+            format!("{error:#}; allow more address space (ulimit -v) or fewer than {instances_max} instances")
+        })?;
+        let ticker = Ticker::start(engine.clone()).map_err(|error| error.to_string())?;
+        Ok(Machine {
+            engine,
+            _ticker: ticker,
+        })
+    }
 }
 
 impl Host {
@@ -98,21 +126,37 @@ impl Host {
             plugin: "plugin host".into(),
             what: format!("cannot start: {why}"),
         };
-        let engine = Engine::new(&config(&options)).map_err(|error| {
-            cannot(format!(
-                "{:#}; allow more address space (ulimit -v) or fewer than {} instances",
-                error, options.instances_max
-            ))
-        })?;
-        let ticker = Ticker::start(engine.clone()).map_err(|error| cannot(error.to_string()))?;
+        let machine = Machine::start(&config(&options), options.instances_max).map_err(cannot)?;
         Ok(Host {
             shared: Arc::new(Shared {
-                engine,
+                machine,
+                tracing: OnceLock::new(),
                 burnt: options.fuel.then(FuelBook::default),
                 options,
-                _ticker: ticker,
             }),
         })
+    }
+
+    /// The engine for these bytes.
+    fn engine(&self, bytes: &[u8]) -> Result<&Engine, String> {
+        let Shared {
+            machine,
+            tracing,
+            options,
+            ..
+        } = &*self.shared;
+        if !Lines::are_in(bytes) {
+            return Ok(&machine.engine);
+        }
+        if tracing.get().is_none() {
+            let mut config = config(options);
+            config
+                .generate_address_map(true)
+                .wasm_backtrace_max_frames(Some(TRACE_CALLS_MAX));
+            // Another thread may have been faster: then its engine is as good.
+            let _ = tracing.set(Machine::start(&config, options.instances_max)?);
+        }
+        Ok(&tracing.get().expect("it was made").engine)
     }
 
     /// What its instances have used, where it counts fuel.
@@ -158,30 +202,33 @@ impl Host {
             plugin: name.to_owned(),
             what,
         })?;
-        Ok(grant::imports(&self.shared.engine, &component))
+        Ok(grant::imports(component.engine(), &component))
     }
 
     /// Whether loading these bytes would find their code in the cache, and so not compile them.
     pub fn is_compiled(&self, bytes: &[u8]) -> bool {
         let cache = self.shared.options.cache.as_deref();
-        compiled::is_kept(&self.shared.engine, cache, Digest::of(bytes))
+        let engine = self.engine(bytes).unwrap_or(&self.shared.machine.engine);
+        compiled::is_kept(engine, cache, Digest::of(bytes))
     }
 
     fn compiled(&self, bytes: &[u8]) -> Result<Component, String> {
         component_header(bytes)?;
         let cache = self.shared.options.cache.as_deref();
-        compiled::component(&self.shared.engine, cache, Digest::of(bytes), bytes)
+        compiled::component(self.engine(bytes)?, cache, Digest::of(bytes), bytes)
             .map_err(|error| format!("cannot be compiled: {:#}; build it again", error))
     }
 
     fn loaded(&self, name: &str, bytes: &[u8], grants: &Grants) -> Result<Loaded, String> {
-        let engine = &self.shared.engine;
         let component = self.compiled(bytes)?;
+        let engine = component.engine();
         let imports = grant::imports(engine, &component);
         grant::refuse(&imports, grants)?;
         let pre = instance_pre(engine, &component)?;
         let exports = Exports::find(&pre)?;
-        let said = said(&pre, &exports, name, self.burnt().is_some())?;
+        let lines = Lines::are_in(bytes).then(|| Arc::new(Lines::of(bytes)));
+        let voice = Voice::of(name, lines);
+        let said = said(&pre, &exports, voice.clone(), self.burnt().is_some())?;
         let about = said
             .check(exports.kind())
             .map_err(|what| format!("describes itself wrongly: {what}"))?;
@@ -193,6 +240,7 @@ impl Host {
         Ok(Loaded {
             host: self.clone(),
             name: name.to_owned(),
+            voice,
             digest: Digest::of(bytes),
             pre,
             exports,
@@ -280,10 +328,10 @@ fn instance_pre(engine: &Engine, component: &Component) -> Result<InstancePre<Gu
 fn said(
     pre: &InstancePre<Guard>,
     exports: &Exports,
-    name: &str,
+    voice: Voice,
     fuel: bool,
 ) -> Result<Said, String> {
-    let mut starting = Starting::new(pre, exports, Limits::default(), name, fuel)
+    let mut starting = Starting::new(pre, exports, Limits::default(), voice, fuel)
         .map_err(|cause| format!("does not start: {}", cause.what))?;
     let failed = |function| move |cause: Cause| format!("`{function}` failed: {}", cause.what);
     Ok(Said {
@@ -301,6 +349,8 @@ pub struct Plugin {
 struct Loaded {
     host: Host,
     name: String,
+    /// Of its instances, before they have said anything.
+    voice: Voice,
     digest: Digest,
     pre: InstancePre<Guard>,
     exports: Exports,
@@ -358,6 +408,10 @@ impl Plugin {
 
     pub(crate) fn exports(&self) -> &Exports {
         &self.loaded.exports
+    }
+
+    pub(crate) fn voice(&self) -> &Voice {
+        &self.loaded.voice
     }
 
     pub(crate) fn burnt(&self) -> Option<&FuelBook> {

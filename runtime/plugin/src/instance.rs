@@ -4,10 +4,10 @@ mod process;
 
 use arrow_array::{Array, ArrayRef};
 use refrain_log::schema::Field;
-use wasmtime::Store;
 use wasmtime::component::{
     ComponentExportIndex, ComponentNamedList, InstancePre, Lift, Lower, TypedFunc,
 };
+use wasmtime::{FrameInfo, Store, WasmBacktrace};
 
 use crate::about::PluginKind;
 use crate::answer;
@@ -15,7 +15,7 @@ use crate::contract::{
     Callable, Configure, Declare, Describe, Evaluate, Exports, Fire, Merge, Migrate, Process,
     Release, Restore, Save, Signature, SlotWork, Take, Update, Work,
 };
-use crate::fault::{Cause, Fault, FaultKind};
+use crate::fault::{Cause, Fault, FaultKind, last_words};
 use crate::given::{self, Stage};
 use crate::host::{Plugin, Said};
 use crate::limits::Guard;
@@ -351,8 +351,8 @@ impl Instance {
     ) -> Result<Self, Fault> {
         let at = |function| move |cause| plugin.fault(function, cause);
         let (pre, exports, fuel) = (plugin.pre(), plugin.exports(), plugin.burnt().is_some());
-        let mut starting =
-            Starting::new(pre, exports, limits, plugin.name(), fuel).map_err(at("start"))?;
+        let mut starting = Starting::new(pre, exports, limits, plugin.voice().clone(), fuel)
+            .map_err(at("start"))?;
         starting
             .describe_again(plugin.said())
             .map_err(at("about.describe"))?;
@@ -443,13 +443,23 @@ where
     store.set_epoch_deadline(limits.call_ticks());
     store.data_mut().voice.call();
     let before = fuel_left(store);
-    let said = refrain_log::meter::in_guest(|| function.call(&mut *store, params))
-        .map_err(|error| Cause::of(&error, limits));
+    let said =
+        refrain_log::meter::in_guest(|| function.call(&mut *store, params)).map_err(|error| {
+            store.data_mut().voice.fell(&trace(&error));
+            Cause::of(&error, limits)
+        });
     let after = fuel_left(store);
     if let Some(burnt) = &mut store.data_mut().burnt {
         *burnt += before - after;
     }
     said
+}
+
+/// Where in the component's bytes it was, the innermost call first; nothing where that is not known.
+fn trace(error: &wasmtime::Error) -> Vec<usize> {
+    let calls = error.downcast_ref::<WasmBacktrace>();
+    let calls = calls.map_or(&[][..], WasmBacktrace::frames);
+    calls.iter().filter_map(FrameInfo::module_offset).collect()
 }
 
 /// How much fuel is left, where it is counted.
@@ -482,10 +492,10 @@ impl<'a> Starting<'a> {
         pre: &InstancePre<Guard>,
         exports: &'a Exports,
         limits: Limits,
-        name: &str,
+        voice: Voice,
         fuel: bool,
     ) -> Result<Self, Cause> {
-        let mut store = Store::new(pre.engine(), Guard::new(&limits, Voice::of(name)));
+        let mut store = Store::new(pre.engine(), Guard::new(&limits, voice));
         store.limiter(|guard| guard);
         if fuel {
             store
@@ -495,9 +505,13 @@ impl<'a> Starting<'a> {
         }
         store.set_hostcall_fuel(limits.answer_bytes());
         store.set_epoch_deadline(limits.call_ticks());
-        let instance = pre
-            .instantiate(&mut store)
-            .map_err(|error| Cause::of_start(&error, &limits))?;
+        let instance = pre.instantiate(&mut store).map_err(|error| {
+            let voice = &mut store.data_mut().voice;
+            voice.fell(&trace(&error));
+            let cause = Cause::of_start(&error, &limits);
+            let what = cause.what + &last_words(&voice.last_words());
+            Cause { what, ..cause }
+        })?;
         Ok(Self {
             exports,
             store,

@@ -14,6 +14,7 @@ pub mod grant;
 pub mod host;
 pub mod instance;
 pub mod limits;
+mod lines;
 mod voice;
 mod wasi;
 mod wire;

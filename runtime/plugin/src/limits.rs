@@ -163,7 +163,7 @@ mod tests {
                 memory_bytes_max: limit_bytes,
                 ..Limits::default()
             };
-            Guard::new(&limits, Voice::of("test"))
+            Guard::new(&limits, Voice::of("test", None))
         }
     }
 

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use crate::lines::Lines;
+
 /// Lines that are told of one call; of the others their number.
 const LINES_MAX: u32 = 16;
 /// Bytes that are told of one line.
@@ -29,16 +31,27 @@ pub(crate) struct Voice {
     untold: u64,
     /// What was said loudly in this call.
     last: String,
+    /// Where it knows its lines of source.
+    lines: Option<Arc<Lines>>,
 }
 
 impl Voice {
-    pub(crate) fn of(plugin: &str) -> Voice {
+    pub(crate) fn of(plugin: &str, lines: Option<Arc<Lines>>) -> Voice {
         Voice {
             plugin: plugin.into(),
             begun: [Vec::new(), Vec::new()],
             told: 0,
             untold: 0,
             last: String::new(),
+            lines,
+        }
+    }
+
+    /// A call ended in a trap: its line is the last word, unless the plugin has said it itself. The innermost place first.
+    pub(crate) fn fell(&mut self, trace: &[usize]) {
+        let place = self.lines.as_ref().and_then(|lines| lines.place(trace));
+        if let Some(place) = place.filter(|place| !self.last.contains(&format!("{place}:"))) {
+            self.line(Loudness::Error, &format!("it trapped at {place}"));
         }
     }
 
@@ -121,7 +134,7 @@ mod tests {
 
     #[test]
     fn loud_lines_are_last_words_and_each_call_has_its_own() {
-        let mut voice = Voice::of("p");
+        let mut voice = Voice::of("p", None);
         voice.stream(false, b"quiet\n");
         voice.stream(true, b"one\ntw");
         voice.stream(true, b"o\nthree");
@@ -133,7 +146,7 @@ mod tests {
 
     #[test]
     fn what_is_said_without_end_is_bounded() {
-        let mut voice = Voice::of("p");
+        let mut voice = Voice::of("p", None);
         for _ in 0..10_000 {
             voice.stream(true, "é".repeat(700).as_bytes());
             voice.stream(true, b"\n");
