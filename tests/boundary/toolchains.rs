@@ -69,8 +69,11 @@ const PYTHON: &str = "install Python 3 with pip (Debian: apt-get install python3
 const NODE: &str = "install Node with npm (Debian: apt-get install nodejs npm)";
 
 #[test]
-fn without_the_interpreter_of_a_script_it_is_said_what_to_install() {
+fn without_what_runs_a_compiler_it_is_said_what_to_install() {
     for (language, advice, tool) in [
+        ("c", PYTHON, "zig"),
+        ("zig", PYTHON, "zig"),
+        ("go", PYTHON, "go"),
         ("python", PYTHON, "componentize-py"),
         ("javascript", NODE, "componentize-qjs"),
         ("typescript", NODE, "typescript"),
