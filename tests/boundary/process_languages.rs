@@ -96,7 +96,7 @@ fn write_rows(home: &Home) {
         let (mut orders, mut payments) = (String::new(), String::new());
         for _ in 0..ROWS {
             now_ms += luck.below(70) as i64;
-            let at = now_ms - luck.below(3_800) as i64;
+            let at = now_ms - luck.below(4_800) as i64;
             let customer = customers[luck.below(8) as usize];
             let customer = format!("{customer}{}", luck.below(4));
             let cents = ["null", "0", "1", "333", "9007199254740993"][luck.below(5) as usize];
