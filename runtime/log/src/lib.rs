@@ -29,7 +29,6 @@ pub mod retention;
 mod scan;
 pub mod schema;
 pub mod schemas;
-pub mod scratch;
 pub mod scrub;
 mod segment;
 pub mod segments;

@@ -180,11 +180,11 @@ impl Part {
                 let Some(view) = held.views.get(name) else {
                     return Ok(None);
                 };
-                let (parts, walked) = view.walk(bytes);
+                let (parts, walked) = view.walk(bytes)?;
                 for (rows, finals) in parts {
                     frames.add_rows(&view.spec().node, 0, &rows, &finals, view.schema())?;
                 }
-                let ended = walked.is_none();
+                let ended = walked == view::Walked::End;
                 Ok(Some((Step::View(name.clone(), walked), ended)))
             }
         }

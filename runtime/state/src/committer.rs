@@ -452,39 +452,51 @@ pub(crate) fn read_log(
         return recover(log, Shelf::Memory, None);
     };
     let (disk, emptied) = Disk::open(folder.clone(), *cache_bytes)?;
-    let mark = disk.mark();
-    if let Some(what) = emptied.or_else(|| mark.as_ref().err().map(ToString::to_string)) {
+    let disk = Arc::new(disk);
+    let what = match emptied {
+        Some(what) => Some(what),
+        None => match read_on(log, &disk) {
+            Ok(Some(recovered)) => return Ok(recovered),
+            Ok(None) => None,
+            Err(error @ (Error::Store { .. } | Error::Record { .. })) => Some(error.to_string()),
+            Err(error) => return Err(error),
+        },
+    };
+    disk.close(None);
+    if let Some(what) = what {
         findings.push(finding(
             false,
             format!(
-                "the store of states in {} was loaded anew from the commit log: {what}",
+                "the store in {} was loaded anew from the commit log: {what}",
                 folder.display()
             ),
         ));
-    }
-    if let Ok(Some(mark)) = mark {
-        let recovered = recover(log, Shelf::Disk(Arc::new(disk)), Some(mark))?;
-        if recovered.mark_met && !recovered.broken {
-            return Ok(recovered);
-        }
-    } else {
-        drop(disk);
     }
     let disk = Arc::new(Disk::anew(folder.clone(), *cache_bytes)?);
     disk.load();
     let recovered = recover(log, Shelf::Disk(disk.clone()), None)?;
     if !recovered.broken {
-        disk.loaded(recovered.last)?;
+        let last = recovered.last.map(|mark| recovered.held.shelved_at(mark));
+        disk.loaded(last)?;
         return Ok(recovered);
     }
     // What stands before damage and what follows it cannot be in one tree.
     findings.push(finding(false, format!(
-        "states are kept in memory, and not in {}, until the commit log has a base behind its damage and was opened again",
+        "states and views are kept in memory, and not in {}, until the commit log has a base behind its damage and was opened again",
         folder.display()
     )));
     drop((recovered, disk));
     Disk::anew(folder.clone(), *cache_bytes)?;
     recover(log, Shelf::Memory, None)
+}
+
+/// Reads what came after what a tree has. None: the tree is empty, or not of this log.
+fn read_on(log: &Segments, disk: &Arc<Disk>) -> Result<Option<Recovered>> {
+    let Some(shelved) = disk.shelved()? else {
+        return Ok(None);
+    };
+    let recovered = recover(log, Shelf::Disk(disk.clone()), Some(shelved))?;
+    Ok((recovered.mark_met && !recovered.broken).then_some(recovered))
 }
 
 fn finding(acknowledged: bool, what: String) -> Finding {

@@ -1,15 +1,15 @@
 //! What commits have made, in memory: nodes with their states, and views. Live commits and recovery change it through
 //! the same door.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::commit::{DerivedEnd, NodeState, SourceEnd};
 use crate::record::Closing;
 use crate::registry::Registry;
-use crate::store::disk::Mark;
+use crate::store::disk::{Mark, Shelved};
 use crate::store::{Shelf, StateChanges, Store};
-use crate::view::{Prepared, View, ViewSpec, ViewState};
+use crate::view::{Counts, Prepared, View, ViewSpec, ViewState};
 use crate::{Error, Result};
 
 /// Everything as of the last commit.
@@ -21,10 +21,14 @@ pub(crate) struct Held {
     pub(crate) stores: BTreeMap<String, BTreeMap<u32, Box<dyn Store>>>,
     pub(crate) views: BTreeMap<String, Arc<View>>,
     pub(crate) registry: Registry,
-    /// Where stores are made.
+    /// Where states and view rows are.
     pub(crate) shelf: Shelf,
-    /// Number of the last commit whose states the shelf has: they are not applied again.
+    /// Number of the last commit whose states and view rows the shelf had when it was opened: they are not applied again.
     pub(crate) shelved: u64,
+    /// The last commit applied to the shelf.
+    applied: Option<Mark>,
+    /// Names of the views whose declarations are in the commit log.
+    declared: BTreeSet<String>,
 }
 
 /// What a commit changes of one node.
@@ -38,13 +42,37 @@ pub(crate) struct Changes {
 pub(crate) type ViewWork = Vec<(Arc<View>, Vec<Prepared>, ViewState)>;
 
 impl Held {
-    /// Nothing, to be kept on this shelf, which has the states of all commits up to this.
-    pub(crate) fn new(shelf: Shelf, shelved: u64) -> Held {
-        Held {
+    /// What a shelf has; nothing else yet.
+    pub(crate) fn new(shelf: Shelf, shelved: Option<&Shelved>) -> Result<Held> {
+        let mut held = Held {
             shelf,
-            shelved,
             ..Held::default()
+        };
+        if let Some(shelved) = shelved {
+            held.shelved = shelved.mark.commit;
+            for (spec, counts) in &shelved.views {
+                held.add_view(spec.clone(), *counts)?;
+                held.declared.insert(spec.name.clone());
+            }
         }
+        Ok(held)
+    }
+
+    /// Adds a view, kept on the shelf, whose rows come to this there.
+    pub(crate) fn add_view(&mut self, spec: ViewSpec, counts: Counts) -> Result<Arc<View>> {
+        let view = Arc::new(View::on(&self.shelf, spec, counts)?);
+        let name = view.spec().name.clone();
+        self.views.insert(name, view.clone());
+        Ok(view)
+    }
+
+    /// What is on the shelf as of a commit.
+    pub(crate) fn shelved_at(&self, mark: Mark) -> Shelved {
+        let views = self.views.iter();
+        let views = views.filter(|(name, _)| self.declared.contains(*name));
+        let views = views.filter_map(|(_, view)| Some((view.spec().clone(), view.counts()?)));
+        let views = views.collect();
+        Shelved { mark, views }
     }
 
     /// Stores of all tasks that ever committed. A shelf that had their states has not been asked for them.
@@ -63,9 +91,13 @@ impl Held {
         self.views.values().find(|view| view.spec().node == node)
     }
 
-    /// Lets go of all stores.
+    /// Lets go of all that is on the disk.
     pub(crate) fn close_shelf(&mut self) {
         self.stores.clear();
+        if let Some(disk) = self.shelf.disk() {
+            disk.close(self.applied.map(|mark| self.shelved_at(mark)));
+            self.views.values().for_each(|view| view.close());
+        }
         self.shelf = Shelf::Memory;
     }
 
@@ -77,12 +109,15 @@ impl Held {
             .collect()
     }
 
-    /// Forgets nodes and their views, in a commit.
+    /// Forgets nodes and their views, in a commit. A shelf that has the commit has forgotten them, and may have later ones.
     pub(crate) fn forget(&mut self, closing: &Closing) -> Result<()> {
         for node in &closing.forgotten {
-            self.forget_node(node);
-            if closing.commit > self.shelved {
-                self.shelf.forget(node)?;
+            match closing.commit > self.shelved {
+                true => {
+                    self.forget_node(node);
+                    self.shelf.forget(node)?;
+                }
+                false => drop(self.nodes.remove(node)),
             }
         }
         Ok(())
@@ -95,6 +130,7 @@ impl Held {
             let keep = view.spec().node != node;
             if !keep {
                 view.clear();
+                self.declared.remove(&view.spec().name);
             }
             keep
         });
@@ -108,10 +144,12 @@ impl Held {
         self.registry = new.registry;
         self.shelf = new.shelf;
         self.shelved = new.shelved;
+        self.applied = new.applied;
+        self.declared = new.declared;
         let old = std::mem::replace(&mut self.views, new.views);
         for (name, view) in old {
             if undeclared.contains(view.spec()) {
-                view.clear();
+                view.renew(&self.shelf, Counts::default());
                 self.views.insert(name, view);
             } else if let Some(new) = self
                 .views
@@ -124,15 +162,22 @@ impl Held {
         }
     }
 
-    /// Adds the views that a closing record declares.
+    /// Adds the views that a closing record declares. A shelf that has the commit has those that are still there.
     pub(crate) fn declare(&mut self, closing: &Closing) -> Result<()> {
+        if closing.commit <= self.shelved {
+            return Ok(());
+        }
         for spec in &closing.declared {
             if !self.views.contains_key(&spec.name) {
-                let view = View::new(spec.clone())?.kept_in(self.shelf.scratch());
-                self.views.insert(spec.name.clone(), Arc::new(view));
+                self.add_view(spec.clone(), Counts::default())?;
             }
         }
         Ok(())
+    }
+
+    /// A base has the declarations of all views.
+    pub(crate) fn declared_all(&mut self) {
+        self.declared.extend(self.views.keys().cloned());
     }
 
     /// The states of a task, if it has any.
@@ -201,15 +246,22 @@ impl Held {
     }
 
     /// A commit was applied as a whole.
-    pub(crate) fn closed(&self, mark: Mark) -> Result<()> {
-        match mark.commit > self.shelved {
-            true => self.shelf.committed(mark),
-            false => Ok(()),
+    pub(crate) fn closed(&mut self, closing: &Closing, mark: Mark) -> Result<()> {
+        if mark.commit <= self.shelved {
+            return Ok(());
         }
+        let declared = closing.declared.iter().map(|spec| spec.name.clone());
+        self.declared.extend(declared);
+        self.applied = Some(mark);
+        self.shelf.committed(|| self.shelved_at(mark))
     }
 
-    /// Whether the views are what a closing record says they were before it.
+    /// Whether the views are what a closing record says they were before it. What they were before commits that the shelf
+    /// has is not known.
     pub(crate) fn check(&self, closing: &Closing) -> Result<(), String> {
+        if closing.commit <= self.shelved {
+            return Ok(());
+        }
         for closed in &closing.nodes {
             let Some((rows, digest)) = closed.before else {
                 continue;
@@ -230,35 +282,27 @@ impl Held {
 
     /// Bytes of states and of views.
     pub(crate) fn bytes(&self) -> u64 {
-        self.states_bytes()
-            + self
-                .views
-                .values()
-                .map(|view| view.state().bytes)
-                .sum::<u64>()
+        self.bytes_with(|view| view.state().bytes)
     }
 
     /// Bytes that a base of it takes, about.
     pub(crate) fn live_bytes(&self) -> u64 {
-        self.states_bytes()
-            + self
-                .views
-                .values()
-                .map(|view| view.live_bytes())
-                .sum::<u64>()
+        self.bytes_with(View::live_bytes)
     }
 
-    fn states_bytes(&self) -> u64 {
-        let stores = || self.stores.values().flat_map(BTreeMap::values);
-        let counted = self.shelf.bytes();
-        counted.unwrap_or_else(|| stores().map(|store| store.bytes()).sum())
+    fn bytes_with(&self, of_view: impl Fn(&View) -> u64) -> u64 {
+        self.shelf.bytes().unwrap_or_else(|| {
+            let stores = self.stores.values().flat_map(BTreeMap::values);
+            let views = self.views.values().map(|view| of_view(view));
+            stores.map(|store| store.bytes()).sum::<u64>() + views.sum::<u64>()
+        })
     }
 }
 
 /// Applies what is to be done for the views.
-pub(crate) fn apply_views(work: ViewWork) {
+pub(crate) fn apply_views(work: ViewWork) -> Result<()> {
     work.into_iter()
-        .for_each(|(view, changes, state)| view.apply(changes, state));
+        .try_for_each(|(view, changes, state)| view.apply(changes, state))
 }
 
 /// What a view stands for after a node's commit; its rows are counted when they are applied.

@@ -21,7 +21,7 @@ use crate::reader::TaskReader;
 use crate::registry::{Decision, Registry};
 use crate::store::disk::Mark;
 use crate::store::{Shelf, StoreOptions};
-use crate::view::{View, ViewSpec};
+use crate::view::{Counts, View, ViewSpec};
 use crate::{Error, Result};
 
 /// Bytes of a base written at once when it is written in one go.
@@ -44,7 +44,7 @@ pub struct StateOptions {
     /// The commit log may always grow by so much before a base is written anew; beyond it, by one and a half times what
     /// is held. Default 64 MiB.
     pub growth_bytes: u64,
-    /// Where states are kept, and with them rows of views.
+    /// Where states and view rows are kept.
     pub store: StoreOptions,
 }
 
@@ -147,9 +147,7 @@ impl State {
         if let Some(view) = held.view_of(&spec.node) {
             return Err(changed(view.spec(), &spec));
         }
-        let view = View::new(spec.clone())?.kept_in(held.shelf.scratch());
-        let view = Arc::new(view);
-        held.views.insert(spec.name.clone(), view.clone());
+        let view = held.add_view(spec.clone(), Counts::default())?;
         committer.undeclared.push(spec);
         Ok(view)
     }
@@ -392,6 +390,9 @@ impl State {
     fn apply(&self, committer: &mut Committer, mut plan: Plan) -> Result<()> {
         let mut held = self.write();
         committer.advance(&mut held, &mut plan);
+        if plan.base.is_some() {
+            held.declared_all();
+        }
         let Some(closing) = plan.closing else {
             return Ok(());
         };
@@ -401,14 +402,14 @@ impl State {
         // anew: then it is not to be seen without its state.
         if closing.forgotten.is_empty() {
             drop(held);
-            apply_views(work);
+            apply_views(work)?;
             held = self.write();
         } else {
-            apply_views(work);
+            apply_views(work)?;
         }
         held.registry.apply(closing.commit, plan.entries);
         held.close(&closing, plan.changes)?;
-        held.closed(Mark::of(&closing, &codec::encode(&closing)))
+        held.closed(&closing, Mark::of(&closing, &codec::encode(&closing)))
     }
 
     fn committer(&self) -> MutexGuard<'_, Committer> {
@@ -427,6 +428,15 @@ impl State {
         self.held
             .write()
             .expect("a commit was half applied by a thread that panicked")
+    }
+}
+
+/// Who still has a view or a reader of states does not keep the folder of the store from the next host.
+impl Drop for State {
+    fn drop(&mut self) {
+        if let Ok(mut held) = self.held.write() {
+            held.close_shelf();
+        }
     }
 }
 

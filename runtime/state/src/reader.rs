@@ -20,19 +20,17 @@ pub struct TaskReader {
 }
 
 impl TaskReader {
-    /// States of some keys, in their order; none where there is none.
+    /// States of some keys, in their order; none where there is none. They are looked up in the order of the keys, so that
+    /// neighbours are found in what was just read.
     pub fn lookup(&self, keys: &Spans) -> Result<Vec<Option<Box<[u8]>>>> {
-        let mut states = Vec::with_capacity(keys.len());
-        while states.len() < keys.len() {
+        let mut states = vec![None; keys.len()];
+        for places in keys.places_in_order().chunks(KEYS_AT_ONCE) {
             let held = self.held();
-            let to = keys.len().min(states.len() + KEYS_AT_ONCE);
-            match held.store(&self.node, self.task) {
-                None => return Ok(vec![None; keys.len()]),
-                Some(store) => {
-                    for i in states.len()..to {
-                        states.push(store.get(keys.get(i))?);
-                    }
-                }
+            let Some(store) = held.store(&self.node, self.task) else {
+                break;
+            };
+            for place in places {
+                states[*place] = store.get(keys.get(*place))?;
             }
         }
         Ok(states)

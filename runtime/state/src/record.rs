@@ -61,14 +61,22 @@ pub(crate) enum Tail {
 }
 
 impl Tail {
-    /// Whether it is about states, and not about a view.
-    fn is_states(self) -> bool {
-        matches!(self, Tail::States { .. } | Tail::StatesAgain { .. })
+    /// The note of frames that have records of its sort.
+    fn note(self) -> u64 {
+        match self {
+            Tail::States { .. } | Tail::StatesAgain { .. } => NOTE_STATES,
+            Tail::Rows { .. } | Tail::RowsAgain { .. } | Tail::Keys => NOTE_ROWS,
+            Tail::Entry { .. } => NOTE_REST,
+        }
     }
 }
 
-/// Of a frame with records of states alone, the note in its header: who has the states need not touch it.
+/// Of a frame with records of any sort, the note in its header.
+const NOTE_REST: u64 = 0;
+/// Of a frame with records of states alone: who has the states need not touch it.
 pub(crate) const NOTE_STATES: u64 = 1;
+/// Of a frame with records of view rows alone: who has the rows need not touch it.
+pub(crate) const NOTE_ROWS: u64 = 2;
 
 /// Whether a closing record completes a base.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,8 +130,8 @@ pub(crate) struct Frames {
     drafts: Vec<Draft>,
     ends: Vec<i32>,
     bytes: Vec<u8>,
-    /// The open frame holds records of states alone.
-    states: bool,
+    /// The note of the open frame.
+    note: u64,
     taken_bytes: usize,
 }
 
@@ -136,7 +144,7 @@ impl Frames {
             drafts: Vec::new(),
             ends: vec![0],
             bytes: Vec::new(),
-            states: false,
+            note: NOTE_REST,
             taken_bytes: 0,
         }
     }
@@ -262,7 +270,7 @@ impl Frames {
             task,
             tail,
         });
-        self.make_room(bytes + head.len() + 4, tail.is_states());
+        self.make_room(bytes + head.len() + 4, tail.note());
         let length = u32::try_from(head.len()).expect("heads are short");
         self.bytes.extend_from_slice(&length.to_le_bytes());
         self.bytes.extend_from_slice(&head);
@@ -271,12 +279,12 @@ impl Frames {
             .push(i32::try_from(self.bytes.len()).expect("a record stays below 2 GiB"));
     }
 
-    /// Records of states have frames of their own.
-    fn make_room(&mut self, bytes: usize, states: bool) {
-        if self.states != states || self.bytes.len() + bytes > FRAME_BYTES_MAX {
+    /// Records of states and those of rows have frames of their own.
+    fn make_room(&mut self, bytes: usize, note: u64) {
+        if self.note != note || self.bytes.len() + bytes > FRAME_BYTES_MAX {
             self.end_frame();
         }
-        self.states = states;
+        self.note = note;
     }
 
     fn end_frame(&mut self) {
@@ -297,8 +305,8 @@ impl Frames {
             sequence: Sequence(self.commit),
             append_time: self.time,
             note: match kind {
-                FrameKind::Rows if self.states => NOTE_STATES,
-                _ => 0,
+                FrameKind::Rows => self.note,
+                _ => NOTE_REST,
             },
             rows: Some(rows.expect("one column of records")),
         });

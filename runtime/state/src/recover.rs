@@ -15,10 +15,10 @@ use refrain_log::segments::Segments;
 
 use crate::Result;
 use crate::held::{Changes, Held, apply_views, record_error};
-use crate::record::{Base, Closing, Head, NOTE_STATES, Part, Tail};
+use crate::record::{Base, Closing, Head, NOTE_ROWS, NOTE_STATES, Part, Tail};
 use crate::registry::Entry;
 use crate::store::Shelf;
-use crate::store::disk::Mark;
+use crate::store::disk::{Mark, Shelved};
 use crate::view::{Prepared, View};
 
 /// What reading came to.
@@ -41,14 +41,16 @@ pub(crate) struct Recovered {
     pub(crate) broken: bool,
 }
 
-/// Reads all of the commit log. The shelf has the states of all commits up to its mark; these are not touched.
-pub(crate) fn recover(log: &Segments, shelf: Shelf, mark: Option<Mark>) -> Result<Recovered> {
-    let mut reading = Reading::new(shelf, mark);
+/// Reads all of the commit log. The shelf has states and view rows of all commits up to its mark; these are not touched. A
+/// shelf on the disk cannot hold what stands before damage and what follows it: reading ends there then.
+pub(crate) fn recover(log: &Segments, shelf: Shelf, shelved: Option<Shelved>) -> Result<Recovered> {
+    let on_disk = shelf.disk().is_some();
+    let mut reading = Reading::new(shelf, shelved)?;
     let mut at = log.start();
     let mut cursor = log.cursor(at)?;
     // Damage without a record in it is passed by a cursor opened behind it: so each place is tried twice.
     let mut again = true;
-    loop {
+    while !(on_disk && reading.recovered.broken) {
         match cursor.next(Sequence(u64::MAX)) {
             Ok(Some(frame)) => {
                 reading.take(frame)?;
@@ -60,7 +62,7 @@ pub(crate) fn recover(log: &Segments, shelf: Shelf, mark: Option<Mark>) -> Resul
                 first, last, what, ..
             }) => {
                 if !again {
-                    reading.broken(format!("records {first} to {last}: {what}"));
+                    reading.broken(format!("records {first} to {last}: {what}"))?;
                     at = Offset(at.0.max(last.0) + 1);
                 }
                 if at >= log.end() {
@@ -72,13 +74,13 @@ pub(crate) fn recover(log: &Segments, shelf: Shelf, mark: Option<Mark>) -> Resul
             Err(e) => return Err(e.into()),
         }
     }
-    Ok(reading.finish(log.end()))
+    reading.finish(log.end())
 }
 
 struct Reading {
     recovered: Recovered,
     shelf: Shelf,
-    mark: Option<Mark>,
+    shelved: Option<Shelved>,
     /// What is held is all there was at some commit.
     whole: bool,
     /// What the log says behind its beginning or behind damage, while no base was met.
@@ -98,9 +100,9 @@ struct Fresh {
 }
 
 impl Reading {
-    fn new(shelf: Shelf, mark: Option<Mark>) -> Reading {
+    fn new(shelf: Shelf, shelved: Option<Shelved>) -> Result<Reading> {
         let recovered = Recovered {
-            held: Held::new(shelf.clone(), mark.map_or(0, |mark| mark.commit)),
+            held: Held::new(shelf.clone(), shelved.as_ref())?,
             commit: 0,
             time: Timestamp(0),
             damage: None,
@@ -109,42 +111,42 @@ impl Reading {
             mark_met: false,
             broken: false,
         };
-        Reading {
+        Ok(Reading {
             recovered,
             shelf,
-            mark,
+            shelved,
             whole: false,
             fresh: None,
             frames: Vec::new(),
             next: None,
-        }
+        })
     }
 
-    fn broken(&mut self, what: String) {
+    fn broken(&mut self, what: String) -> Result<()> {
         self.recovered.damage.get_or_insert(what);
         self.frames.clear();
         self.recovered.broken = true;
-        self.fresh = Some(self.begin_anew(None));
+        self.fresh = Some(self.begin_anew(None)?);
         // What follows damage is no gap of its own.
         self.next = Some(Offset(u64::MAX));
+        Ok(())
     }
 
-    fn begin_anew(&self, from: Option<Offset>) -> Fresh {
-        let shelved = self.mark.map_or(0, |mark| mark.commit);
-        let held = Held::new(self.shelf.clone(), shelved);
-        Fresh { held, from }
+    fn begin_anew(&self, from: Option<Offset>) -> Result<Fresh> {
+        let held = Held::new(self.shelf.clone(), self.shelved.as_ref())?;
+        Ok(Fresh { held, from })
     }
 
     fn take(&mut self, frame: Frame) -> Result<()> {
         let (base, rows) = (frame.header().base_offset, frame.header().rows);
         match (self.next, base) {
             (None, Offset(0)) => self.whole = true,
-            (None, _) => self.fresh = Some(self.begin_anew(None)),
+            (None, _) => self.fresh = Some(self.begin_anew(None)?),
             _ => {}
         }
         let expected = self.next.unwrap_or(base);
         if expected != base && expected != Offset(u64::MAX) {
-            self.broken(format!("records {expected} to {base} are missing"));
+            self.broken(format!("records {expected} to {base} are missing"))?;
         }
         self.next = Some(Offset(base.0 + u64::from(rows)));
         if let Some(fresh) = &mut self.fresh {
@@ -173,7 +175,7 @@ impl Reading {
             codec::decode(records.value(0)).map_err(|e| record_error(offset, e.to_string()))?;
         self.recovered.time = self.recovered.time.max(closing.time);
         let mark = Mark::of(&closing, records.value(0));
-        self.recovered.mark_met |= Some(mark) == self.mark;
+        self.recovered.mark_met |= Some(mark) == self.shelved.as_ref().map(|s| s.mark);
         self.recovered.last = Some(mark);
         if closing.commit <= self.recovered.commit {
             return Err(record_error(offset, "commits are out of order"));
@@ -185,7 +187,7 @@ impl Reading {
             .collect();
         let count: u64 = frames.iter().map(|f| u64::from(f.header().rows)).sum();
         if closing.first.0 + count != offset.0 {
-            self.broken(format!("records of commit {} are missing", closing.commit));
+            self.broken(format!("records of commit {} are missing", closing.commit))?;
             self.next = Some(Offset(offset.0 + 1));
             return Ok(());
         }
@@ -198,7 +200,7 @@ impl Reading {
                 first, last, what, ..
             } => {
                 let next = self.next;
-                self.broken(format!("records {first} to {last}: {what}"));
+                self.broken(format!("records {first} to {last}: {what}"))?;
                 self.next = next;
                 Ok(())
             }
@@ -209,7 +211,14 @@ impl Reading {
     /// Applies a whole commit, to what stands or to what is collected.
     fn apply(&mut self, closing: &Closing, mark: Mark, frames: &[Frame]) -> Result<()> {
         if closing.base == Base::Whole {
-            self.fresh = Some(self.begin_anew(Some(closing.first)));
+            if self.shelf.disk().is_some() {
+                // Its rows would stand beside those of the same keys that were there before.
+                return self.broken(format!(
+                    "commit {} holds a base of an older form",
+                    closing.commit
+                ));
+            }
+            self.fresh = Some(self.begin_anew(Some(closing.first))?);
         }
         let partial = self.fresh.is_some();
         let held = match &mut self.fresh {
@@ -218,7 +227,7 @@ impl Reading {
         };
         match apply(held, closing, frames, partial) {
             Ok(()) => {
-                held.closed(mark)?;
+                held.closed(closing, mark)?;
                 self.complete(closing)
             }
             Err(crate::Error::Log(e)) => self.damaged(e),
@@ -246,17 +255,17 @@ impl Reading {
         checked.map_err(|what| record_error(closing.first, what))
     }
 
-    fn finish(mut self, end: Offset) -> Recovered {
+    fn finish(mut self, end: Offset) -> Result<Recovered> {
         let seen = self.next.unwrap_or(Offset(0));
         if seen < end && self.recovered.damage.is_none() {
-            self.broken(format!("records {seen} to {end} are missing"));
+            self.broken(format!("records {seen} to {end} are missing"))?;
         }
         if self.fresh.is_some() && self.recovered.damage.is_none() {
-            self.broken("its first records are missing".into());
+            self.broken("its first records are missing".into())?;
         }
         self.recovered.held.fill_shelf();
         self.recovered.unusable = self.recovered.damage.is_some() && !self.whole;
-        self.recovered
+        Ok(self.recovered)
     }
 }
 
@@ -265,7 +274,8 @@ impl Reading {
 fn apply(held: &mut Held, closing: &Closing, frames: &[Frame], partial: bool) -> Result<()> {
     // Columns are checked before anything is changed: damage must leave the commit before it whole.
     let shelved = closing.commit <= held.shelved;
-    let touched = |f: &&Frame| !shelved || f.header().producer_row != NOTE_STATES;
+    let touched =
+        |f: &&Frame| !shelved || !matches!(f.header().producer_row, NOTE_STATES | NOTE_ROWS);
     let columns = frames
         .iter()
         .filter(touched)
@@ -300,7 +310,7 @@ fn apply(held: &mut Held, closing: &Closing, frames: &[Frame], partial: bool) ->
         ..
     } = parts;
     held.registry.apply(closing.commit, entries);
-    apply_views(held.take_views(closing, &mut changes));
+    apply_views(held.take_views(closing, &mut changes))?;
     held.close(closing, changes)
 }
 
@@ -309,7 +319,7 @@ struct Parts<'a> {
     held: &'a Held,
     commit: u64,
     partial: bool,
-    /// Its states are on the shelf already.
+    /// Its states and view rows are on the shelf already.
     shelved: bool,
     changes: BTreeMap<String, Changes>,
     entries: Vec<Entry>,
@@ -332,9 +342,9 @@ impl Parts<'_> {
         }
         match *tail {
             Tail::StatesAgain { .. } | Tail::RowsAgain { .. } if !self.partial => {}
-            Tail::States { .. } | Tail::StatesAgain { .. } if self.shelved => {}
+            Tail::States { .. } | Tail::Rows { .. } | Tail::Keys if self.shelved => {}
             // A shelf that has a mark lacks nothing that was there before.
-            Tail::StatesAgain { .. } if self.held.shelved > 0 => {}
+            Tail::StatesAgain { .. } | Tail::RowsAgain { .. } if self.held.shelved > 0 => {}
             Tail::States { puts, deletes } => {
                 let states = part.states(puts, deletes)?;
                 self.changes_of(node).states.push((*task, states));

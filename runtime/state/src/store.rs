@@ -127,6 +127,13 @@ impl Spans {
             .push(u32::try_from(self.bytes.len()).expect("one set of changes stays below 4 GiB"));
     }
 
+    /// The places of all of them, in bytewise order of the values.
+    pub(crate) fn places_in_order(&self) -> Vec<usize> {
+        let mut places: Vec<usize> = (0..self.len()).collect();
+        places.sort_unstable_by_key(|place| self.get(*place));
+        places
+    }
+
     /// All of them, in order.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
         (0..self.len()).map(|i| self.get(i))

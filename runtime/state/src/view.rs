@@ -1,9 +1,12 @@
 //! Views: keyed tables of typed rows, with an incremental digest. Readers see the last commit, whole.
 
+mod builder;
+mod ordered;
+mod packed;
 mod read;
 mod run;
-mod spill;
 mod table;
+mod tree;
 
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -13,14 +16,16 @@ use arrow_schema::SchemaRef;
 use refrain_log::columns;
 use refrain_log::ids::{Sequence, Timestamp};
 use refrain_log::schema::{Field, Kind, Schema};
-use refrain_log::scratch::Scratch;
 use serde::{Deserialize, Serialize};
 
+use packed::Stands;
 pub use read::Pages;
 pub(crate) use run::{Run, rows_bytes};
+pub(crate) use table::Prepared;
 use table::Table;
-pub(crate) use table::{Prepared, Walked};
+use tree::{Met, TreeTable};
 
+use crate::store::Shelf;
 use crate::{Error, Result};
 
 /// The declaration of a view.
@@ -82,6 +87,16 @@ impl ViewState {
         bytes: 0,
         digest: 0,
     };
+
+    fn with(self, counts: Counts) -> ViewState {
+        ViewState {
+            rows: counts.rows,
+            finals: counts.finals,
+            bytes: counts.bytes,
+            digest: counts.digest,
+            ..self
+        }
+    }
 }
 
 /// Rows of a view with what they stand for.
@@ -95,6 +110,15 @@ pub struct ViewRows {
     pub finals: BooleanBuffer,
 }
 
+/// What rows of a view come to, kept along while they change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Counts {
+    rows: u64,
+    finals: u64,
+    bytes: u64,
+    digest: u128,
+}
+
 /// A keyed table of typed rows.
 #[derive(Debug)]
 pub struct View {
@@ -103,15 +127,33 @@ pub struct View {
     key_schema: Schema,
     arrow: SchemaRef,
     contents: RwLock<Contents>,
-    /// Where rows of large runs are kept; none: in memory.
-    scratch: Option<Arc<Scratch>>,
 }
 
 /// What changes with each commit, all of it together.
 #[derive(Debug)]
 pub(crate) struct Contents {
     pub(crate) state: ViewState,
-    table: Table,
+    rows: Keeping,
+}
+
+/// Where the rows are.
+#[derive(Debug)]
+enum Keeping {
+    Memory(Table),
+    Tree(TreeTable),
+    /// They were in a tree that is closed: what they came to.
+    Closed(Counts),
+}
+
+/// Where a walk through the rows stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Walked {
+    /// All was shown.
+    End,
+    /// A run, and its next row.
+    Run(u32, usize),
+    /// A key of the tree, the last one shown.
+    Key(Vec<u8>),
 }
 
 impl View {
@@ -144,16 +186,29 @@ impl View {
             key_schema: Schema::new(schema.fields()[..key_fields].to_vec()),
             arrow: schema.arrow(),
             contents: RwLock::new(Contents::new(schema.clone(), key_fields)),
-            scratch: None,
             schema,
             spec,
         })
     }
 
-    /// The same with rows of large runs on the disk.
-    #[must_use]
-    pub(crate) fn kept_in(self, scratch: Option<Arc<Scratch>>) -> View {
-        View { scratch, ..self }
+    /// A view whose rows are kept on a shelf, and come to this there.
+    pub(crate) fn on(shelf: &Shelf, spec: ViewSpec, counts: Counts) -> Result<View> {
+        let view = View::new(spec)?;
+        view.renew(shelf, counts);
+        Ok(view)
+    }
+
+    /// Has its rows on a shelf from here on, where they come to this.
+    pub(crate) fn renew(&self, shelf: &Shelf, counts: Counts) {
+        let mut contents = self.empty();
+        if let Some(disk) = shelf.disk() {
+            let (schema, key_fields) = (self.schema.clone(), self.key_schema.fields().len());
+            let mut table = TreeTable::new(disk.clone(), &self.spec.node, schema, key_fields);
+            table.counts = counts;
+            contents.rows = Keeping::Tree(table);
+            contents.state = contents.state.with(counts);
+        }
+        *self.write() = contents;
     }
 
     /// Checks changes and makes them ready, without a look at the rows there are.
@@ -183,80 +238,104 @@ impl View {
         self.prepare_canonical(none, BooleanBuffer::new_unset(0), Some(keys))
     }
 
-    /// One commit: all changes and what they stand for, at once. `state` says nothing of rows yet.
-    pub(crate) fn apply(&self, changes: Vec<Prepared>, state: ViewState) {
-        let mut contents = self.write();
-        contents.apply(changes, state);
-        drop(contents);
+    /// One commit: all changes and what they stand for, at once. `state` says nothing of rows yet. The committer alone calls
+    /// it. Errors are [`Error::Store`].
+    pub(crate) fn apply(&self, changes: Vec<Prepared>, state: ViewState) -> Result<()> {
+        // Nothing changes between looking and applying.
+        let met = match &self.read().rows {
+            Keeping::Tree(table) => Some(table.rows().clone()),
+            Keeping::Memory(_) | Keeping::Closed(_) => None,
+        };
+        let met = met.map_or(Ok(Met::default()), |rows| rows.meet(&changes))?;
+        self.write().apply(changes, &met, state)?;
         self.tidy();
+        Ok(())
     }
 
-    /// Rewrites runs where that is due. The committer alone calls it, so nothing changes between looking and accepting.
+    /// Rewrites runs where that is due.
     fn tidy(&self) {
-        let rewrite = self.read().table.rewrite();
-        if let Some(rewrite) = rewrite {
-            let mut contents = self.write();
-            contents.table.accept(rewrite);
-            contents.state.bytes = contents.table.bytes();
-        }
-        self.spill();
-    }
-
-    /// Moves rows to the disk. Where that does not go, they stay in memory.
-    fn spill(&self) {
-        let Some(scratch) = &self.scratch else {
+        let rewrite = match &self.read().rows {
+            Keeping::Memory(table) => table.rewrite(),
+            Keeping::Tree(_) | Keeping::Closed(_) => None,
+        };
+        let Some(rewrite) = rewrite else {
             return;
         };
-        let due = self.read().table.to_spill();
-        for (run, rows) in due {
-            let key_fields = self.key_schema.fields().len();
-            match rows.on_disk(scratch, &self.schema, key_fields) {
-                Ok(rows) => self.write().table.spilled(run, rows),
-                Err(error) => {
-                    let view = &self.spec.name;
-                    tracing::warn!(view, %error, "rows of the view stay in memory: they cannot be put on the disk");
-                    return;
-                }
-            }
+        let mut contents = self.write();
+        if let Keeping::Memory(table) = &mut contents.rows {
+            table.accept(rewrite);
+            contents.state.bytes = table.bytes();
         }
     }
 
     /// Takes the contents of another view of the same declaration, which is left empty.
     pub(crate) fn take(&self, other: &View) {
-        let empty = Contents::new(self.schema.clone(), self.key_schema.fields().len());
-        let taken = std::mem::replace(&mut *other.write(), empty);
+        let taken = std::mem::replace(&mut *other.write(), self.empty());
         *self.write() = taken;
     }
 
     /// Forgets all rows.
     pub(crate) fn clear(&self) {
-        *self.write() = Contents::new(self.schema.clone(), self.key_schema.fields().len());
+        *self.write() = self.empty();
     }
 
-    /// The runs as of the last commit.
-    pub(crate) fn snapshot(&self) -> (ViewState, Vec<Run>) {
-        let contents = self.read();
-        (contents.state, contents.table.runs().cloned().collect())
+    /// Lets go of a tree. Rows that are in it cannot be read any more.
+    pub(crate) fn close(&self) {
+        let mut contents = self.write();
+        if let Keeping::Tree(table) = &contents.rows {
+            contents.rows = Keeping::Closed(table.counts);
+        }
+    }
+
+    /// What its rows in a tree come to; none: they are in none.
+    pub(crate) fn counts(&self) -> Option<Counts> {
+        match &self.read().rows {
+            Keeping::Tree(table) => Some(table.counts),
+            Keeping::Memory(_) | Keeping::Closed(_) => None,
+        }
     }
 
     /// Begins a walk through all its rows.
     pub(crate) fn begin_walk(&self) {
-        self.write().table.begin_walk();
+        match &mut self.write().rows {
+            Keeping::Memory(table) => table.begin_walk(),
+            Keeping::Tree(table) => table.begin_walk(),
+            Keeping::Closed(_) => {}
+        }
     }
 
     /// The next rows of the walk, and where it stands then: see [`Table::walk`].
-    pub(crate) fn walk(&self, bytes: u64) -> (Vec<(RecordBatch, BooleanBuffer)>, Walked) {
-        self.read().table.walk(bytes)
+    pub(crate) fn walk(&self, bytes: u64) -> Result<(Vec<(RecordBatch, BooleanBuffer)>, Walked)> {
+        match &self.read().rows {
+            Keeping::Memory(table) => Ok(table.walk(bytes)),
+            Keeping::Tree(table) => {
+                let (rows, walked) = table.walk(bytes)?;
+                Ok((rows.into_iter().collect(), walked))
+            }
+            Keeping::Closed(_) => Err(closed(&self.spec)),
+        }
     }
 
     /// Takes the walk to where [`View::walk`] ended.
     pub(crate) fn walked(&self, walked: Walked) {
-        self.write().table.walked(walked);
+        match &mut self.write().rows {
+            Keeping::Memory(table) => table.walked(walked),
+            Keeping::Tree(table) => table.walked(walked),
+            Keeping::Closed(_) => {}
+        }
     }
 
     /// Bytes of its living rows, about.
     pub(crate) fn live_bytes(&self) -> u64 {
-        self.read().table.live_bytes()
+        match &self.read().rows {
+            Keeping::Memory(table) => table.live_bytes(),
+            Keeping::Tree(table) => table.counts.bytes,
+            Keeping::Closed(counts) => counts.bytes,
+        }
+    }
+
+    fn empty(&self) -> Contents {
+        Contents::new(self.schema.clone(), self.key_schema.fields().len())
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Contents> {
@@ -276,23 +355,49 @@ impl Contents {
     fn new(schema: Arc<Schema>, key_fields: usize) -> Contents {
         Contents {
             state: ViewState::EMPTY,
-            table: Table::new(schema, key_fields),
+            rows: Keeping::Memory(Table::new(schema, key_fields)),
         }
     }
 
-    fn apply(&mut self, changes: Vec<Prepared>, state: ViewState) {
-        changes
-            .into_iter()
-            .for_each(|changes| self.table.apply(changes));
-        self.table.drop_dead();
-        self.state = ViewState {
-            rows: self.table.len(),
-            finals: self.table.finals,
-            bytes: self.table.bytes(),
-            digest: self.table.digest,
-            ..state
+    fn apply(&mut self, changes: Vec<Prepared>, met: &Met, state: ViewState) -> Result<()> {
+        let counts = match &mut self.rows {
+            Keeping::Memory(table) => {
+                changes.into_iter().for_each(|changes| table.apply(changes));
+                table.drop_dead();
+                table.counts()
+            }
+            Keeping::Tree(table) => {
+                table.apply(&changes, met)?;
+                table.counts
+            }
+            Keeping::Closed(counts) => *counts,
         };
+        self.state = state.with(counts);
+        Ok(())
     }
+}
+
+impl Counts {
+    fn add(&mut self, row: Stands, bytes: u64) {
+        self.rows += 1;
+        self.finals += u64::from(row.is_final);
+        self.bytes += bytes;
+        self.digest = self.digest.wrapping_add(row.hash);
+    }
+
+    fn remove(&mut self, row: Stands, bytes: u64) {
+        self.rows -= 1;
+        self.finals -= u64::from(row.is_final);
+        self.bytes -= bytes;
+        self.digest = self.digest.wrapping_sub(row.hash);
+    }
+}
+
+fn closed(spec: &ViewSpec) -> Error {
+    Error::Invalid(format!(
+        "the rows of view `{}` cannot be read while its store is opened again; ask once more",
+        spec.name
+    ))
 }
 
 /// The schema of a view with the two added key fields where it has none of its own, and the number of key fields.

@@ -1,4 +1,4 @@
-//! States on the disk: whatever becomes of the store's folder, what is held is what was committed.
+//! States and view rows on the disk: whatever becomes of the store's folder, what is held is what was committed.
 #![expect(clippy::unwrap_used, reason = "a test may stop at any surprise")]
 #![expect(
     clippy::disallowed_methods,
@@ -8,15 +8,21 @@
 
 mod life;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use life::{Act, Life, Model, seen};
+use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow_buffer::BooleanBuffer;
+use life::{Act, Life, Model, seen, spec};
 use proptest::prelude::*;
+use refrain_log::ids::{Sequence, Timestamp};
 use refrain_log::log::Finding;
 use refrain_log::storage::{Fault, MemoryStorage};
 use refrain_state::Error;
-use refrain_state::commit::{State, StateOptions};
+use refrain_state::commit::{Lineage, NodeCommit, State, StateOptions, TaskChanges};
 use refrain_state::store::StoreOptions;
+use refrain_state::view::ViewChanges;
 
 /// The store writes its memory out at every commit or two.
 fn open(storage: &MemoryStorage, folder: &Path) -> refrain_state::Result<(State, Vec<Finding>)> {
@@ -249,10 +255,142 @@ fn opening_touches_no_states_that_the_store_has() {
     assert!(matches!(state.check(), Err(Error::Damaged { .. })));
 }
 
+/// Rows of [`wide_rows`].
+const WIDE_ROWS: u64 = 12;
+
+/// A commit of large rows and nothing else; those of other cuts have other keys.
+fn wide_rows(node: &str, cut: u64) -> NodeCommit {
+    let words = (0..WIDE_ROWS).map(|i| format!("{cut} {i} {}", "w".repeat(10 << 10)));
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(StringArray::from_iter_values(words)),
+        Arc::new(Int64Array::from_iter_values(0..WIDE_ROWS as i64)),
+        Arc::new(Float64Array::from(vec![0.5; WIDE_ROWS as usize])),
+    ];
+    let rows = ViewChanges {
+        rows: RecordBatch::try_new(spec(node).schema.arrow(), columns).unwrap(),
+        finals: BooleanBuffer::new_unset(WIDE_ROWS as usize),
+        deletes: None,
+    };
+    let task = TaskChanges {
+        view: Some(rows),
+        ..TaskChanges::default()
+    };
+    NodeCommit {
+        node: node.into(),
+        cut: Sequence(cut),
+        lineage: Lineage {
+            component: "c".into(),
+            configuration: "d".into(),
+        },
+        tasks: vec![task],
+        sources: Vec::new(),
+        derived: Vec::new(),
+        watermark: Timestamp(0),
+        counts: BTreeMap::new(),
+    }
+}
+
+/// The same of view rows: they are read when somebody asks for them, and what they come to is known before.
+#[test]
+fn opening_touches_no_rows_that_the_store_has() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("store");
+    let storage = MemoryStorage::new(5);
+    let options = || StateOptions {
+        store: StoreOptions::Disk {
+            folder: folder.clone(),
+            cache_bytes: 1 << 20,
+        },
+        ..StateOptions::default()
+    };
+    let (state, _) = life::open_with(&storage, options()).unwrap();
+    state.declare_view(spec("a")).unwrap();
+    for cut in 1..4 {
+        state.commit(vec![wide_rows("a", cut)]).unwrap();
+    }
+    let before = state.view("view-a").unwrap().state();
+    drop(state);
+    // In the middle of the rows of the first commit.
+    let path = Path::new("host/commits/00000000000000000000.segment");
+    storage.overwrite(path, 60 << 10, b"damage");
+    let (state, findings) = life::open_with(&storage, options()).unwrap();
+    assert!(findings.is_empty(), "{findings:?}");
+    let view = state.view("view-a").unwrap();
+    assert_eq!(view.state(), before);
+    let rows = view.scan(None).unwrap().rows;
+    assert_eq!(rows.num_rows() as u64, before.rows);
+    assert_eq!(
+        refrain_state::digest::digest(&rows, view.schema()),
+        before.digest
+    );
+    // The next commit goes on from there, and so does the opening after it.
+    state.commit(vec![wide_rows("a", 4)]).unwrap();
+    let after = state.view("view-a").unwrap().state();
+    assert_eq!(after.rows, before.rows + WIDE_ROWS);
+    drop((state, view));
+    let (state, findings) = life::open_with(&storage, options()).unwrap();
+    assert!(findings.is_empty(), "{findings:?}");
+    assert_eq!(state.view("view-a").unwrap().state(), after);
+    drop(state);
+    // With rows in memory the damage is met.
+    let (state, findings) = life::open(&storage).unwrap();
+    assert!(!findings.is_empty());
+    assert!(matches!(state.check(), Err(Error::Damaged { .. })));
+}
+
+/// A view that was declared, and not yet in a commit, is declared by the first commit after a restart.
+#[test]
+fn a_view_that_the_log_does_not_know_is_not_taken_from_the_store() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("store");
+    let storage = MemoryStorage::new(6);
+    let (state, _) = open(&storage, &folder).unwrap();
+    let (mut life, mut model) = (Life { state }, Model::default());
+    life.act(&Act::Commit { seed: 1, nodes: 1 }, &mut model)
+        .unwrap();
+    life.state.declare_view(spec("c")).unwrap();
+    drop(life);
+    let (state, _) = open(&storage, &folder).unwrap();
+    assert!(state.view("view-c").is_none());
+    state.declare_view(spec("c")).unwrap();
+    state.commit(vec![wide_rows("c", 1)]).unwrap();
+    let wanted = state.view("view-c").unwrap().state();
+    drop(state);
+    std::fs::remove_dir_all(&folder).unwrap();
+    let (state, findings) = open(&storage, &folder).unwrap();
+    assert!(findings.is_empty(), "{findings:?}");
+    assert_eq!(state.view("view-c").unwrap().state(), wanted);
+}
+
+/// A host that is gone leaves the store to the next one, whoever still looks at a view of it.
+#[test]
+fn who_still_has_a_view_does_not_keep_the_store() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("store");
+    let storage = MemoryStorage::new(7);
+    let (state, _) = open(&storage, &folder).unwrap();
+    let (mut life, mut model) = (Life { state }, Model::default());
+    for seed in 1..9 {
+        life.act(&Act::Commit { seed, nodes: 2 }, &mut model)
+            .unwrap();
+    }
+    let view = life.state.view("view-a").unwrap();
+    let pages = view.pages(None, None).unwrap();
+    drop(life);
+    assert!(view.scan(None).is_err());
+    let (state, findings) = open(&storage, &folder).unwrap();
+    assert!(findings.is_empty(), "{findings:?}");
+    assert_eq!(seen(&state), model);
+    drop(pages);
+    let mut life = Life { state };
+    life.act(&Act::Commit { seed: 9, nodes: 2 }, &mut model)
+        .unwrap();
+    drop(life);
+    assert_eq!(found(&storage, &folder).1, model);
+}
+
 #[test]
 fn keys_of_any_length_are_kept() {
-    use refrain_log::ids::{Sequence, Timestamp};
-    use refrain_state::commit::{Lineage, NodeCommit, TaskChanges};
     use refrain_state::store::{Spans, StateChanges};
     let root = tempfile::tempdir().unwrap();
     let storage = MemoryStorage::new(4);

@@ -1,22 +1,20 @@
-//! Where the stores of a host are: in memory, or in one tree on the disk.
+//! Where the states and view rows of a host are: in memory, or in one tree on the disk.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use refrain_log::scratch::Scratch;
-
-use super::disk::{Disk, Mark};
+use super::disk::{Disk, Shelved};
 use super::{MemoryStore, Store};
 use crate::Result;
 
-/// How states are kept.
+/// How states and view rows are kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum StoreOptions {
     /// All of them in memory.
     #[default]
     Memory,
-    /// In a tree on the disk, read through a cache: states may be larger than memory. The folder may be deleted whenever
-    /// no host is running: it is loaded from the commit log again.
+    /// In a tree on the disk, read through a cache: they may be larger than memory. The folder may be deleted whenever no
+    /// host is running: it is loaded from the commit log again.
     Disk {
         /// The tree's folder; nothing else may be in it.
         folder: PathBuf,
@@ -42,35 +40,26 @@ impl Shelf {
         }
     }
 
-    /// Where rows of views are kept that need not be in memory.
-    pub(crate) fn scratch(&self) -> Option<Arc<Scratch>> {
+    /// The tree, if there is one.
+    pub(crate) fn disk(&self) -> Option<&Arc<Disk>> {
         match self {
             Shelf::Memory => None,
-            Shelf::Disk(disk) => Some(disk.scratch()),
+            Shelf::Disk(disk) => Some(disk),
         }
     }
 
-    /// The states of a node are gone; its stores are not used any more.
+    /// States and view rows of a node are gone; its stores are not used any more.
     pub(crate) fn forget(&self, node: &str) -> Result<()> {
-        match self {
-            Shelf::Memory => Ok(()),
-            Shelf::Disk(disk) => disk.forget(node),
-        }
+        self.disk().map_or(Ok(()), |disk| disk.forget(node))
     }
 
-    /// A commit was applied as a whole.
-    pub(crate) fn committed(&self, mark: Mark) -> Result<()> {
-        match self {
-            Shelf::Memory => Ok(()),
-            Shelf::Disk(disk) => disk.committed(mark),
-        }
+    /// A commit was applied as a whole; what is there now.
+    pub(crate) fn committed(&self, shelved: impl FnOnce() -> Shelved) -> Result<()> {
+        self.disk().map_or(Ok(()), |disk| disk.committed(shelved))
     }
 
-    /// Bytes of all states, where the shelf knows them better than its stores do.
+    /// Bytes of all states and view rows, where the shelf knows them better than its stores do.
     pub(crate) fn bytes(&self) -> Option<u64> {
-        match self {
-            Shelf::Memory => None,
-            Shelf::Disk(disk) => Some(disk.bytes()),
-        }
+        self.disk().map(|disk| disk.bytes())
     }
 }

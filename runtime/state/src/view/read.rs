@@ -9,7 +9,8 @@ use arrow_select::interleave::interleave_record_batch;
 use refrain_log::columns;
 use refrain_log::schema::Schema;
 
-use super::{Run, View, ViewRows, ViewState, rows_bytes};
+use super::tree::TreePages;
+use super::{Keeping, Run, View, ViewRows, ViewState, closed, rows_bytes};
 use crate::cells::{Column, compare_keys, same_key};
 use crate::{Error, Result};
 
@@ -28,23 +29,37 @@ impl View {
         if key.len() == self.key_schema.fields().len() {
             return self.get_one(&key);
         }
-        self.pages_of(Some(&key), None).all()
+        self.pages_of(Some(&key), None)?.all()
     }
 
     /// All rows in key order, at most `limit`.
     pub fn scan(&self, limit: Option<usize>) -> Result<ViewRows> {
-        self.pages_of(None, limit).all()
+        self.pages_of(None, limit)?.all()
     }
 
     /// The rows as of the last commit, page by page, in key order, at most `limit`: all, or those that begin with this
     /// key. What is committed meanwhile does not show in it.
     pub fn pages(&self, key: Option<&RecordBatch>, limit: Option<usize>) -> Result<Pages> {
         let key = key.map(|key| self.key_columns(key)).transpose()?;
-        Ok(self.pages_of(key.as_deref(), limit))
+        self.pages_of(key.as_deref(), limit)
     }
 
-    fn pages_of(&self, key: Option<&[Column]>, limit: Option<usize>) -> Pages {
-        let (state, runs) = self.snapshot();
+    fn pages_of(&self, key: Option<&[Column]>, limit: Option<usize>) -> Result<Pages> {
+        let contents = self.read();
+        let state = contents.state;
+        let left = match &contents.rows {
+            Keeping::Memory(table) => {
+                let runs: Vec<Run> = table.runs().cloned().collect();
+                drop(contents);
+                Left::Runs(self.sorted(runs, key, limit))
+            }
+            Keeping::Tree(table) => Left::Tree(Box::new(table.rows().pages(key, limit)?)),
+            Keeping::Closed(_) => return Err(closed(&self.spec)),
+        };
+        Ok(Pages { state, left })
+    }
+
+    fn sorted(&self, runs: Vec<Run>, key: Option<&[Column]>, limit: Option<usize>) -> Sorted {
         let wanted =
             |run: &Run, row: usize| key.is_none_or(|key| same_key(key, 0, &run.rows.keys, row));
         let mut found = Vec::new();
@@ -57,8 +72,7 @@ impl View {
             }));
         }
         sort(&mut found, &runs, limit);
-        Pages {
-            state,
+        Sorted {
             arrow: self.arrow.clone(),
             runs,
             found,
@@ -87,24 +101,28 @@ impl View {
     fn get_one(&self, key: &[Column]) -> Result<ViewRows> {
         let contents = self.read();
         let state = contents.state;
-        let found = contents
-            .table
-            .find(key)
-            .map(|(run, row)| (run.rows.clone(), row));
-        drop(contents);
-        let Some((rows, row)) = found else {
-            return Ok(ViewRows {
-                state,
-                rows: RecordBatch::new_empty(self.arrow.clone()),
-                finals: BooleanBuffer::new_unset(0),
-            });
+        let (rows, finals) = match &contents.rows {
+            Keeping::Memory(table) => match table.find(key) {
+                None => self.none(),
+                Some((run, row)) => {
+                    let rows = &run.rows;
+                    let finals = BooleanBuffer::collect_bool(1, |_| rows.finals.value(row));
+                    (rows.batch.slice(row, 1), finals)
+                }
+            },
+            Keeping::Tree(table) => table.rows().get(key)?,
+            Keeping::Closed(_) => return Err(closed(&self.spec)),
         };
-        let finals = BooleanBuffer::collect_bool(1, |_| rows.finals.value(row));
         Ok(ViewRows {
             state,
-            rows: rows.batch.slice(row, 1),
+            rows,
             finals,
         })
+    }
+
+    fn none(&self) -> (RecordBatch, BooleanBuffer) {
+        let none = RecordBatch::new_empty(self.arrow.clone());
+        (none, BooleanBuffer::new_unset(0))
     }
 }
 
@@ -112,6 +130,19 @@ impl View {
 #[derive(Debug)]
 pub struct Pages {
     state: ViewState,
+    left: Left,
+}
+
+/// What has not been shown.
+#[derive(Debug)]
+enum Left {
+    Runs(Sorted),
+    Tree(Box<TreePages>),
+}
+
+/// Rows of runs, brought into order.
+#[derive(Debug)]
+struct Sorted {
     arrow: SchemaRef,
     runs: Vec<Run>,
     found: Vec<Found>,
@@ -126,18 +157,47 @@ impl Pages {
 
     /// Whether all rows have been shown.
     pub fn is_done(&self) -> bool {
-        self.at >= self.found.len()
+        match &self.left {
+            Left::Runs(sorted) => sorted.at >= sorted.found.len(),
+            Left::Tree(pages) => pages.is_done(),
+        }
     }
 
     /// The next rows: at most `rows_max`, and of about `bytes_max` at most unless one row alone has more.
     pub fn next(&mut self, rows_max: usize, bytes_max: u64) -> Result<ViewRows> {
+        let (rows, finals) = match &mut self.left {
+            Left::Runs(sorted) => sorted.next(rows_max, bytes_max)?,
+            Left::Tree(pages) => pages.next(rows_max, bytes_max)?,
+        };
+        Ok(ViewRows {
+            state: self.state,
+            rows,
+            finals,
+        })
+    }
+
+    /// All rows that are left.
+    fn all(self) -> Result<ViewRows> {
+        let (rows, finals) = match self.left {
+            Left::Runs(sorted) => sorted.gather(&sorted.found[sorted.at..])?,
+            Left::Tree(pages) => pages.all()?,
+        };
+        Ok(ViewRows {
+            state: self.state,
+            rows,
+            finals,
+        })
+    }
+}
+
+impl Sorted {
+    fn next(&mut self, rows_max: usize, bytes_max: u64) -> Result<(RecordBatch, BooleanBuffer)> {
         let left = self.found.len() - self.at;
         let mut count = left.min(rows_max.max(1));
         loop {
             let page = self.gather(&self.found[self.at..self.at + count]);
-            let fits = |page: &ViewRows| rows_bytes(&page.rows) <= bytes_max;
             match page {
-                Ok(page) if count <= 1 || fits(&page) => {
+                Ok(page) if count <= 1 || rows_bytes(&page.0) <= bytes_max => {
                     self.at += count;
                     return Ok(page);
                 }
@@ -148,13 +208,7 @@ impl Pages {
         }
     }
 
-    /// All rows that are left.
-    fn all(mut self) -> Result<ViewRows> {
-        let rest = std::mem::take(&mut self.found);
-        self.gather(&rest[self.at..])
-    }
-
-    fn gather(&self, found: &[Found]) -> Result<ViewRows> {
+    fn gather(&self, found: &[Found]) -> Result<(RecordBatch, BooleanBuffer)> {
         let batches: Vec<&RecordBatch> = self.runs.iter().map(|run| &run.rows.batch).collect();
         let places: Vec<(usize, usize)> = found
             .iter()
@@ -166,11 +220,7 @@ impl Pages {
             [] => RecordBatch::new_empty(self.arrow.clone()),
             batches => interleave_record_batch(batches, &places).map_err(too_large)?,
         };
-        Ok(ViewRows {
-            state: self.state,
-            rows,
-            finals,
-        })
+        Ok((rows, finals))
     }
 }
 

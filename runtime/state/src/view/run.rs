@@ -21,8 +21,6 @@ pub(crate) struct Rows {
     /// Of each row, 16 bytes.
     pub(crate) hashes: Buffer,
     pub(crate) finals: BooleanBuffer,
-    /// The system may take them out of memory.
-    pub(crate) on_disk: bool,
 }
 
 impl Rows {
@@ -125,7 +123,6 @@ pub(crate) fn merge(
         keys,
         hashes: Buffer::from_vec(hashes),
         finals: finals.finish(),
-        on_disk: false,
     })
 }
 

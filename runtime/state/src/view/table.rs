@@ -16,7 +16,7 @@ use hashbrown::hash_table::Entry;
 use refrain_log::schema::Schema;
 
 use super::run::{Rows, Run, RunPart, hashes_of, merge, rows_bytes};
-use super::spill::SPILL_BYTES_MIN;
+use super::{Counts, Walked};
 use crate::cells::{Column, key_hashes, same_key};
 use crate::digest::row_hashes;
 use crate::{Error, Result};
@@ -57,9 +57,6 @@ pub(crate) struct Rewrite {
     /// From where on a walk has not shown its rows.
     unwalked: usize,
 }
-
-/// Where a walk stands: the run it is in and its next row; none at the end.
-pub(crate) type Walked = Option<(u32, usize)>;
 
 /// Keyed rows with their number and digest.
 #[derive(Debug)]
@@ -107,7 +104,6 @@ impl Prepared {
                 batch,
                 keys,
                 finals,
-                on_disk: false,
             },
             deletes,
         })
@@ -124,6 +120,21 @@ impl Prepared {
     pub(crate) fn finals(&self) -> &BooleanBuffer {
         &self.rows.finals
     }
+
+    /// Rows put, with what they stand for.
+    pub(super) fn rows_with_hashes(&self) -> &Rows {
+        &self.rows
+    }
+
+    /// Keys of deleted rows.
+    pub(super) fn deletes(&self) -> &[Column] {
+        &self.deletes
+    }
+
+    /// How many they are.
+    pub(super) fn deleted(&self) -> usize {
+        self.delete_hashes.len()
+    }
 }
 
 impl Table {
@@ -139,9 +150,14 @@ impl Table {
         }
     }
 
-    /// Living rows.
-    pub(crate) fn len(&self) -> u64 {
-        self.index.len() as u64
+    /// What its rows come to.
+    pub(super) fn counts(&self) -> Counts {
+        Counts {
+            rows: self.index.len() as u64,
+            finals: self.finals,
+            bytes: self.bytes(),
+            digest: self.digest,
+        }
     }
 
     /// Bytes held, dead rows and the index included.
@@ -159,21 +175,6 @@ impl Table {
     /// All runs, in no order that means anything.
     pub(crate) fn runs(&self) -> impl Iterator<Item = &Run> {
         self.runs.iter().flatten()
-    }
-
-    /// Large runs whose rows are in memory, with their numbers.
-    pub(crate) fn to_spill(&self) -> Vec<(u32, Arc<Rows>)> {
-        let large = |run: &&Run| run.bytes >= SPILL_BYTES_MIN && !run.rows.on_disk;
-        let runs = (0..).zip(&self.runs);
-        runs.filter_map(|(i, run)| Some((i, run.as_ref().filter(large)?.rows.clone())))
-            .collect()
-    }
-
-    /// Puts the same rows, kept elsewhere, in the place of those of a run.
-    pub(crate) fn spilled(&mut self, run: u32, rows: Rows) {
-        if let Some(run) = self.runs[run as usize].as_mut() {
-            run.rows = Arc::new(rows);
-        }
     }
 
     /// The run and row with this key, which is the one row of `key`.
@@ -293,24 +294,24 @@ impl Table {
             let row_bytes = run.bytes / run.len().max(1) as u64 + 1;
             let rows = (left / row_bytes).max(1) as usize;
             if left == 0 {
-                return (shown, Some((*i, *from)));
+                return (shown, Walked::Run(*i, *from));
             }
             let to = run.len().min(from + rows);
             let part = run.live_part(*from..to);
             left = left.saturating_sub(rows_bytes(&part.0).max(1));
             shown.push(part);
             if to < run.len() {
-                return (shown, Some((*i, to)));
+                return (shown, Walked::Run(*i, to));
             }
         }
-        (shown, None)
+        (shown, Walked::End)
     }
 
     /// Takes the walk to where [`Table::walk`] ended.
     pub(crate) fn walked(&mut self, walked: Walked) {
         self.unwalked = match walked {
-            None => BTreeMap::new(),
-            Some((run, row)) => {
+            Walked::End | Walked::Key(_) => BTreeMap::new(),
+            Walked::Run(run, row) => {
                 let mut rest = self.unwalked.split_off(&run);
                 rest.insert(run, row);
                 rest

@@ -1,5 +1,5 @@
 //! What state costs, in ns of this thread's CPU time per row (waiting for the disk is not in it), and the longest commit in
-//! wall time: `cargo bench -p refrain-state`.
+//! wall time: `cargo bench -p refrain-state`. `state disk KEYS CACHE_MIB`: states and view rows on the disk.
 #![expect(
     clippy::disallowed_methods,
     reason = "durations are measured for people"
@@ -21,7 +21,17 @@ use refrain_state::digest::row_hashes;
 use refrain_state::store::{MemoryStore, StateChanges, Store};
 use refrain_state::view::{ViewChanges, ViewSpec};
 
+mod disk;
+
 fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    if let [what, keys, cache_mib] = arguments.as_slice()
+        && *what == "disk"
+    {
+        let number = |text: &str| text.parse::<u64>().unwrap();
+        return disk::measure(number(keys), number(cache_mib) << 20);
+    }
     digest();
     store();
     views();
@@ -140,17 +150,20 @@ fn open(folder: &std::path::Path) -> State {
     state
 }
 
-/// What `engage` closes over 20 M rows: 59 minutes of 10,000 rows, each commit also replacing the open rows.
-fn views() {
-    let folder = tempfile::tempdir().unwrap();
-    let state = open(folder.path());
-    let spec = ViewSpec {
+fn spec() -> ViewSpec {
+    ViewSpec {
         name: "engage".into(),
         node: "engage".into(),
         schema: engage(),
         key_fields: 2,
-    };
-    let view = state.declare_view(spec).unwrap();
+    }
+}
+
+/// What `engage` closes over 20 M rows: 59 minutes of 10,000 rows, each commit also replacing the open rows.
+fn views() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = open(folder.path());
+    let view = state.declare_view(spec()).unwrap();
     let start = Cpu::now();
     for minute in 0..59 {
         let rows = rows(minute, 10_000);
