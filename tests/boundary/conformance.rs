@@ -39,6 +39,7 @@ const OURS: &[(&str, &[&str])] = &[
     ("first_seen", &[]),
     ("flights", &[]),
     ("priced", &[]),
+    ("charged", &[]),
     ("purchases_with_views", &[]),
     ("sessions", &[]),
     ("settled", &[]),

@@ -38,6 +38,7 @@ fn the_fixtures_of_our_plugins_pass() {
         "first_seen",
         "flights",
         "priced",
+        "charged",
         "purchases_with_views",
         "sessions",
         "settled",

@@ -14,7 +14,7 @@ use self::model::Given;
 use self::rows::{Row, append, parts, rows};
 
 const ROWS: usize = 600;
-const NODES: [&str; 4] = ["led", "priced", "first", "top"];
+const NODES: [&str; 5] = ["led", "priced", "charged", "first", "top"];
 
 fn home(partitions: usize, call_rows: usize) -> Home {
     let topic = |name: &str, key: &str, rest: &str| {
@@ -51,6 +51,13 @@ key = ["product"]
 topic = "priced"
 call_rows = {call_rows}
 
+[node.charged]
+plugin = "charged"
+input = {{ sales = "sales", prices = "prices" }}
+key = ["product"]
+topic = "charged"
+call_rows = {call_rows}
+
 [node.first]
 plugin = "first_seen"
 input = "events"
@@ -74,6 +81,7 @@ commit_interval = "20ms"
     let plugins = [
         "purchases_with_views",
         "priced",
+        "charged",
         "first_seen",
         "top_content",
     ];
@@ -82,7 +90,7 @@ commit_interval = "20ms"
 
 /// All that the nodes have given: the topics as they stand, the view's digest, the rejected rows.
 fn outcome(home: &Home) -> Vec<String> {
-    let topics = ["led", "priced", "first"].map(|topic| home.topic_text(topic));
+    let topics = ["led", "priced", "charged", "first"].map(|topic| home.topic_text(topic));
     let rejected = NODES.map(|node| home.topic_text(&format!("{node}.rejected")));
     let mut all = [topics.to_vec(), rejected.to_vec()].concat();
     all.push(home.digest("top"));
@@ -122,7 +130,7 @@ fn given(rows: &[Value], columns: &[&str], rejected: u64) -> Given {
 #[test]
 fn the_joins_give_what_a_model_finds() {
     let mut luck = Luck::printed("joins_model");
-    let (mut rejected, mut alone) = ([0; 4], [0; 2]);
+    let (mut rejected, mut alone, mut differ) = ([0; 4], [0; 3], false);
     for _ in 0..2 {
         let rows = rows(luck.next(), ROWS);
         let home = home(1, 1 + luck.below(200) as usize);
@@ -142,6 +150,12 @@ fn the_joins_give_what_a_model_finds() {
             &["product", "sale_id", "pieces", "cents", "total_cents"],
         );
         assert_eq!(priced, model::priced(&rows));
+        let charged = of(
+            "charged",
+            &["product", "sale_id", "pieces", "cents", "total_cents"],
+        );
+        assert_eq!(charged, model::charged(&rows));
+        differ |= charged.rows != priced.rows;
         let first = of("first", &["event_id", "watch_ms"]);
         assert_eq!(first, model::first_seen(&rows, 30_000));
         let top = of("top", &["kind", "rank", "content_id", "events", "watch_ms"]);
@@ -149,7 +163,7 @@ fn the_joins_give_what_a_model_finds() {
         for (count, given) in rejected.iter_mut().zip([&led, &priced, &first, &top]) {
             *count += given.rejected;
         }
-        for (count, given) in alone.iter_mut().zip([&led, &priced]) {
+        for (count, given) in alone.iter_mut().zip([&led, &priced, &charged]) {
             *count += given.rows.iter().filter(|row| row[3].is_none()).count();
         }
     }
@@ -160,6 +174,10 @@ fn the_joins_give_what_a_model_finds() {
     assert!(
         !alone.contains(&0),
         "some find nobody, some no price: {alone:?}"
+    );
+    assert!(
+        differ,
+        "the price of the time is that of the place in the log"
     );
 }
 

@@ -116,6 +116,24 @@ pub(super) fn priced(rows: &[Row]) -> Given {
     given
 }
 
+/// `charged`: product, sale, pieces, cents, total.
+pub(super) fn charged(rows: &[Row]) -> Given {
+    let mut given = Given::default();
+    let mut prices: BTreeMap<i64, Option<i64>> = BTreeMap::new();
+    for row in of(rows, &["sales", "prices"]) {
+        if row.topic == "prices" {
+            prices.insert(row.key, row.a);
+            continue;
+        }
+        let cents = prices.get(&row.key).copied().flatten();
+        let total = cents.zip(row.b).map(|(cents, pieces)| cents * pieces);
+        given
+            .rows
+            .insert(vec![Some(row.key), row.a, row.b, cents, total]);
+    }
+    given
+}
+
 /// A product that is not sold any more is forgotten with the watermark.
 fn forget(table: &mut BTreeSet<(i64, usize, Option<i64>)>, watermark: Option<i64>) {
     let Some(until) = watermark else { return };
