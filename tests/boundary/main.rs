@@ -44,6 +44,7 @@ mod saved;
 mod schemas;
 mod simulated;
 mod slow;
+mod stalled;
 mod store;
 mod story;
 mod syscalls;

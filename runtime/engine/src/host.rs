@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
 
 use crossbeam::channel::{Receiver, Sender, unbounded};
 use refrain_log::clock::{Clock, SystemClock};
@@ -27,7 +26,7 @@ use crate::pipeline::{self, Declaration, Plan, Rhythm, StateDeclaration};
 use crate::receipt::audits::Audits;
 use crate::rejected::Notes;
 use crate::request::{Request, Response};
-use crate::run::{Event, Run, RunOptions, RunReport, Stopper};
+use crate::run::{Event, Run, RunOptions, RunReport, Stopper, Timing};
 use crate::scans::Scans;
 use crate::status::StatusBoard;
 use crate::tiers;
@@ -489,7 +488,6 @@ impl Host {
         } = self.line_up(&loaded, options)?;
         self.begin_counting();
         self.running.store(true, Ordering::SeqCst);
-        let interval = Duration::from_micros(loaded.plan.commit_interval_us.max(0) as u64);
         let (over, ended) = unbounded();
         let report = std::thread::scope(|scope| {
             let keeper = std::thread::Builder::new().name("keeper".into());
@@ -500,7 +498,7 @@ impl Host {
                 &self.state,
                 &self.board,
                 nodes,
-                interval,
+                Timing::of(&loaded.plan),
                 options,
                 self.events.clone(),
             );

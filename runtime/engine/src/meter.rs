@@ -2,15 +2,14 @@
 //! from the caller, so that all of it is decided purely.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use refrain_log::ids::Sequence;
 
 use crate::histogram::Histogram;
 
-/// A node that should work and whose frontier does not move for longer than this, beyond the interval of commits, is
-/// stalled.
-pub const STALL_AFTER: Duration = Duration::from_secs(15);
 /// Seconds over which throughput is told.
 pub const RATE_SECONDS: usize = 10;
 /// Moments of arrival that are remembered; thinned out when there are more.
@@ -69,12 +68,41 @@ impl Rate {
     }
 }
 
+/// When the tasks of a node last got on: a round may take many batches, and only its end moves the frontier.
+#[derive(Debug)]
+pub struct Steps {
+    began: Instant,
+    /// Microseconds from the beginning to the last one.
+    last_us: AtomicU64,
+}
+
+impl Steps {
+    fn new(began: Instant) -> Steps {
+        Steps {
+            began,
+            last_us: AtomicU64::new(0),
+        }
+    }
+
+    /// A task has taken a batch.
+    pub fn note(&self, now: Instant) {
+        let us = now.saturating_duration_since(self.began).as_micros();
+        let us = u64::try_from(us).unwrap_or(u64::MAX);
+        self.last_us.fetch_max(us, Ordering::Relaxed);
+    }
+
+    fn last(&self) -> Instant {
+        self.began + Duration::from_micros(self.last_us.load(Ordering::Relaxed))
+    }
+}
+
 /// One node of a run.
 #[derive(Debug)]
 pub struct Meter {
     began: Instant,
-    /// How long it may stand still with input.
+    /// How long it may get on with nothing while it has input.
     patience: Duration,
+    steps: Arc<Steps>,
     /// How far it has got.
     pub frontier: Sequence,
     reachable: Sequence,
@@ -91,11 +119,13 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// A node that starts at this frontier and commits at this interval when it works.
-    pub fn new(now: Instant, frontier: Sequence, interval: Duration) -> Self {
+    /// A node that starts at this frontier. With input it is stalled when it takes no batch and its frontier does not move
+    /// for longer than `patience`.
+    pub fn new(now: Instant, frontier: Sequence, patience: Duration) -> Self {
         Self {
             began: now,
-            patience: interval + STALL_AFTER,
+            patience,
+            steps: Arc::new(Steps::new(now)),
             frontier,
             reachable: frontier,
             behind_since: None,
@@ -104,6 +134,11 @@ impl Meter {
             commits: 0,
             rate: Rate::default(),
         }
+    }
+
+    /// Where its tasks note that they get on.
+    pub fn steps(&self) -> Arc<Steps> {
+        Arc::clone(&self.steps)
     }
 
     /// It should work now, and its input reaches this far.
@@ -144,7 +179,7 @@ impl Meter {
 
     /// Since when it stands still although it should not.
     pub fn stalled_since(&self, now: Instant) -> Option<Instant> {
-        let since = self.behind_since?;
+        let since = self.behind_since?.max(self.steps.last());
         (now.saturating_duration_since(since) > self.patience).then_some(since)
     }
 
@@ -173,18 +208,36 @@ mod tests {
     #[test]
     fn a_node_that_stands_still_with_input_is_stalled() {
         let t = start();
-        let mut meter = Meter::new(t, Sequence(5), SECOND);
-        let late = t + STALL_AFTER * 10;
+        let mut meter = Meter::new(t, Sequence(5), SECOND * 16);
+        let late = t + SECOND * 150;
         assert_eq!(meter.stalled_since(late), None, "without input it rests");
         meter.reaches(Sequence(9), t + SECOND);
         meter.reaches(Sequence(12), t + SECOND * 5);
-        assert_eq!(meter.stalled_since(t + STALL_AFTER), None);
+        assert_eq!(meter.stalled_since(t + SECOND * 15), None);
         assert_eq!(meter.stalled_since(late), Some(t + SECOND));
         meter.advanced(Sequence(10), t + SECOND * 30);
         assert_eq!(meter.stalled_since(t + SECOND * 40), None);
         assert_eq!(meter.stalled_since(late), Some(t + SECOND * 30));
         meter.advanced(Sequence(12), t + SECOND * 50);
         assert_eq!(meter.stalled_since(late), None);
+    }
+
+    /// A round of many batches once showed as a stall.
+    #[test]
+    fn a_node_that_takes_batches_is_not_stalled() {
+        let t = start();
+        let mut meter = Meter::new(t, Sequence(5), SECOND * 16);
+        meter.reaches(Sequence(9), t + SECOND);
+        let steps = meter.steps();
+        for second in (10..=100).step_by(10) {
+            steps.note(t + SECOND * second);
+            assert_eq!(meter.stalled_since(t + SECOND * (second + 15)), None);
+        }
+        let late = t + SECOND * 117;
+        assert_eq!(meter.stalled_since(late), Some(t + SECOND * 100));
+        // Clocks of several threads: the latest one counts.
+        steps.note(t + SECOND * 90);
+        assert_eq!(meter.stalled_since(late), Some(t + SECOND * 100));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::accounts::Gauge;
 use crate::error::Error;
 use crate::histogram::Latency;
 use crate::ingest::time;
-use crate::meter::{Arrivals, Meter};
+use crate::meter::{Arrivals, Meter, Steps};
 use crate::pipeline::Rhythm;
 use crate::tap::Taps;
 use crate::task::CacheCounts;
@@ -26,7 +26,7 @@ pub enum Phase {
     Resting,
     /// It takes what comes.
     Running,
-    /// It has input, and its frontier has not moved for longer than it may.
+    /// It has input, and has taken no batch, nor has its frontier moved, for longer than it may.
     Stalled(String),
     /// It has reached its goal.
     Done,
@@ -163,18 +163,20 @@ impl StatusBoard {
         }
     }
 
-    /// A node takes part in a run from this frontier on, and commits at this interval when it works.
-    pub fn started(&self, node: &str, frontier: Sequence, interval: Duration) {
-        let meter = Some(Meter::new(now(), frontier, interval));
-        let phase = Phase::Running;
+    /// A node takes part in a run from this frontier on, and may stand still with input for so long. Its tasks note their
+    /// steps where this says.
+    pub fn started(&self, node: &str, frontier: Sequence, patience: Duration) -> Arc<Steps> {
+        let meter = Meter::new(now(), frontier, patience);
+        let steps = meter.steps();
         self.lock().insert(
             node.to_owned(),
             Entry {
-                phase,
-                meter,
+                phase: Phase::Running,
+                meter: Some(meter),
                 cache: None,
             },
         );
+        steps
     }
 
     /// A board that counts.

@@ -1,6 +1,7 @@
 //! Worker threads: take a task and a cut, bring the task back with what it prepared.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crossbeam::channel::{Receiver, Sender};
@@ -8,7 +9,8 @@ use refrain_log::ids::Sequence;
 use refrain_log::meter::so_far;
 
 use crate::error::Error;
-use crate::run::{Event, Spent};
+use crate::meter::Steps;
+use crate::run::{Event, Spent, stopwatch};
 use crate::task::{Failure, Prepared, Progress, Task};
 
 /// One task to be brought to a cut.
@@ -23,6 +25,8 @@ pub struct Work {
     pub cut: Sequence,
     /// What that has taken so far.
     pub spent: Spent,
+    /// Where it is noted that it gets on.
+    pub steps: Arc<Steps>,
 }
 
 /// A task that came back.
@@ -101,6 +105,9 @@ fn perform(mut work: Work, others: &Receiver<Work>) -> Event {
         let stepped = so_far();
         work.spent.taking.add(stepped.since(began));
         began = stepped;
+        if matches!(step, Ok(Progress::More | Progress::Done)) {
+            work.steps.note(stopwatch());
+        }
         let result = match step {
             Ok(Progress::More) if others.is_empty() => continue,
             Ok(Progress::More | Progress::Wait) => {
@@ -140,14 +147,16 @@ fn caught<T>(act: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use crossbeam::channel::unbounded;
     use refrain_log::ids::Timestamp;
     use refrain_state::commit::TaskChanges;
 
+    use std::time::Duration;
+
     use super::*;
+    use crate::meter::Meter;
     use crate::task::Counts;
 
     /// Has something to do until the other one is done.
@@ -203,6 +212,7 @@ mod tests {
                 body,
                 cut: Sequence(1),
                 spent: Spent::default(),
+                steps: Meter::new(stopwatch(), Sequence(0), Duration::ZERO).steps(),
             };
             work.send(item).expect("the worker lives");
         }

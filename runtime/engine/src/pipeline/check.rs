@@ -58,6 +58,7 @@ pub fn check(
         topics,
         nodes,
         commit_interval_us: declaration.commit_interval_us,
+        stall_after_us: declaration.stall_after_us,
         consumers: declaration.consumers.iter().map(planned_consumer).collect(),
         tiers: declaration.tiers.clone(),
         prices: declaration.prices.clone(),

@@ -38,6 +38,8 @@ pub struct Declaration {
     pub allowances: Vec<Allowance>,
     /// `[run] commit_interval` in microseconds. Default 1 s.
     pub commit_interval_us: i64,
+    /// `[run] stall_after` in microseconds. Default 15 s.
+    pub stall_after_us: i64,
     /// What is kept of topics that do not keep everything for ever, by name.
     pub retention: BTreeMap<String, Rule>,
     /// `[state]`

@@ -181,6 +181,8 @@ pub struct Plan {
     pub nodes: Vec<PlannedNode>,
     /// Microseconds between commits of continuous nodes. Default 1 s.
     pub commit_interval_us: i64,
+    /// Microseconds beyond that after which a node that has input and does not get on is said to be stalled. Default 15 s.
+    pub stall_after_us: i64,
     /// Who reads which view, and how fresh.
     pub consumers: Vec<PlannedConsumer>,
     /// Names and bounds of the tiers.

@@ -25,6 +25,7 @@ pub(super) const PARTITIONS_MAX: i64 = 1024;
 pub(super) const CALL_ROWS_MAX: i64 = 65_536;
 
 const COMMIT_INTERVAL_US: i64 = 1_000_000;
+const STALL_AFTER_US: i64 = 15_000_000;
 const AHEAD_US: i64 = 3_600_000_000;
 const SEGMENT_BYTES: u64 = 64 << 20;
 const SEGMENT_BYTES_MIN: u64 = 64 << 10;
@@ -74,6 +75,7 @@ pub fn parse(
         prices: Prices::default(),
         allowances: Vec::new(),
         commit_interval_us: COMMIT_INTERVAL_US,
+        stall_after_us: STALL_AFTER_US,
         retention: BTreeMap::new(),
         state: StateDeclaration::default(),
         warnings: Vec::new(),
@@ -524,6 +526,9 @@ fn run(
     };
     if let Some(us) = section.duration_us("commit_interval", reader) {
         declaration.commit_interval_us = us.max(1_000);
+    }
+    if let Some(us) = section.duration_us("stall_after", reader) {
+        declaration.stall_after_us = us;
     }
     section.close(reader);
 }

@@ -201,6 +201,7 @@ freshness = "1m"
         (2, 4, true)
     );
     assert_eq!(plan.commit_interval_us, 1_000_000);
+    assert_eq!(plan.stall_after_us, 15_000_000);
     assert_eq!(node.late_topic().unwrap().name, "delays.late");
     insta::assert_snapshot!("configuration", node.configuration());
 }

@@ -21,13 +21,16 @@ use super::sample::Sample;
 use crate::error::{Error, Result};
 use crate::node::Node;
 use crate::pipeline::{Output, PlannedNode};
-use crate::run::{Event, Run, RunOptions, Stopper, Terms, Upstream};
+use crate::run::{Event, Run, RunOptions, Stopper, Terms, Timing, Upstream};
 use crate::status::StatusBoard;
 use crate::task::NodeSetup;
 use crate::upgrade::taken_over;
 
 /// Time between commits; nobody waits for them.
-const COMMIT_INTERVAL: Duration = Duration::from_secs(5);
+const TIMING: Timing = Timing {
+    interval: Duration::from_secs(5),
+    stall_after: Duration::MAX,
+};
 /// What names of folders begin with.
 const PREFIX: &str = "refrain-";
 /// A file in each, locked as long as somebody works there.
@@ -187,7 +190,7 @@ impl Private {
             &self.state,
             &board,
             ready,
-            COMMIT_INTERVAL,
+            TIMING,
             &options,
             pace.events.clone(),
         )?;

@@ -1,5 +1,6 @@
 //! A node within a run: what it is at, and what it waits for.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::Sender;
@@ -7,6 +8,7 @@ use refrain_log::ids::{Sequence, Timestamp};
 
 use super::metering::Meter;
 use crate::error::Error;
+use crate::meter::Steps;
 use crate::node::Node;
 use crate::pipeline::Rhythm;
 use crate::task::{Failure, Prepared};
@@ -79,6 +81,8 @@ pub(super) struct Actor {
     /// A rhythm that was asked for while a round is under way: takes effect with its commit.
     pub(super) wanted: Option<Rhythm>,
     pub(super) meter: Meter,
+    /// Where its tasks note that they get on.
+    pub(super) steps: Arc<Steps>,
     /// How long its last commit held up all others.
     pub(super) commit_took: Duration,
     /// Sequences for one round.

@@ -13,6 +13,7 @@ use super::metering::Meter;
 use super::options::{RunReport, Terms};
 use super::{Event, SPAN_FIRST};
 use crate::error::{Error, Result};
+use crate::meter::Steps;
 use crate::node::Node;
 use crate::pipeline::{Output, Rhythm};
 use crate::status::Phase;
@@ -96,10 +97,9 @@ impl Run<'_> {
         let upstreams = upstreams.iter().map(|topic| self.upstream(topic)).collect();
         let name = node.setup.plan.name.clone();
         let goal = self.once.then(|| self.log.durable());
-        let actor = Actor::new(node, upstreams, goal, self.time.now());
         self.board.phase(&name, Phase::Running);
-        self.board
-            .started(&name, actor.node.frontier, self.interval);
+        let steps = (self.board).started(&name, node.frontier, self.timing.patience());
+        let actor = Actor::new(node, upstreams, goal, self.time.now(), steps);
         self.actors.push(actor);
         self.reopen(self.actors.len() - 1, report);
     }
@@ -156,6 +156,7 @@ impl Actor {
         upstreams: Vec<Upstream>,
         goal: Option<Sequence>,
         now: Instant,
+        steps: Arc<Steps>,
     ) -> Actor {
         let rhythm = match goal {
             Some(_) => Rhythm::Once,
@@ -168,6 +169,7 @@ impl Actor {
             tick: None,
             wanted: None,
             meter: Meter::default(),
+            steps,
             rests_until: now,
             commit_took: Duration::ZERO,
             span: if limited { 1 } else { SPAN_FIRST },

@@ -16,7 +16,6 @@ pub mod time;
 mod watch;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crossbeam::channel::{Receiver, Sender, unbounded};
 use refrain_log::ids::Sequence;
@@ -36,7 +35,8 @@ pub use self::actor::Upstream;
 pub use self::joining::{Ask, Swap};
 pub use self::meeting::Meet;
 pub use self::metering::Spent;
-pub use self::options::{Event, Graduation, RunOptions, RunReport, Stopper, Terms};
+pub use self::options::{Event, Graduation, RunOptions, RunReport, Stopper, Terms, Timing};
+pub(crate) use self::time::stopwatch;
 
 /// Sequences in the first round of a node; later ones fit the time that rounds take.
 const SPAN_FIRST: u64 = 64;
@@ -49,7 +49,7 @@ pub struct Run<'a> {
     state: &'a State,
     board: &'a StatusBoard,
     actors: Vec<Actor>,
-    interval: Duration,
+    timing: Timing,
     /// What rhythms go by.
     time: Arc<dyn Time>,
     once: bool,
@@ -69,7 +69,7 @@ impl<'a> Run<'a> {
         state: &'a State,
         board: &'a StatusBoard,
         nodes: Vec<(Node, Vec<Upstream>)>,
-        interval: Duration,
+        timing: Timing,
         options: &RunOptions,
         (sender, events): (Sender<Event>, Receiver<Event>),
     ) -> Result<RunReport> {
@@ -87,15 +87,15 @@ impl<'a> Run<'a> {
         let watch = Watch::start(Arc::clone(log), durable, board.arrivals(), sender);
         let goal = options.once.then_some(durable);
         let actors = nodes.into_iter().map(|(node, upstreams)| {
-            board.started(&node.setup.plan.name, node.frontier, interval);
-            Actor::new(node, upstreams, goal, options.time.now())
+            let steps = board.started(&node.setup.plan.name, node.frontier, timing.patience());
+            Actor::new(node, upstreams, goal, options.time.now(), steps)
         });
         let mut run = Run {
             actors: actors.collect(),
             log,
             state,
             board,
-            interval,
+            timing,
             time: Arc::clone(&options.time),
             once: options.once,
             stopping: false,

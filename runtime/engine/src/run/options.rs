@@ -1,6 +1,7 @@
 //! What a run is asked, what it says at its end, and what can be told it meanwhile.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crossbeam::channel::Sender;
 use refrain_log::ids::Sequence;
@@ -8,7 +9,7 @@ use refrain_log::ids::Sequence;
 use super::joining::Ask;
 use super::time::{Time, Wall};
 use crate::error::Error;
-use crate::pipeline::Rhythm;
+use crate::pipeline::{Plan, Rhythm};
 use crate::workers::{Done, Work};
 
 /// What the deciding thread waits for.
@@ -49,6 +50,31 @@ pub struct Terms {
     pub background: bool,
     /// Rows a second at most; none: no limit.
     pub rate: Option<u64>,
+}
+
+/// How fast nodes go that work all the time, and when one that does not get on is said to stand still.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// Between commits.
+    pub interval: Duration,
+    /// Beyond that.
+    pub stall_after: Duration,
+}
+
+impl Timing {
+    /// As the pipeline file has it.
+    pub fn of(plan: &Plan) -> Timing {
+        let duration = |us: i64| Duration::from_micros(us.max(0).unsigned_abs());
+        Timing {
+            interval: duration(plan.commit_interval_us),
+            stall_after: duration(plan.stall_after_us),
+        }
+    }
+
+    /// A node with input that gets on with nothing for longer than this stands still.
+    pub(super) fn patience(self) -> Duration {
+        self.interval.saturating_add(self.stall_after)
+    }
 }
 
 /// Tells a run to stop; may be used from any thread, more than once.

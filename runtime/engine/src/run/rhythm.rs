@@ -228,7 +228,7 @@ impl Run<'_> {
         rows: u64,
         crowded: u64,
     ) {
-        let interval = self.interval;
+        let interval = self.timing.interval;
         let behind = self.reachable(place) > cut;
         let actor = &mut self.actors[place];
         let terms = actor.node.terms;

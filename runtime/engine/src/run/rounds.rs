@@ -1,6 +1,7 @@
 //! The round of a node: its tasks go to the workers up to a cut and come home, a commit makes what they prepared
 //! durable, readers see it.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use refrain_log::ids::Sequence;
@@ -34,6 +35,7 @@ impl Run<'_> {
                     body,
                     cut,
                     spent: Spent::default(),
+                    steps: Arc::clone(&actor.steps),
                 })
                 .expect("workers live as long as the run");
         }

@@ -139,7 +139,7 @@ impl Time for Simulated {
     clippy::disallowed_methods,
     reason = "the one room of a run where the clock is read: decides when work is done, never what comes out"
 )]
-pub(super) fn stopwatch() -> Instant {
+pub(crate) fn stopwatch() -> Instant {
     Instant::now()
 }
 
