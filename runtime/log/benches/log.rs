@@ -5,7 +5,7 @@
     reason = "a benchmark handles files and measures time"
 )]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -22,6 +22,8 @@ use refrain_log::topic::{Origin, TopicSpec};
 
 const ROWS: usize = 4_000_000;
 const BATCH_ROWS: usize = 16_384;
+/// One segment has them all, so that a crash leaves a tail of all of them.
+const TAIL_SEGMENT_BYTES: u64 = 2 << 30;
 
 fn schema() -> Schema {
     let numbers = (0..4).map(|i| Field::new(format!("n{i}"), Kind::I64));
@@ -96,7 +98,11 @@ fn main() {
             .0
     };
     let log = open();
-    for name in ["large", "small"] {
+    for (name, segment_bytes) in [
+        ("large", 256 << 20),
+        ("small", 256 << 20),
+        ("tail", TAIL_SEGMENT_BYTES),
+    ] {
         let spec = TopicSpec {
             name: name.into(),
             origin: Origin::Source,
@@ -107,7 +113,7 @@ fn main() {
             ahead_us: 0,
             idle_us: None,
             defaults: Default::default(),
-            segment_bytes: 256 << 20,
+            segment_bytes,
         };
         log.declare(spec).expect("a fresh topic");
     }
@@ -116,17 +122,7 @@ fn main() {
         "append, 16,384 rows a batch, synced",
         ROWS,
         ROWS * 256,
-        || {
-            let mut pending = Vec::new();
-            for (i, first) in (0..ROWS).step_by(BATCH_ROWS).enumerate() {
-                let rows = batches[i % 8].slice(0, BATCH_ROWS.min(ROWS - first));
-                let submitted = log.submit(append(first, rows, "large"));
-                pending.push(submitted.expect("the log takes it"));
-            }
-            for pending in pending {
-                pending.wait().expect("it becomes durable");
-            }
-        },
+        || append_all(&log, &batches, "large"),
     );
     measure("append, 1 row a batch, each synced", 1000, 256_000, || {
         for i in 0..1000 {
@@ -165,9 +161,52 @@ fn main() {
     measure("from_bytes", 40 * BATCH_ROWS, 40 * bytes.len(), || {
         (0..40).for_each(|_| drop(from_bytes(&bytes, &schema())));
     });
+    append_all(&log, &batches, "tail");
+    let crashed = folder.with_extension("crashed");
+    let _ = std::fs::remove_dir_all(&crashed);
+    copy(&folder, &crashed);
+    measure(
+        "open after a crash, all of it the tail",
+        ROWS,
+        ROWS * 256,
+        || {
+            Log::open(
+                Arc::new(DiskStorage),
+                Arc::new(SystemClock),
+                crashed.clone(),
+            )
+            .expect("a log that crashed opens")
+        },
+    );
+    let _ = std::fs::remove_dir_all(&crashed);
     drop(log);
-    measure("open after a clean end", ROWS, ROWS * 256, open);
+    measure("open after a clean end", 2 * ROWS, 2 * ROWS * 256, open);
     let _ = std::fs::remove_dir_all(&folder);
+}
+
+fn append_all(log: &Log, batches: &[RecordBatch], topic: &str) {
+    let mut pending = Vec::new();
+    for (i, first) in (0..ROWS).step_by(BATCH_ROWS).enumerate() {
+        let rows = batches[i % 8].slice(0, BATCH_ROWS.min(ROWS - first));
+        let submitted = log.submit(append(first, rows, topic));
+        pending.push(submitted.expect("the log takes it"));
+    }
+    for pending in pending {
+        pending.wait().expect("it becomes durable");
+    }
+}
+
+/// What `kill -9` leaves: the files as they are, and no end written.
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for entry in std::fs::read_dir(from).expect("a folder") {
+        let entry = entry.expect("a file");
+        let to = to.join(entry.file_name());
+        match entry.file_type().expect("a file").is_dir() {
+            true => copy(&entry.path(), &to),
+            false => drop(std::fs::copy(entry.path(), to).expect("a file is copied")),
+        }
+    }
 }
 
 fn scan(log: &Log, fields: &[usize]) -> i64 {

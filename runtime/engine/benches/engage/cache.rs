@@ -77,7 +77,7 @@ fn one(project: &Project, what: &str, rows: u64, folder: &Path) {
 }
 
 /// Bytes that this process asked the system to read; what it looks at through maps is not among them.
-fn bytes_read() -> u64 {
+pub(crate) fn bytes_read() -> u64 {
     let io = std::fs::read_to_string("/proc/self/io").unwrap_or_default();
     let line = io.lines().find_map(|line| line.strip_prefix("rchar:"));
     line.and_then(|n| n.trim().parse().ok()).unwrap_or(0)

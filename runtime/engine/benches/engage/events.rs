@@ -26,7 +26,12 @@ impl Events {
 
     /// The same over so many contents by Zipf's law with this exponent; 0: all as often.
     pub(crate) fn over(rows: u64, base_ms: i64, count: usize, exponent: f64) -> Self {
-        let mut state = 42;
+        Events::seeded(42, rows, base_ms, count, exponent)
+    }
+
+    /// The same with another draw.
+    pub(crate) fn seeded(seed: u64, rows: u64, base_ms: i64, count: usize, exponent: f64) -> Self {
+        let mut state = seed;
         let mut total = 0.0;
         let cdf = (1..=count)
             .map(|i| {

@@ -5,6 +5,7 @@
 //! - `engage FOLDER latency SECONDS [ROWS_PER_SECOND [INTERVAL]]`: time from the append of a batch to the commit that
 //!   shows it, while rows come at a steady rate.
 //! - `engage FOLDER cache ROWS KEYS`: totals of many keys, with all states in memory and with a tenth of them there.
+//! - `engage FOLDER large ROWS KEYS`: totals of keys that are many times what stays in memory, and opening them.
 //! - `engage FOLDER kinds ROWS [WORKERS]`: every kind of node; FOLDER holds the other components of plugins/ as well.
 //! - `engage FOLDER metering [ROWS [PAIRS]]`: each stage with and without metering, in turns in one process.
 //! - `engage FOLDER whatif ROWS`: what other rhythms would take, as `cost` foretells it, and as it then is.
@@ -18,6 +19,7 @@
 mod cache;
 mod events;
 mod kinds;
+mod large;
 mod latency;
 mod metering;
 mod replay;
@@ -44,6 +46,9 @@ fn main() {
         [plugins, "whatif", rows] => whatif::measure(Path::new(plugins), number(rows)),
         [plugins, "cache", rows, keys] => {
             cache::measure(Path::new(plugins), number(rows), number(keys));
+        }
+        [plugins, "large", rows, keys] => {
+            large::measure(Path::new(plugins), number(rows), number(keys));
         }
         [plugins, "kinds", rows, rest @ ..] => kinds::measure(
             Path::new(plugins),

@@ -10,7 +10,7 @@ use refrain_log::log::Append;
 use crate::events::Events;
 use crate::{cpu_seconds, project, wall};
 
-const BATCH_ROWS: u64 = 65_536;
+pub(crate) const BATCH_ROWS: u64 = 65_536;
 pub(crate) const BASE_MS: i64 = 1_700_000_040_000;
 
 /// Prints rows per CPU-second and per second of append and of each node in both rhythms.
