@@ -47,9 +47,9 @@ view = "far"
 commit_interval = "20ms"
 "#;
 const NODES: [&str; 4] = ["clean", "again", "near", "far"];
-const VIEWS: [&str; 2] = ["near", "far"];
+pub(crate) const VIEWS: [&str; 2] = ["near", "far"];
 
-fn home() -> Home {
+pub(crate) fn home() -> Home {
     let home = Home::new(CHAIN);
     for name in ["oracle", "oracle_transform"] {
         let guest = repository().join(format!("tests/guests/oracle/{name}.wasm"));
@@ -61,7 +61,7 @@ fn home() -> Home {
     home
 }
 
-fn append(home: &Home, part: usize, rows: usize) {
+pub(crate) fn append(home: &Home, part: usize, rows: usize) {
     let mut text = String::new();
     for row in part * 1000..part * 1000 + rows {
         let mut luck = Luck::of(row as u64);
@@ -89,7 +89,7 @@ fn lives(home: &Home) -> Vec<u64> {
     NODES.iter().map(|node| live(home, node)).collect()
 }
 
-fn digest(home: &Home, view: &str, version: u64) -> String {
+pub(crate) fn digest(home: &Home, view: &str, version: u64) -> String {
     let version = version.to_string();
     let arguments = [
         "view",
@@ -287,4 +287,121 @@ fn newest_candidate(home: &Home, node: &str) -> Option<u64> {
     let versions = list["versions"].as_array().unwrap().iter().rev();
     let mut candidates = versions.filter(|v: &&Value| v["standing"] == "candidate");
     candidates.next()?["version"].as_u64().filter(|n| *n > 2)
+}
+
+/// A group that begins at one cut: windows are compared where they are whole, whatever is between them and the log.
+#[test]
+fn a_group_begins_later_as_one() {
+    let home = home();
+    (0..8).for_each(|part| append(&home, part, 400));
+    home.run().ok();
+    let replay = ["replay", "clean", "--downstream", "--from"];
+    home.refrain(&[&replay[..], &["2020-01-01T01:00:00Z"]].concat())
+        .ok()
+        .says(&[
+            "clean@2",
+            "again@2",
+            "near@2",
+            "far@2",
+            "windows before are not whole",
+        ]);
+    for view in VIEWS {
+        let report = home.refrain(&["validate", view, "--output", "json"]);
+        let report = report.ok().json();
+        let drift = &report["drift"];
+        let count = |what: &str| drift[what][0].as_u64().unwrap();
+        assert!(count("rows") > 100 && count("skipped") > 100, "{report}");
+        let receipt = home.refrain(&["receipt", view, "--version", "2"]).ok();
+        home.write("later.receipt", &receipt.out);
+        let lineage = receipt.json()["lineage"].as_array().unwrap().clone();
+        let after = |node: &Value| node["after"].as_u64().unwrap();
+        assert!(lineage.iter().all(|node| after(node) == after(&lineage[0])));
+        assert!(after(&lineage[0]) > 0);
+        home.refrain(&["prove", "later.receipt"])
+            .ok()
+            .says(&["equal"]);
+    }
+    // The topic of the group has what came behind the cut, and its readers move along.
+    let rows = home.rows("cleaned");
+    home.refrain(&["cutover", "clean"])
+        .ok()
+        .says(&["version 2 of node clean begins after sequence"]);
+    assert!(home.topic("cleaned").len() < rows as usize);
+    // Of a changed group the same rows are compared, and differ.
+    home.refrain(&["rollback", "clean"]).ok();
+    let replay = [&replay[..], &["1000", "--set", "shift=60000000"]].concat();
+    home.refrain(&replay).ok();
+    home.refrain(&["validate", "near"]).code(3);
+    append(&home, 8, 400);
+    home.run().ok();
+    home.refrain(&["validate", "near", "--candidate", "2"]).ok();
+}
+
+/// What a change of one node means for those that read what it writes.
+#[test]
+fn a_plan_follows_a_change_down_the_chain() {
+    let home = home();
+    append(&home, 0, 300);
+    home.run().ok();
+    let changed = CHAIN.replace(
+        "topic = \"cleaned\"",
+        "topic = \"cleaned\"\noptions = { shift = 60000000 }",
+    );
+    home.write("refrain.toml", changed);
+    let needs = |home: &Home| -> Vec<(String, String, String)> {
+        let plan = home.refrain(&["plan", "--output", "json"]);
+        let plan = plan.json();
+        let nodes = plan["nodes"].as_array().unwrap().iter();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        nodes
+            .map(|node| {
+                let reason = &node["reasons"][0];
+                (
+                    text(&node["need"]),
+                    text(&reason["what"]),
+                    text(&reason["is"]),
+                )
+            })
+            .collect()
+    };
+    let found = needs(&home);
+    assert_eq!(
+        (found[0].0.as_str(), found[0].1.as_str()),
+        ("replay", "options")
+    );
+    for (node, topic) in [
+        (1, "cleaned, written anew by node clean"),
+        (2, "cleaned"),
+        (3, "twice"),
+    ] {
+        assert_eq!(
+            (found[node].0.as_str(), found[node].1.as_str()),
+            ("replay", "input")
+        );
+        assert!(found[node].2.contains(topic), "{found:?}");
+    }
+    // One that begins later is not what the file asks for.
+    home.refrain(&["replay", "clean", "--downstream", "--from", "100"])
+        .ok();
+    assert_eq!(needs(&home)[0].0, "cutover", "one append is one frame");
+    home.refrain(&["retire", "far", "2", "--confirm"]).ok();
+    for node in ["near", "again", "clean"] {
+        home.refrain(&["retire", node, "2", "--confirm"]).ok();
+    }
+    append(&home, 1, 300);
+    home.run().ok();
+    home.refrain(&[
+        "replay",
+        "clean",
+        "--downstream",
+        "--from",
+        "2020-01-01T00:17:00Z",
+    ])
+    .ok();
+    assert_eq!(needs(&home)[0].0, "replay");
+    home.refrain(&["replay", "clean", "--downstream"]).ok();
+    let found = needs(&home);
+    assert!(found.iter().all(|node| node.0 == "cutover"), "{found:?}");
+    home.refrain(&["cutover", "clean"]).ok();
+    home.refrain(&["plan"]).ok().says(&["nothing differs"]);
 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 use refrain_tests::{Home, Luck, events_csv_parts, pipeline, repository};
 use serde_json::Value;
 
+use crate::groups;
+
 const ROWS: usize = 16_000;
 const PARTS: usize = 8;
 const VIEWS: [&str; 2] = ["engagement", "total"];
@@ -194,7 +196,10 @@ fn what_does_not_fit_is_refused() {
         .says(&["savepoint early has no results of node engagement"]);
     home.refrain(&["replay", "views_only", "--from", "early"])
         .code(2)
-        .says(&["writes topic views", "from the beginning"]);
+        .says(&[
+            "savepoint early has no results of node views_only",
+            "from the beginning",
+        ]);
     let text = std::fs::read_to_string(home.path("refrain.toml")).unwrap();
     let other = text.replace(
         "plugin = \"engagement_total\"\ninput = \"events\"\nkey = [\"content_id\"]",
@@ -304,4 +309,138 @@ fn another_component_goes_on_from_the_states_of_a_savepoint() {
     home.run().ok();
     assert_eq!(sums("3"), (70, 3.into()));
     proven(&home, "total", "3");
+}
+
+const TOPICS: [&str; 2] = ["cleaned", "twice"];
+
+/// What a group has come to, as it is read.
+fn group_outcome(home: &Home) -> Vec<String> {
+    let topics = TOPICS.map(|topic| home.topic_text(topic));
+    let views = groups::VIEWS.map(|view| home.digest(view));
+    topics.into_iter().chain(views).collect()
+}
+
+/// What a group comes to in a life in which nothing happens.
+fn group_calm(parts: usize) -> Vec<String> {
+    let home = groups::home();
+    (0..parts).for_each(|part| groups::append(&home, part, 200));
+    home.run().ok();
+    group_outcome(&home)
+}
+
+/// Nodes that write topics, and all who read them, go on from a savepoint that was made while rows came in, after kill -9
+/// of the command or of its host: topics, views and receipts are those of a calm life.
+#[test]
+fn a_group_goes_on_from_a_savepoint() {
+    let mut luck = Luck::printed("group_saved");
+    let home = groups::home();
+    let running = home.start();
+    for part in 0..4 {
+        groups::append(&home, part, 200);
+    }
+    home.refrain(&["savepoint", "create", "early"]).ok();
+    for part in 4..8 {
+        groups::append(&home, part, 200);
+    }
+    home.wait_until_taken();
+    assert_eq!(running.stop(), Some(0));
+    let wanted = group_calm(8);
+    assert_eq!(group_outcome(&home), wanted);
+    let replay = [
+        "replay",
+        "clean",
+        "--from",
+        "early",
+        "--downstream",
+        "--rate",
+        "3000",
+    ];
+    for round in 0..8 {
+        let host = (round % 2 == 1).then(|| home.start());
+        let mut child = home
+            .command(&replay)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        luck.pause(Duration::from_millis(400));
+        if let Some(host) = host {
+            host.kill();
+        }
+        child.kill().ok();
+        child.wait().unwrap();
+        // All four, or none of them.
+        let counts = ["clean", "again", "near", "far"].map(|node| versions(&home, node));
+        assert!(
+            counts == [1; 4] || counts == [2; 4],
+            "round {round}: {counts:?}"
+        );
+        assert_eq!(group_outcome(&home), wanted, "round {round}");
+    }
+    home.refrain(&replay).ok();
+    assert_eq!(versions(&home, "clean"), 2);
+    for view in groups::VIEWS {
+        home.refrain(&["validate", view]).ok().says(&["digest"]);
+        home.refrain(&["validate", view, "--first-divergence"])
+            .ok()
+            .says(&["equal"]);
+        let how: Vec<Value> = proven(&home, view, "2")
+            .iter()
+            .map(|build| build["how"].clone())
+            .collect();
+        assert_eq!(how, ["begin", "replace"], "{view}");
+    }
+    home.refrain(&["cutover", "clean"]).ok();
+    assert_eq!(group_outcome(&home), wanted);
+    for node in ["far", "near", "again", "clean"] {
+        home.refrain(&["retire", node, "1", "--confirm"]).ok();
+    }
+    groups::append(&home, 8, 200);
+    home.run().ok();
+    assert_eq!(group_outcome(&home), group_calm(9));
+    for view in groups::VIEWS {
+        proven(&home, view, "2");
+    }
+    // What wrote the topics then is not there any more.
+    home.refrain(&["replay", "clean", "--from", "early", "--downstream"])
+        .code(2)
+        .says(&["topic cleaned, as version 1 of it wrote it, is not there any more"]);
+    home.refrain(&["savepoint", "delete", "early", "--confirm"])
+        .ok();
+    home.run().ok();
+}
+
+/// A topic whose first rows retention has taken begins in the new version where it begins in the old one.
+#[test]
+fn a_topic_that_begins_later_is_gone_on_with() {
+    let home = groups::home();
+    let file = std::fs::read_to_string(home.path("refrain.toml")).unwrap();
+    let rule = "\n[retention]\ncleaned = { bytes = \"48KiB\" }\n";
+    home.write("refrain.toml", file + rule);
+    for part in 0..5 {
+        groups::append(&home, part, 200);
+        home.run().ok();
+    }
+    let replay = ["replay", "clean", "--from", "base", "--downstream"];
+    home.refrain(&replay).ok().says(&["clean@2", "far@2"]);
+    for view in groups::VIEWS {
+        home.refrain(&["validate", view]).ok().says(&["digest"]);
+    }
+    let before = home.topic("cleaned");
+    let goes_on = |row: &Value| row["@partition"] == 1 || row["@offset"].as_u64() > Some(0);
+    assert!(
+        !before.is_empty() && before.iter().all(goes_on),
+        "{before:?}"
+    );
+    home.refrain(&["cutover", "clean"]).ok();
+    groups::append(&home, 5, 200);
+    home.run().ok();
+    let wanted = group_calm(6);
+    for (view, wanted) in groups::VIEWS.iter().zip(&wanted[2..]) {
+        assert_eq!(home.digest(view), *wanted, "{view}");
+    }
+    // At the offsets that they have in a life in which nothing is removed.
+    let rows = home.topic_text("cleaned");
+    let last = |text: &str| text.lines().last().unwrap().to_owned();
+    assert_eq!(last(&rows), last(&wanted[0]));
 }

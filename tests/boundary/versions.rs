@@ -315,17 +315,120 @@ fn a_killed_cutover_is_done_or_not_done() {
     }
 }
 
-#[test]
-fn a_later_start_is_for_windows_and_refused_for_totals() {
-    let home = home(10_000);
+/// The same flights, in ten appends.
+fn in_parts() -> Home {
+    let home = Home::new(PIPELINE).with_plugins(&["flights"]);
+    for part in 0..10 {
+        let file = format!("part-{part}.csv");
+        home.write(&file, flights_csv(part * 1_000, 1_000));
+        home.append("flights", &file, &file).ok();
+    }
     home.run().ok();
-    home.refrain(&["replay", "total", "--from", "2001-01-03T00:00:00Z"])
-        .code(2)
-        .says(&["running total", "from the beginning"]);
-    home.refrain(&["replay", "delays", "--from", "2001-01-03T00:00:00Z"])
-        .ok();
+    home
+}
+
+/// How many rows of the live version were compared, and how many of both were left out.
+fn compared(home: &Home, node: &str) -> (u64, u64) {
+    let report = home.refrain(&["validate", node, "--output", "json"]);
+    let report = report.ok().json();
+    let count = |what: &str, side: usize| report["drift"][what][side].as_u64().unwrap();
+    (count("rows", 0), count("skipped", 0) + count("skipped", 1))
+}
+
+#[test]
+fn windows_that_begin_later_are_compared_where_they_are_whole() {
+    let home = in_parts();
+    for from in ["2001-01-03T00:00:00Z", "1500"] {
+        home.refrain(&["replay", "delays", "--from", from])
+            .ok()
+            .says(&["begins after sequence", "windows before are not whole"]);
+        let (rows, skipped) = compared(&home, "delays");
+        assert!(rows > 50 && skipped > 50, "{from}: {rows}, {skipped}");
+    }
     let list = versions(&home, "delays");
-    assert!(list["versions"][1]["start"]["after"].as_u64().is_some());
+    let after = |version: usize| {
+        list["versions"][version]["start"]["after"]
+            .as_u64()
+            .unwrap()
+    };
+    assert!(after(1) > 0 && after(2) > 0, "{list}");
+    home.refrain(&["validate", "delays", "--first-divergence"])
+        .ok()
+        .says(&["equal"]);
+    let receipt = home.refrain(&["receipt", "delays", "--version", "2"]).ok();
+    home.write("later.receipt", &receipt.out);
+    assert_eq!(receipt.json()["lineage"][0]["after"], after(1));
+    home.refrain(&["prove", "later.receipt"])
+        .ok()
+        .says(&["equal"]);
+    home.refrain(&["cutover", "delays", "--candidate", "2"])
+        .ok()
+        .says(&["begins after sequence", "what came before is not in it"]);
+    // The version that is read begins later than the one that is looked at: the same rows are compared.
+    home.refrain(&["replay", "delays"]).ok();
+    assert!(compared(&home, "delays").1 > 50);
+}
+
+/// What counts from where it begins is built all the same, says so, and is compared with a table of the same rows alone.
+#[test]
+fn a_total_that_begins_later_says_so_and_is_compared_with_a_table() {
+    let home = in_parts();
+    let from = "2001-01-03T00:00:00Z";
+    home.refrain(&["replay", "total", "--from", from])
+        .ok()
+        .says(&["total begins after sequence", "a running total"]);
+    for more in [&[][..], &["--first-divergence"]] {
+        home.refrain(&[&["validate", "total"][..], more].concat())
+            .code(2)
+            .says(&[
+                "no row of version 2 of node total can be compared with version 1",
+                "keeps a running total, which lacks what came before",
+                "--against FILE",
+            ]);
+    }
+    home.refrain(&["cutover", "total", "--require", "validated"])
+        .code(2)
+        .says(&["was not validated"]);
+    let export = ["view", "export", "total", "total.csv", "--version", "2"];
+    home.refrain(&export).ok();
+    let against = ["validate", "total", "--candidate", "2", "--against"];
+    home.refrain(&[&against[..], &["total.csv"]].concat()).ok();
+    let rows = home.refrain(&[
+        "view",
+        "scan",
+        "total",
+        "--version",
+        "2",
+        "--output",
+        "json",
+    ]);
+    let rows = rows.ok().json();
+    let flights = |rows: &Value| -> i64 {
+        let rows = rows.as_array().unwrap().iter();
+        rows.map(|row| row["flights"].as_i64().unwrap()).sum()
+    };
+    let list = versions(&home, "total");
+    let taken = list["versions"][1]["rows_taken"].as_i64().unwrap();
+    assert!(taken > 1_000 && taken < 10_000, "{list}");
+    assert_eq!(flights(&rows), taken);
+    // Another one from the same point lacks the same: all of it is compared.
+    home.refrain(&["cutover", "total"]).ok();
+    home.refrain(&[
+        "replay",
+        "total",
+        "--from",
+        from,
+        "--set",
+        "delayed_above=30",
+    ])
+    .ok();
+    home.refrain(&["validate", "total"]).code(3);
+    home.refrain(&["replay", "total", "--from", "2001-02-01T00:00:00Z"])
+        .code(2)
+        .says(&["flights has no rows from that time on"]);
+    home.refrain(&["replay", "total", "--from", "999999"])
+        .code(2)
+        .says(&["flights has no rows from that offset on"]);
     home.refrain(&["replay", "nothing"])
         .code(2)
         .says(&["no node, view or topic"]);

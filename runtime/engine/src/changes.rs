@@ -259,7 +259,13 @@ fn alike(
     component: &str,
     input: Option<(&str, u32)>,
 ) -> Result<Option<u32>> {
-    for (number, version) in known.versions.iter().rev() {
+    // What begins later than what is read is not what a replay would build.
+    let begins = known
+        .versions
+        .get(&known.reading.live)
+        .map(|live| live.start.after);
+    let whole = |version: &Version| begins.is_none_or(|begins| version.start.after <= begins);
+    for (number, version) in known.versions.iter().rev().filter(|(_, v)| whole(v)) {
         let reads = |(topic, wanted)| version.inputs.get(topic).copied().unwrap_or(1) == wanted;
         if input.is_none_or(reads) && reasons(version, planned, component)?.is_empty() {
             return Ok(Some(*number));

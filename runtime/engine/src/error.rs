@@ -3,7 +3,7 @@
 use refrain_log::ids::Offset;
 use refrain_plugin::{Fault, LoadError};
 
-use crate::pipeline::Diagnostics;
+use crate::pipeline::{Diagnostics, Severity};
 
 /// The result of most calls of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -84,7 +84,7 @@ pub enum Error {
     #[error(transparent)]
     Load(#[from] LoadError),
     /// The pipeline file is wrong.
-    #[error("the pipeline file has {} problem(s)", .0.len())]
+    #[error("{}", problems(.0))]
     Pipeline(Diagnostics),
     /// The request does not fit, with what to do.
     #[error("{0}")]
@@ -109,4 +109,19 @@ pub enum Error {
         /// The operating system's answer.
         source: std::io::Error,
     },
+}
+
+/// Problems of a pipeline file, for those who cannot see it with line and caret: what was ordered beside it may be what is wrong.
+fn problems(found: &Diagnostics) -> String {
+    let errors = found.list.iter().filter(|d| d.severity == Severity::Error);
+    let told = errors.map(|problem| match &problem.help {
+        Some(help) => format!("{}: {help}", problem.message),
+        None => problem.message.clone(),
+    });
+    let told: Vec<String> = told.collect();
+    format!(
+        "{} (with what the command asks for): {}",
+        found.file,
+        told.join("; ")
+    )
 }

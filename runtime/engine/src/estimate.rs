@@ -42,7 +42,7 @@ impl Host {
         let mut work = Some(0.0);
         let mut seconds = Some(0.0);
         for name in &planned.nodes {
-            let load = self.load_of(&planned.loaded, name, planned.start)?;
+            let load = self.load_of(&planned.loaded, name, planned.starts[name])?;
             estimate.rows += load.rows;
             estimate.bytes += load.bytes;
             work = work.zip(load.work_seconds).map(|(a, b)| a + b);

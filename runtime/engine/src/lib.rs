@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod answer;
+mod carry;
 pub mod changes;
 pub mod cost;
 pub mod error;

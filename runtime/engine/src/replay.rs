@@ -2,12 +2,13 @@
 //! written into the registry, and built by the run in progress or by the one who asked.
 
 mod saved;
+pub(crate) mod start;
 
 use std::collections::BTreeMap;
 
-use refrain_log::ids::{Sequence, Timestamp};
+use refrain_log::ids::Sequence;
 use refrain_log::topic::Topic;
-use refrain_plugin::{Digest, PluginKind};
+use refrain_plugin::Digest;
 use refrain_state::registry::Decision;
 use serde_spanned::Spanned;
 
@@ -16,7 +17,6 @@ use crate::host::{Host, Loaded, load_reading};
 use crate::lineup::choose_rebuild;
 use crate::pipeline::declaration::{Declaration, OptionValue};
 use crate::pipeline::{Output, PlannedInput, PlannedNode};
-use crate::request::From;
 use crate::run::Ask;
 use crate::versions::request::{Beginning, ReplayOrder, Replaying};
 use crate::versions::{
@@ -29,18 +29,20 @@ pub(crate) struct Planned {
     pub(crate) loaded: Loaded,
     /// Nodes to be built anew, each after what it reads.
     pub(crate) nodes: Vec<String>,
-    /// Where they begin.
-    pub(crate) start: Start,
+    /// Where each of them begins.
+    pub(crate) starts: BTreeMap<String, Start>,
 }
 
 impl Host {
     /// Begins a replay, or goes on with the one that is just this.
     pub fn replay(&self, order: &ReplayOrder) -> Result<Replaying> {
+        // Nothing that a version is to begin with is removed before it stands in the registry and needs it.
+        let _keeping = self.keeping();
         let planned = self.plan_replay(order)?;
         if let Beginning::Savepoint(savepoint) = &order.from {
             return self.replay_saved(order, &planned, savepoint);
         }
-        let goal = self.log.durable();
+        let (goal, notes) = (self.log.durable(), planned.notes());
         let mut group = BTreeMap::new();
         let mut resumed = true;
         let mut same = true;
@@ -48,7 +50,8 @@ impl Host {
         let mut versions = (*self.versions()?).clone();
         for name in &planned.nodes {
             let (mut known, version) = self.candidate(&planned, name, &versions, &group, order)?;
-            same &= is_same(&known.versions[&known.reading.live], &version)?;
+            let live = &known.versions[&known.reading.live];
+            same &= live.start == version.start && is_same(live, &version)?;
             let number = match going_on(&known, &version)? {
                 Some(number) => {
                     let known = known.versions.get_mut(&number).expect("just found");
@@ -78,7 +81,8 @@ impl Host {
         })?;
         let name = |node: &String| VersionName::new(node, group[node]);
         let names = planned.nodes.iter().map(name).collect();
-        self.begun(&planned, names, resumed, same, goal)
+        let begun = self.begun(&planned, names, resumed, same, goal)?;
+        Ok(Replaying { notes, ..begun })
     }
 
     /// Takes candidates that stand in the registry into the run in progress, or says what is to be run for them.
@@ -102,6 +106,7 @@ impl Host {
             same,
             to_run,
             goal,
+            notes: Vec::new(),
         })
     }
 
@@ -133,7 +138,7 @@ impl Host {
             self.components.keep(bytes)?;
         }
         let mut version = self.version_of(node, plugin)?;
-        version.start = planned.start;
+        version.start = planned.starts[name];
         version.rate = order.rate;
         let live = &known.versions[&known.reading.live];
         for topic in node.input_topics() {
@@ -222,100 +227,12 @@ impl Host {
             }
             self.refuse_other_topics(&loaded.plan, planned)?;
         }
-        let start = self.start(&loaded, &nodes, &order.from)?;
+        let starts = self.starts(&loaded.plan, &nodes, &order.from)?;
         Ok(Planned {
             loaded,
             nodes,
-            start,
+            starts,
         })
-    }
-
-    /// The topic of that name, in the version that is read.
-    fn live_topic(&self, name: &str) -> Result<std::sync::Arc<Topic>> {
-        let topic = self.log.topic(&self.topic_named(name)?);
-        topic.ok_or_else(|| {
-            Error::Refused(format!(
-                "topic {name} is new in the pipeline file: run it first with `refrain run`"
-            ))
-        })
-    }
-
-    /// Where a replay begins, and from which event time on its windows are whole.
-    fn start(&self, loaded: &Loaded, nodes: &[String], from: &Beginning) -> Result<Start> {
-        let node = loaded.plan.node(&nodes[0]).expect("chosen from the plan");
-        let from = match from {
-            Beginning::Log(from) => *from,
-            Beginning::Savepoint(savepoint) => {
-                saved::refuse_kind(node, nodes)?;
-                return Ok(Start {
-                    after: self.saved_cut(savepoint, &node.name)?.unwrap_or_default(),
-                    time_max: None,
-                });
-            }
-        };
-        if from == From::Earliest {
-            let all = nodes.iter().filter_map(|name| loaded.plan.node(name));
-            let topics: Vec<String> = all.flat_map(|node| node.input_topics()).collect();
-            let start = self.earliest(&topics)?;
-            return match self.gone(&topics).filter(|_| start.after.0 > 0) {
-                None => Ok(start),
-                Some(gone) => match refuse_later(node, nodes) {
-                    Err(Error::Refused(why)) => Err(Error::Refused(format!("{gone}; {why}"))),
-                    fine => fine.map(|()| start),
-                },
-            };
-        }
-        refuse_later(node, nodes)?;
-        let topic = self.live_topic(&node.input_topics()[0])?;
-        let mut first: Option<Sequence> = None;
-        for partition in 0..topic.spec().partitions {
-            let at = match from {
-                From::Earliest => topic.start(partition),
-                From::Offset(offset) => offset,
-                From::Time(time) => topic.seek_time(partition, time)?,
-            };
-            if let Some(frame) = topic.cursor(partition, at)?.next(Sequence(u64::MAX))? {
-                let sequence = frame.header().sequence;
-                first = Some(first.map_or(sequence, |f| sequence.min(f)));
-            }
-        }
-        let Some(first) = first else {
-            return Err(Error::Refused(format!(
-                "topic {} has no rows from there on; begin earlier",
-                topic.spec().name
-            )));
-        };
-        let after = Sequence(first.0.saturating_sub(1));
-        Ok(Start {
-            after,
-            time_max: self.time_max(&topic, after)?,
-        })
-    }
-
-    /// Largest event time of the frames up to a sequence.
-    fn time_max(
-        &self,
-        topic: &std::sync::Arc<Topic>,
-        up_to: Sequence,
-    ) -> Result<Option<Timestamp>> {
-        let mut max = None;
-        for partition in 0..topic.spec().partitions {
-            let kept = topic.kept(partition)?;
-            max = max.max(match topic.spec().time {
-                Some(_) => kept.removed_time_max,
-                None => kept.removed_time,
-            });
-            let mut cursor = topic.cursor(partition, kept.start)?;
-            while let Some(frame) = cursor.next(up_to)? {
-                let header = frame.header();
-                let time = match (&topic.spec().time, header.times) {
-                    (None, _) => Some(header.append_time),
-                    (Some(_), times) => times.map(|(_, largest)| largest),
-                };
-                max = max.max(time);
-            }
-        }
-        Ok(max)
     }
 
     /// Rows of a topic behind a sequence, and bytes of the columns of them that a node reads.
@@ -363,40 +280,6 @@ fn mean_bytes(topic: &std::sync::Arc<Topic>, name: &str) -> f64 {
         Some(column.get_buffer_memory_size() as f64 / f64::from(rows))
     };
     sampled().unwrap_or(8.0).min(1024.0)
-}
-
-/// A later start than the beginning is for windows and rows of one node on a source topic.
-fn refuse_later(node: &PlannedNode, nodes: &[String]) -> Result<()> {
-    if nodes.len() > 1 || node.inputs.len() > 1 || node.inputs.iter().any(|i| i.derived) {
-        return Err(Error::Refused(format!(
-            "a replay from a later point begins at a source topic and builds one node; replay {} from the beginning",
-            node.name
-        )));
-    }
-    if node.about.kind == PluginKind::Process {
-        return Err(Error::Refused(format!(
-            "node {} keeps states of its own making, which from a later point would lack what came before; {}",
-            node.name,
-            ways(&node.name)
-        )));
-    }
-    if node.about.kind == PluginKind::Fold && node.window.as_ref().is_none_or(|w| !w.timed()) {
-        return Err(Error::Refused(format!(
-            "node {} keeps a running total, or counts rows from the beginning: from a later point its rows would lack what came \
-             before; {}",
-            node.name,
-            ways(&node.name)
-        )));
-    }
-    Ok(())
-}
-
-/// Where what cannot begin at a later point can begin.
-fn ways(node: &str) -> String {
-    format!(
-        "replay it from the beginning, or from a savepoint, with the results that it has (`refrain savepoint list`; `refrain \
-         replay {node} --from base` for the one that retention made)"
-    )
 }
 
 /// What an order changes of the pipeline file.

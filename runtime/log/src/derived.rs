@@ -10,6 +10,7 @@ use crate::ids::{Offset, Sequence};
 use crate::log::Log;
 use crate::open::{Opening, recover};
 use crate::prepare;
+use crate::retention::Kept;
 use crate::tail::{Built, Tail};
 use crate::topic::{Origin, Topic};
 use crate::{Error, Result, columns};
@@ -147,6 +148,23 @@ impl Log {
         }
         *tail = Some(recovered);
         Ok(())
+    }
+
+    /// Lets a partition of a derived topic that has no rows yet begin where another one does: at that offset, as if
+    /// retention had taken what came before. Durable when it returns.
+    pub fn begin_derived(&self, topic: &str, partition: u32, kept: &Kept) -> Result<()> {
+        let found = self.derived_topic(topic)?;
+        let run = &found.partition(partition)?.run;
+        if run.end() > Offset(0) {
+            return Err(Error::Invalid(format!(
+                "{topic}/{partition} has rows already: it cannot begin at row {}",
+                kept.start
+            )));
+        }
+        if kept.start > Offset(0) || kept.removed_up_to > Sequence(0) {
+            run.note_removed(kept)?;
+        }
+        self.cut_derived(topic, partition, kept.start, kept.removed_up_to)
     }
 
     /// Removes a derived topic with all its rows: its node is computed anew from the beginning. No change when there is

@@ -194,6 +194,27 @@ impl Run {
         Ok(trimmed)
     }
 
+    /// Notes for a run without rows that it begins there.
+    pub(crate) fn note_removed(&self, kept: &Kept) -> Result<()> {
+        let removed = Removed {
+            start: kept.start,
+            sequence: kept.removed_up_to,
+            append_time: kept.removed_time.unwrap_or(Timestamp::MIN),
+            time_max: kept.removed_time_max,
+            bytes: kept.removed_bytes,
+            past: Past {
+                sequence: kept.removed_up_to,
+                append_time: kept.removed_time,
+                time_max: kept.removed_time_max,
+                ..Past::default()
+            },
+        };
+        let path = self.path(REMOVED);
+        let made = self.storage.create_dir_all(&self.folder);
+        let noted = made.and_then(|()| self.storage.replace(&path, &codec::encode(&removed)));
+        noted.map_err(|e| self.io("write", &path, e))
+    }
+
     /// Removes the files of a segment.
     pub(crate) fn unlink(&self, base: Offset) -> Result<()> {
         let path = self.path(&segment_name(base));

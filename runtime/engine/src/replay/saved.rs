@@ -1,25 +1,31 @@
-//! A replay that begins at a savepoint: the version that was live in it, with its states and the rows of its view as they
-//! were at its cut, goes on under the build that was ordered, as a candidate. So a running total can be built whose first
-//! rows retention has taken, and what came since can be computed anew without all that was before.
+//! A replay that begins at a savepoint: the versions that were live in it, with their states, the rows of their views and
+//! their topics as they were, go on under the builds that were ordered, as candidates. So a running total can be built whose
+//! first rows retention has taken, and what came since can be computed anew without all that was before.
 //!
-//! In the registry the new version is the saved one, whose last build was taken over from at the cut of the savepoint. So
-//! receipts, proofs and comparisons know it as they know an upgrade. Entry, states and rows are one commit.
+//! In the registry a new version is the saved one, whose last build was taken over from at the cut where it stood. So
+//! receipts, proofs and comparisons know it as they know an upgrade. A topic of the group begins with the rows that the
+//! saved version had written: its readers stand in it where they stood in the old one. Entries, states and rows of views are
+//! one commit; what was carried over into topics before it is dropped when the commit does not come.
 
 use std::collections::BTreeMap;
 
 use refrain_log::ids::Sequence;
+use refrain_plugin::Plugin;
+use refrain_state::commit::{NodeCommit, NodeState};
 use refrain_state::registry::Decision;
 
 use super::{Planned, going_on, is_same};
+use crate::carry::carry;
 use crate::changes::fields;
 use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::keep::Opened;
 use crate::pipeline::{Output, PlannedNode};
+use crate::receipt::How;
 use crate::receipt::chain::writer;
 use crate::upgrade::{copied, way};
 use crate::versions::request::{ReplayOrder, Replaying};
-use crate::versions::{Version, VersionName, Versions, entry};
+use crate::versions::{NodeVersions, Version, VersionName, Versions, entry};
 
 /// Parts of a configuration that may differ: what they say holds from the cut on.
 const MAY_DIFFER: [&str; 2] = ["options", "on_trap"];
@@ -28,25 +34,139 @@ const MAY_DIFFER: [&str; 2] = ["options", "on_trap"];
 struct Saved {
     name: VersionName,
     version: Version,
-    cut: Sequence,
+    last: NodeState,
+}
+
+/// A node that goes on.
+struct Heir<'p> {
+    saved: Saved,
+    /// The versions that the node has.
+    known: NodeVersions,
+    /// The new one.
+    version: Version,
+    /// Its number, when it has one.
+    number: u32,
+    planned: PlannedNode,
+    plugin: &'p Plugin,
+    how: How,
+    /// Version of the states that it takes.
+    from: u32,
+}
+
+impl Heir<'_> {
+    fn node(&self) -> &str {
+        &self.planned.name
+    }
+
+    fn name(&self) -> VersionName {
+        VersionName::new(self.node(), self.number)
+    }
+
+    /// The node under the names of the new version.
+    fn own(&self) -> PlannedNode {
+        self.planned.of_version(self.number, &self.version.inputs)
+    }
+
+    /// The topic that it writes, as the savepoint has it and as it is called now.
+    fn topics(&self) -> Option<(String, String)> {
+        let Output::Topic(topic) = &self.planned.output else {
+            return None;
+        };
+        let of = |number| VersionName::new(topic, number).to_string();
+        Some((of(self.saved.name.number), of(self.number)))
+    }
+
+    fn writes(&self, topic: &str) -> bool {
+        self.planned.output == Output::Topic(topic.to_owned())
+    }
+}
+
+/// Gives each heir a number, as it is chosen for it, after those whose topics it reads; whether each has got one.
+fn number(
+    heirs: &mut [Heir<'_>],
+    choose: impl Fn(&NodeVersions, &Version) -> Result<Option<u32>>,
+) -> Result<bool> {
+    for place in 0..heirs.len() {
+        let (before, rest) = heirs.split_at_mut(place);
+        let heir = &mut rest[0];
+        for other in before {
+            if let Output::Topic(topic) = &other.planned.output
+                && heir.planned.reads(topic)
+            {
+                heir.version.inputs.insert(topic.clone(), other.number);
+            }
+        }
+        match choose(&heir.known, &heir.version)? {
+            Some(number) => heir.number = number,
+            None => return Ok(false),
+        }
+    }
+    Ok(true)
 }
 
 impl Host {
-    /// Begins a replay at a savepoint, or goes on with the one that is just this.
+    /// Begins a replay at a savepoint, or goes on with the one that is just this. The caller keeps files, so that nothing
+    /// that is gone on from is removed before the new versions stand there and need it.
     pub(super) fn replay_saved(
         &self,
         order: &ReplayOrder,
         planned: &Planned,
         savepoint: &str,
     ) -> Result<Replaying> {
-        let node = &planned.nodes[0];
-        // Nothing that is gone on from is removed before the new version stands there and needs it.
-        let _keeping = self.keeping();
         let versions = self.versions()?;
-        let (known, mut version) =
-            self.candidate(planned, node, &versions, &BTreeMap::new(), order)?;
         let opened = self.open_savepoint(savepoint)?;
-        let saved = saved(&opened, node)?;
+        let mut heirs = Vec::new();
+        for node in &planned.nodes {
+            let heir = self.heir_of(order, planned, node, (&versions, &opened), &heirs)?;
+            heirs.push(heir);
+        }
+        let goal = self.log.durable();
+        let is_resumed = number(&mut heirs, going_on)?;
+        if !is_resumed {
+            number(&mut heirs, |known, _| Ok(Some(known.next)))?;
+        }
+        let mut same = true;
+        for heir in &heirs {
+            same &= is_same(
+                &heir.known.versions[&heir.known.reading.live],
+                &heir.version,
+            )?;
+        }
+        match is_resumed {
+            true => self.go_on(order, &heirs)?,
+            false => self.take_over_saved(&opened, &heirs)?,
+        }
+        let names = heirs.iter().map(Heir::name).collect();
+        self.begun(planned, names, is_resumed, same, goal)
+    }
+
+    /// The rate that is ordered counts for candidates that are there.
+    fn go_on(&self, order: &ReplayOrder, heirs: &[Heir<'_>]) -> Result<()> {
+        let entries = heirs.iter().map(|heir| {
+            let mut known = heir.known.clone();
+            let version = known.versions.get_mut(&heir.number);
+            version.expect("just found").rate = order.rate;
+            entry(heir.node(), &known)
+        });
+        let decision = Decision {
+            entries: entries.collect(),
+            forget: Vec::new(),
+        };
+        self.state.decide(|_| Ok::<_, Error>((decision, ())))
+    }
+
+    /// A node of the group as it would go on; refused when it cannot.
+    fn heir_of<'p>(
+        &self,
+        order: &ReplayOrder,
+        planned: &'p Planned,
+        node: &str,
+        (versions, opened): (&Versions, &Opened),
+        before: &[Heir<'_>],
+    ) -> Result<Heir<'p>> {
+        let (known, mut version) =
+            self.candidate(planned, node, versions, &BTreeMap::new(), order)?;
+        let saved = saved(opened, node)?;
         let (was, is) = (saved.version.planned()?, version.planned()?);
         let refused = |why: String| {
             Error::Refused(format!(
@@ -56,91 +176,159 @@ impl Host {
         };
         fits(&was, &is).map_err(refused)?;
         let how = way(node, &was.about, &is.about).map_err(refused)?;
-        self.same_inputs(&versions, &opened, &saved, &version)
+        self.same_inputs((versions, opened), &saved, &version, before)
             .map_err(refused)?;
+        self.same_output(versions, &saved, &was).map_err(refused)?;
+        opened.give_components(&self.components, saved.version.components())?;
         let mut heir = saved.version.clone();
-        heir.take_over(&version.component, &is, how, saved.cut);
+        heir.take_over(&version.component, &is, how, saved.last.cut);
         version.start = saved.version.start;
         version.takeovers = heir.takeovers;
-        let same = is_same(&known.versions[&known.reading.live], &version)?;
-        let goal = self.log.durable();
-        let mut new = known.clone();
-        if let Some(number) = going_on(&known, &version)? {
-            let going_on = new.versions.get_mut(&number).expect("just found");
-            going_on.rate = order.rate;
-            let decision = Decision {
-                entries: vec![entry(node, &new)],
-                forget: Vec::new(),
-            };
-            self.state.decide(|_| Ok::<_, Error>((decision, ())))?;
-            return self.begun(
-                planned,
-                vec![VersionName::new(node, number)],
-                true,
-                same,
-                goal,
-            );
-        }
-        opened.give_components(&self.components, version.components())?;
-        let inputs = version.inputs.clone();
-        let number = new.add(version);
-        let name = VersionName::new(node, number);
         let place = planned
             .loaded
             .plan
             .nodes
             .iter()
-            .position(|n| n.name == *node);
-        let plugin = &planned.loaded.plugins[place.expect("chosen from the plan")];
-        let own = is.of_version(number, &inputs);
-        let (from, of) = (saved.name.to_string(), was.about.state_version);
-        let (commit, _) = copied(&opened.state, &from, &own, plugin, how, of)?;
-        self.declare(&own)?;
+            .position(|n| n.name == node);
+        Ok(Heir {
+            from: was.about.state_version,
+            plugin: &planned.loaded.plugins[place.expect("chosen from the plan")],
+            planned: is,
+            number: 0,
+            saved,
+            known,
+            version,
+            how,
+        })
+    }
+
+    /// Writes what the savepoint has under the names of the new versions: topics first, the rest in one commit.
+    fn take_over_saved(&self, opened: &Opened, heirs: &[Heir<'_>]) -> Result<()> {
+        let done = self.write_saved(opened, heirs);
+        if done.is_err() {
+            let topics = heirs.iter().flat_map(|heir| heir.own().derived_topics());
+            for topic in topics {
+                // What stays is dropped when the project is opened next.
+                let _ = self.log.drop_derived(&topic.name);
+            }
+        }
+        done
+    }
+
+    fn write_saved(&self, opened: &Opened, heirs: &[Heir<'_>]) -> Result<()> {
+        let topics: BTreeMap<String, String> = heirs.iter().filter_map(Heir::topics).collect();
+        let mut commits: Vec<NodeCommit> = Vec::new();
+        for heir in heirs {
+            let (own, from) = (heir.own(), heir.saved.name.to_string());
+            self.declare(&own)?;
+            if let Some((was, is)) = heir.topics() {
+                let topic = self.log.topic(&was);
+                let topic = topic.expect("looked at before anything was written");
+                carry(&topic, Sequence(0), &heir.saved.last, (&self.log, &is))?;
+            }
+            let (commit, _) = copied(
+                &opened.state,
+                (&from, &topics),
+                &own,
+                heir.plugin,
+                heir.how,
+                heir.from,
+            )?;
+            commits.push(commit);
+        }
         self.state.decide_with(|registry| {
-            if Versions::read(registry)?.node(node) != Some(&known) {
-                return Err(Error::Refused(format!(
-                    "node {node} changed meanwhile; run the command again"
-                )));
+            let versions = Versions::read(registry)?;
+            let mut entries = Vec::new();
+            for heir in heirs {
+                let node = heir.node();
+                if versions.node(node) != Some(&heir.known) {
+                    return Err(Error::Refused(format!(
+                        "node {node} changed meanwhile; run the command again"
+                    )));
+                }
+                let mut known = heir.known.clone();
+                let number = known.add(heir.version.clone());
+                debug_assert_eq!(number, heir.number);
+                entries.push(entry(node, &known));
             }
             let decision = Decision {
-                entries: vec![entry(node, &new)],
+                entries,
                 forget: Vec::new(),
             };
-            Ok((decision, vec![commit], ()))
-        })?;
-        self.begun(planned, vec![name], false, same, goal)
+            Ok((decision, commits, ()))
+        })
     }
 
     /// What the version read up to the cut of the savepoint is what the new one goes on reading, and all of it is there.
     fn same_inputs(
         &self,
-        versions: &Versions,
-        opened: &Opened,
+        (versions, opened): (&Versions, &Opened),
         saved: &Saved,
         new: &Version,
+        group: &[Heir<'_>],
     ) -> std::result::Result<(), String> {
         let told = |error: Error| error.to_string();
         let before = Versions::read(&opened.state.registry()).map_err(told)?;
-        same_writers(versions, &before, &saved.version, new)?;
-        let planned = new.planned().map_err(told)?;
-        for name in planned
-            .of_version(saved.name.number, &new.inputs)
-            .input_topics()
-        {
-            let topic = self.log.topic(&name);
-            let topic = topic.ok_or_else(|| format!("topic {name} is not there any more"))?;
-            for partition in 0..topic.spec().partitions {
-                let kept = topic.kept(partition).map_err(|e| e.to_string())?;
-                if kept.removed_up_to > saved.cut {
+        let planned = saved.version.planned().map_err(told)?;
+        for input in &planned.inputs {
+            let topic = &input.topic;
+            let number = saved.version.inputs.get(topic).copied().unwrap_or(1);
+            match group.iter().find(|heir| heir.writes(topic)) {
+                Some(heir) if heir.saved.name.number != number => {
+                    return Err(format!(
+                        "it read version {number} of topic {topic} there, and version {} of node {} was the one that others \
+                         read. Replay it from the beginning",
+                        heir.saved.name.number,
+                        heir.node()
+                    ));
+                }
+                None if input.derived => {
+                    same_writer(versions, &before, topic, (&saved.version, new))?;
+                }
+                _ => {}
+            }
+            let name = VersionName::new(topic, number).to_string();
+            let found = self.log.topic(&name);
+            let found = found.ok_or_else(|| format!("topic {name} is not there any more"))?;
+            for partition in 0..found.spec().partitions {
+                let kept = found.kept(partition).map_err(|e| e.to_string())?;
+                if kept.removed_up_to > saved.last.cut {
                     return Err(format!(
                         "it stands at cut {}, and retention has removed rows of topic {name} up to sequence {}; go on from a \
                          later savepoint",
-                        saved.cut, kept.removed_up_to
+                        saved.last.cut, kept.removed_up_to
                     ));
                 }
             }
         }
         Ok(())
+    }
+
+    /// The topic that the version wrote is there, and was not written anew since.
+    fn same_output(
+        &self,
+        versions: &Versions,
+        saved: &Saved,
+        was: &PlannedNode,
+    ) -> std::result::Result<(), String> {
+        let Output::Topic(topic) = &was.output else {
+            return Ok(());
+        };
+        let known = versions.node(&saved.name.name);
+        let version = known.and_then(|known| known.versions.get(&saved.name.number));
+        let topic = VersionName::new(topic, saved.name.number).to_string();
+        match version {
+            Some(version)
+                if version.made == saved.version.made && self.log.topic(&topic).is_some() =>
+            {
+                Ok(())
+            }
+            _ => Err(format!(
+                "topic {topic}, as version {} of it wrote it, is not there any more: that version was retired, or written \
+                 anew, since the savepoint was made. Replay it from the beginning",
+                saved.name.number
+            )),
+        }
     }
 }
 
@@ -148,7 +336,8 @@ impl Host {
 fn saved(opened: &Opened, node: &str) -> Result<Saved> {
     let none = || {
         Error::Refused(format!(
-            "savepoint {} has no results of node {node}: it had not run when the savepoint was made",
+            "savepoint {} has no results of node {node}: it had not run when the savepoint was made; replay it from the \
+             beginning",
             opened.name
         ))
     };
@@ -159,7 +348,7 @@ fn saved(opened: &Opened, node: &str) -> Result<Saved> {
     let last = opened.state.node(&name.to_string()).ok_or_else(none)?;
     Ok(Saved {
         version: version.clone(),
-        cut: last.cut,
+        last,
         name,
     })
 }
@@ -187,59 +376,37 @@ fn fits(was: &PlannedNode, is: &PlannedNode) -> std::result::Result<(), String> 
     ))
 }
 
-/// Whether the derived topics that a version reads are those that it read before, written by the same versions of nodes.
-fn same_writers(
+/// Whether a derived topic that a version reads is the one that it read before, written by the same version of a node.
+fn same_writer(
     versions: &Versions,
     before: &Versions,
-    was: &Version,
-    is: &Version,
+    topic: &str,
+    (was, is): (&Version, &Version),
 ) -> std::result::Result<(), String> {
     let told = |error: Error| error.to_string();
-    for input in was
-        .planned()
-        .map_err(told)?
-        .inputs
-        .iter()
-        .filter(|i| i.derived)
-    {
-        let topic = &input.topic;
-        let number = |version: &Version| version.inputs.get(topic).copied().unwrap_or(1);
-        let (old, new) = (number(was), number(is));
-        if old != new {
-            return Err(format!(
-                "it read version {old} of topic {topic} there, and version {new} is read now. Replay it from the beginning"
-            ));
-        }
-        let find = |versions: &Versions| -> Result<Version> {
-            let name = writer(versions, topic, new)?;
-            let known = versions.node(&name.name);
-            let found = known.and_then(|known| known.versions.get(&name.number));
-            Ok(found.expect("it writes the topic").clone())
-        };
-        let (old, new) = (find(before).map_err(told)?, find(versions).map_err(told)?);
-        if old.made != new.made {
-            return Err(format!(
-                "topic {topic} has been written anew since the savepoint was made. Replay it from the beginning"
-            ));
-        }
-        same_writers(versions, before, &old, &new)?;
+    let number = |version: &Version| version.inputs.get(topic).copied().unwrap_or(1);
+    let (old, new) = (number(was), number(is));
+    if old != new {
+        return Err(format!(
+            "it read version {old} of topic {topic} there, and version {new} is read now. Replay it from the beginning"
+        ));
     }
-    Ok(())
-}
-
-/// Refuses what cannot begin at a savepoint, whatever it holds.
-pub(super) fn refuse_kind(planned: &PlannedNode, nodes: &[String]) -> Result<()> {
-    let name = &planned.name;
-    if let Output::Topic(topic) = &planned.output {
-        return Err(Error::Refused(format!(
-            "node {name} writes topic {topic}, and a savepoint goes on with states and rows of views: the new topic would lack \
-             the rows before it. Replay {name} from the beginning"
-        )));
+    let find = |versions: &Versions| -> Result<Version> {
+        let name = writer(versions, topic, new)?;
+        let known = versions.node(&name.name);
+        let found = known.and_then(|known| known.versions.get(&name.number));
+        Ok(found.expect("it writes the topic").clone())
+    };
+    let (old, new) = (find(before).map_err(told)?, find(versions).map_err(told)?);
+    if old.made != new.made {
+        return Err(format!(
+            "topic {topic} has been written anew since the savepoint was made. Replay it from the beginning"
+        ));
     }
-    if nodes.len() > 1 {
-        return Err(Error::Refused(format!(
-            "a replay from a savepoint builds one node; replay {name} without --downstream"
-        )));
+    let planned = old.planned().map_err(told)?;
+    let derived = planned.inputs.iter().filter(|input| input.derived);
+    for input in derived {
+        same_writer(versions, before, &input.topic, (&old, &new))?;
     }
     Ok(())
 }

@@ -16,6 +16,7 @@ use super::{Counts, Failure, Memo, NodeSetup, Prepared, Progress, Taken, Task, t
 use crate::error::{Error, Extent, Place, Result};
 use crate::input::{Batch, Feed, Lanes, Next, Run};
 use crate::pipeline::Output;
+use crate::versions::VersionName;
 use crate::watermark::{NEVER, Watermark};
 
 /// The writing ends of a transform task.
@@ -290,7 +291,9 @@ impl TransformTask {
         let offsets = from.iter().map(|row| batch.offset(run, *row).0 as i64);
         let mut columns: Vec<ArrayRef> = Vec::new();
         if self.setup.plan.inputs.len() > 1 {
-            let topic = std::iter::repeat_n(&lane.topic, from.len());
+            // Whichever version of it is read: a row is the same one in all versions.
+            let topic = VersionName::parse(&lane.topic).name;
+            let topic = std::iter::repeat_n(&topic, from.len());
             columns.push(Arc::new(StringArray::from_iter_values(topic)));
         }
         let partition = i64::from(lane.partition);

@@ -1,6 +1,8 @@
 //! The states of a node as another component has them: read from the last commit, migrated where that is due, and tried
 //! out in the new component before anything is written.
 
+use std::collections::BTreeMap;
+
 use refrain_plugin::{Instance, Plugin, PluginKind, States};
 use refrain_state::commit::{NodeCommit, NodeState, State, TaskChanges};
 use refrain_state::store::StateChanges;
@@ -44,11 +46,12 @@ pub(crate) fn taken_over(
 }
 
 /// The commit by which a node begins with all that another one, perhaps of another host, has at its last commit: its
-/// states as of [`taken_over`], what else the host keeps with them, and the rows of its view. Its derived topics begin
-/// empty. Nothing is written here.
+/// states as of [`taken_over`], what else the host keeps with them, and the rows of its view. `topics`: what derived topics
+/// that it reads or writes are called now; those that it writes and that are not among them begin empty. Nothing is written
+/// here.
 pub(crate) fn copied(
     state: &State,
-    node: &str,
+    (node, topics): (&str, &BTreeMap<String, String>),
     planned: &PlannedNode,
     plugin: &Plugin,
     how: How,
@@ -64,7 +67,13 @@ pub(crate) fn copied(
     };
     let (mut tasks, count) = estate.tasks(&last, planned, plugin)?;
     estate.add_rows(&last, &mut tasks)?;
-    last.derived.clear();
+    last.derived.retain(|end| topics.contains_key(&end.topic));
+    let ends = last.derived.iter_mut().map(|end| &mut end.topic);
+    for topic in ends.chain(last.sources.iter_mut().map(|end| &mut end.topic)) {
+        if let Some(name) = topics.get(topic) {
+            name.clone_into(topic);
+        }
+    }
     Ok((commit(planned, plugin, tasks, last), count))
 }
 

@@ -16,6 +16,7 @@ use super::report::{Drift, ValidateOrder};
 use super::rerun::{Keys, Rerun, Step};
 use super::shared_key;
 use super::value::Value;
+use super::whole::Whole;
 use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::pipeline::PlannedNode;
@@ -69,15 +70,8 @@ impl Host {
         let left = VersionName::new(&node, known.reading.live);
         let right = VersionName::new(&node, candidate);
         let version = known.versions.get(&candidate);
-        let version = version
-            .ok_or_else(|| Error::Refused(format!("node {node} has no version {candidate}")))?;
+        let version = version.ok_or_else(|| super::no_version(&node, candidate))?;
         let planned = version.planned()?;
-        let counts = self.whole_rows(&planned, version.start)?;
-        let judge = Judge {
-            order: &order.validate,
-            planned: &planned,
-            counts: &counts,
-        };
         let names = [left.to_string(), right.to_string()];
         let held = self.meet_or_run(&names, None)?;
         let cut = held.cut;
@@ -85,8 +79,17 @@ impl Host {
         let views = self.two_views(&left, &right)?;
         drop(held);
         let equal = self
-            .compare_views(views, &right, &known, tolerances)?
+            .compare_views(views, (&left, &right), &known, tolerances)?
             .is_equal();
+        let whole = match equal {
+            true => Whole::All,
+            false => self.comparable(&left, &right)?,
+        };
+        let judge = Judge {
+            order: &order.validate,
+            planned: &planned,
+            counts: &|table, row| whole.has(table, row),
+        };
         let (left_member, right_member) = (self.member(&left)?, self.member(&right)?);
         let begin = left_member.start.after.max(right_member.start.after);
         let mut pair = Pair {

@@ -9,14 +9,12 @@ mod outside;
 pub mod report;
 pub(crate) mod rerun;
 pub(crate) mod value;
+mod whole;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::{Int64Type, TimestampMicrosecondType};
-use arrow_array::{Array, RecordBatch};
-use refrain_log::ids::Offset;
+use arrow_array::RecordBatch;
 use refrain_log::schema::Schema;
 use refrain_state::registry::Decision;
 use refrain_state::view::{Pages, View};
@@ -25,11 +23,10 @@ use self::compare::Side;
 use self::report::{Drift, Report, Tolerance, ValidateOrder};
 use crate::error::{Error, Result};
 use crate::host::Host;
-use crate::pipeline::{PlannedNode, Window};
+use crate::names;
+use crate::pipeline::PlannedNode;
 use crate::request::Table;
-use crate::versions::{
-    NodeVersions, Start, Validated, VersionName, Versions, entry, newest_candidate,
-};
+use crate::versions::{NodeVersions, Validated, VersionName, Versions, entry, newest_candidate};
 
 /// Rows of a view that are compared at once.
 const PAGE_ROWS: usize = 65_536;
@@ -106,9 +103,10 @@ impl Host {
         for field in order.tolerances.keys() {
             let planned = known.versions[&live.number].planned()?;
             if planned.output_schema.field(field).is_none() {
-                return Err(Error::Refused(format!(
-                    "there is no field {field} in the view of node {node} to have a tolerance"
-                )));
+                let all = planned.output_schema.fields().iter();
+                let all = all.map(|field| field.name.as_str());
+                let what = format!("field in the view of node {node} of the name");
+                return Err(Error::Refused(names::unknown(&what, field, all, "")));
             }
         }
         if let Some((file, table)) = &order.against {
@@ -122,13 +120,18 @@ impl Host {
         if !known.versions.contains_key(&candidate) {
             return Err(no_version(&node, candidate));
         }
+        if candidate == live.number {
+            return Err(Error::Refused(format!(
+                "version {candidate} of node {node} is the one that is read: name another one to compare it with"
+            )));
+        }
         let right = VersionName::new(&node, candidate);
         let names = [live.to_string(), right.to_string()];
         let held = self.meet_or_run(&names, None)?;
         let cut = held.cut;
         let views = self.two_views(&live, &right)?;
         drop(held);
-        let compared = self.compare_views(views, &right, &known, &order.tolerances)?;
+        let compared = self.compare_views(views, (&live, &right), &known, &order.tolerances)?;
         let (equal, tolerated) = (compared.is_equal(), compared.is_tolerated());
         if equal {
             let validated = Validated {
@@ -169,11 +172,11 @@ impl Host {
         })
     }
 
-    /// Compares them: by digest, and where that differs row by row, as far as the right one has what came before.
+    /// Compares them: by digest, and where that differs row by row, as far as both have what came before.
     fn compare_views(
         &self,
         seen: TwoViews,
-        right: &VersionName,
+        (left, right): (&VersionName, &VersionName),
         known: &NodeVersions,
         tolerances: &BTreeMap<String, Tolerance>,
     ) -> Result<Compared> {
@@ -188,13 +191,22 @@ impl Host {
         if let Some(pages) = pages {
             let planned = version.planned()?;
             let key = shared_key(&planned, views.0.schema(), views.1.schema())?;
-            let counts = self.whole_rows(&planned, version.start)?;
+            let whole = self.comparable(left, right)?;
+            let counts = |table: &Table, row: usize| whole.has(table, row);
             let mut rows = (
                 Rows::of(&views.0, pages.0, &key)?,
                 Rows::of(&views.1, pages.1, &key)?,
             );
             let sides = (rows.0.side(&key), rows.1.side(&key));
-            drift = Some(compare::merge(sides.0, sides.1, tolerances, &counts)?);
+            let found = compare::merge(sides.0, sides.1, tolerances, &counts)?;
+            if found.rows == (0, 0) && found.skipped != (0, 0) {
+                return Err(Error::Refused(format!(
+                    "no row of version {} of node {} can be compared with version {} yet: each lacks something of what came \
+                     before the later one of them begins; run on, or begin earlier",
+                    right.number, right.name, left.number
+                )));
+            }
+            drift = Some(found);
         }
         Ok(Compared { digests, drift })
     }
@@ -207,7 +219,12 @@ impl Host {
         known: &NodeVersions,
         tolerances: &BTreeMap<String, Tolerance>,
     ) -> Result<Compared> {
-        self.compare_views(self.two_views(left, right)?, right, known, tolerances)
+        self.compare_views(
+            self.two_views(left, right)?,
+            (left, right),
+            known,
+            tolerances,
+        )
     }
 
     fn validate_against(
@@ -225,7 +242,8 @@ impl Host {
         let kept = &known.versions[&version.number];
         let planned = kept.planned()?;
         let key = shared_key(&planned, view.schema(), &table.schema)?;
-        let counts = self.whole_rows(&planned, kept.start)?;
+        let whole = self.comparable_outside(version)?;
+        let counts = |table: &Table, row: usize| whole.has(table, row);
         let mut left = Rows::of(&view, pages, &key)?;
         let sides = (left.side(&key), Side::of_table(table, &key));
         let drift = compare::merge(sides.0, sides.1, &order.tolerances, &counts)?;
@@ -261,51 +279,6 @@ impl Host {
         })
     }
 
-    /// Which rows of a version that begins at a start lack nothing of what came before it.
-    fn whole_rows(
-        &self,
-        planned: &PlannedNode,
-        start: Start,
-    ) -> Result<impl Fn(&Table, usize) -> bool + use<>> {
-        let window = planned.window.as_ref().map(|w| w.key_field().name);
-        // A session within the silence after a row that is not there would have begun with that row.
-        let margin_us = match &planned.window {
-            Some(Window::Session { gap_us, .. }) => *gap_us,
-            _ => 0,
-        };
-        let mut first = Vec::new();
-        if start.after.0 > 0
-            && window.is_none()
-            && let Some(topic) = self.log.topic(&planned.input_topics()[0])
-        {
-            let partitions = 0..topic.spec().partitions;
-            first = partitions
-                .map(|p| self.first_after(&topic, p, start.after))
-                .collect();
-        }
-        Ok(
-            move |table: &Table, row: usize| match (&window, start.time_max) {
-                _ if start.after.0 == 0 => true,
-                (Some(field), Some(time_max)) => {
-                    let column = table.rows.column_by_name(field);
-                    let times = column.map(|c| c.as_primitive::<TimestampMicrosecondType>());
-                    times.is_some_and(|t| {
-                        !t.is_null(row) && t.value(row) > time_max.0.saturating_add(margin_us)
-                    })
-                }
-                (Some(_), None) => true,
-                (None, _) => {
-                    let number = |name: &str| {
-                        let column = table.rows.column_by_name(name);
-                        column.map_or(0, |c| c.as_primitive::<Int64Type>().value(row))
-                    };
-                    let first = first.get(number("partition") as usize);
-                    first.is_none_or(|first: &Offset| number("offset") as u64 >= first.0)
-                }
-            },
-        )
-    }
-
     fn note_validated(&self, version: &VersionName, validated: Validated) -> Result<()> {
         self.state.decide(|registry| {
             let versions = Versions::read(registry)?;
@@ -322,7 +295,9 @@ impl Host {
 }
 
 fn no_version(node: &str, number: u32) -> Error {
-    Error::Refused(format!("node {node} has no version {number}"))
+    Error::Refused(format!(
+        "node {node} has no version {number}; see `refrain view versions {node}`"
+    ))
 }
 
 /// Batches of one schema as one table.
@@ -339,8 +314,15 @@ fn shared_key(planned: &PlannedNode, left: &Schema, right: &Schema) -> Result<Ve
         |schema: &Schema, name: &str, kind| schema.field(name).is_some_and(|f| f.kind == kind);
     for field in fields {
         if !has(left, &field.name, field.kind) || !has(right, &field.name, field.kind) {
+            let names = |schema: &Schema| {
+                let fields = schema.fields().iter().map(ToString::to_string);
+                fields.collect::<Vec<_>>().join(", ")
+            };
             return Err(Error::Refused(format!(
-                "the two cannot be compared row by row: the key field {field} is not in both, with that type"
+                "the two cannot be compared row by row: the key field {field} is not in both, with that type; the one has {}; \
+                 the other has {}",
+                names(left),
+                names(right)
             )));
         }
     }

@@ -36,7 +36,7 @@ pub fn view_of(declaration: &Declaration, node: &str) -> Option<String> {
 }
 
 /// The source topics that the results of a version come from, through whatever nodes.
-pub(super) fn sources(versions: &Versions, of: &VersionName) -> Result<BTreeSet<String>> {
+pub(crate) fn sources(versions: &Versions, of: &VersionName) -> Result<BTreeSet<String>> {
     let mut sources = BTreeSet::new();
     let mut next = vec![of.clone()];
     let mut seen = BTreeSet::new();

@@ -22,6 +22,7 @@ use refrain_state::registry::{Entry, Registry};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::barrier::exactly;
+pub(crate) use self::find::sources;
 pub use self::find::{node_named, view_of};
 pub(crate) use self::moves::newest_candidate;
 pub use self::names::{VersionName, ViewName};

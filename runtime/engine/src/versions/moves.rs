@@ -444,6 +444,7 @@ impl Host {
             };
             Ok::<_, Error>((decision, moved))
         })?;
+        let notes = moved.iter().filter_map(begins_later).collect();
         let moves: Vec<_> = moved
             .into_iter()
             .map(|(n, from, to, _)| (n, from, to))
@@ -457,8 +458,21 @@ impl Host {
         Ok(Moved {
             moves,
             cut: meeting.cut,
+            notes,
         })
     }
+}
+
+/// What is to be said of a version that is read now and begins later in the log than the one before.
+fn begins_later((node, from, to, known): &(String, u32, u32, NodeVersions)) -> Option<String> {
+    let after = |version: &u32| known.versions.get(version).map(|v| v.start.after);
+    let (was, is) = (after(from)?, after(to)?);
+    (is > was).then(|| {
+        format!(
+            "version {to} of node {node} begins after sequence {is}, later than version {from}: what came before is not in \
+             it"
+        )
+    })
 }
 
 /// The validation of a version against the one that is read now.

@@ -272,6 +272,8 @@ pub struct Replaying {
     pub to_run: Vec<String>,
     /// It is done when its nodes have got here.
     pub goal: Sequence,
+    /// What is to be known of where they begin, as sentences.
+    pub notes: Vec<String>,
 }
 
 /// Who reads what after a move.
@@ -281,6 +283,8 @@ pub struct Moved {
     pub moves: Vec<(String, u32, u32)>,
     /// The cut at which it happened.
     pub cut: Sequence,
+    /// What is to be known of what is read now, as sentences.
+    pub notes: Vec<String>,
 }
 
 /// What retiring a version frees.

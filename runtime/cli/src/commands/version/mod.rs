@@ -85,5 +85,8 @@ fn print_moved(global: &Global, moved: &Moved, who: &str) -> Result<(), Failure>
     }
     sheet.print(global.output)?;
     eprintln!("{who}: moved at cut {}", moved.cut);
+    for note in &moved.notes {
+        eprintln!("note: {note}");
+    }
     Ok(())
 }

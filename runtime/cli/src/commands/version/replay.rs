@@ -35,6 +35,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
   refrain replay delays --plugin new.wasm --rate 200000  with another component, gently
   refrain replay clean --downstream                      and everything that reads from it
   refrain replay total --from base                       with the results of a savepoint, and what came after it
+  refrain replay delays --from 2001-06-01                of the log from there on
 
 The live version goes on being served and run. Beside a running host the replay goes on in it, also when this command is
 interrupted; else this command does the work. Interrupted or killed, the same command goes on where it stood. Then:
@@ -42,9 +43,10 @@ interrupted; else this command does the work. Interrupted or killed, the same co
 pub(crate) struct ReplayArgs {
     /// Name of the node, or of its view or topic
     node: String,
-    /// Begin there: earliest, an offset (in each partition), an event time (ISO 8601; of a topic
-    /// without one, the time of appending), or with what a savepoint has
-    #[arg(long, default_value = "earliest", value_name = "earliest|OFFSET|TIME|SAVEPOINT", value_parser = parse_from)]
+    /// Begin there: earliest, an offset (in each partition of what the node reads), an event time (ISO
+    /// 8601; of a topic without one, the time of appending), or with what a savepoint has. What
+    /// depends on the node begins at the same cut of the log
+    #[arg(long, default_value = "earliest", value_name = "earliest|OFFSET|TIME|SAVEPOINT", value_parser = parse_from, allow_negative_numbers = true)]
     from: Beginning,
     /// Another component: a .wasm file, or a plugin of the project [default: the one of the pipeline file]
     #[arg(long, value_name = "FILE|NAME")]
@@ -63,7 +65,7 @@ pub(crate) struct ReplayArgs {
     detach: bool,
 }
 
-/// What is neither a number nor a time is the name of a savepoint; after `savepoint:` anything is.
+/// What is neither a number nor a time and begins with a letter is the name of a savepoint; after `savepoint:` anything is.
 fn parse_from(text: &str) -> Result<Beginning, String> {
     if let Some(name) = text.strip_prefix("savepoint:") {
         return Ok(Beginning::Savepoint(name.to_owned()));
@@ -74,10 +76,18 @@ fn parse_from(text: &str) -> Result<Beginning, String> {
     if let Ok(offset) = text.parse() {
         return Ok(Beginning::Log(From::Offset(Offset(offset))));
     }
-    Ok(match ingest::parse_timestamp(text) {
-        Some(us) => Beginning::Log(From::Time(Timestamp(us))),
-        None => Beginning::Savepoint(text.to_owned()),
-    })
+    if let Some(us) = ingest::parse_timestamp(text) {
+        return Ok(Beginning::Log(From::Time(Timestamp(us))));
+    }
+    // What begins like a number or a time is meant as one.
+    match text.starts_with(|c: char| c.is_ascii_alphabetic()) {
+        true => Ok(Beginning::Savepoint(text.to_owned())),
+        false => Err(
+            "write earliest, an offset (1000), a time (2001-01-31, 2001-01-31T12:00:00Z), the name of a savepoint, or \
+             savepoint:NAME"
+                .into(),
+        ),
+    }
 }
 
 fn parse_set(text: &str) -> Result<(String, String), String> {
@@ -175,6 +185,9 @@ fn tell_begun(replaying: &Replaying) {
     }
     if replaying.same {
         eprintln!("note: nothing differs from the live version; the results will be the same");
+    }
+    for note in &replaying.notes {
+        eprintln!("note: {note}");
     }
 }
 

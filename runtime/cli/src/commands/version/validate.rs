@@ -158,7 +158,17 @@ fn tell(global: &Global, report: &Report) -> Result<(), Failure> {
         return Ok(());
     };
     tell_counts(report, drift);
-    fields(report, drift).print(global.output)?;
+    if drift.fields.iter().any(|f| f.changed + f.tolerated > 0) {
+        fields(report, drift).print(global.output)?;
+    }
+    if report.equal {
+        let within = if report.tolerated {
+            ", within tolerance"
+        } else {
+            ""
+        };
+        eprintln!("{left} and {right} are equal in all rows that were compared{within}");
+    }
     if !drift.shown.is_empty() {
         eprintln!("rows with the largest differences:");
         for row in &drift.shown {
