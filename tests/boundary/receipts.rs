@@ -315,6 +315,15 @@ fn a_receipt_says_how_many_rows_are_gone_and_is_not_proven_from_the_rest() {
         home.refrain(&["prove", &name])
             .code(2)
             .says(&[&format!("has taken {gone} rows"), "a savepoint at a cut of"]);
+        home.refrain(&["prove", &name, "--base", "base"])
+            .ok()
+            .says(&["equal", "savepoint base"]);
+        home.refrain(&["prove", &old, "--base", "base"])
+            .ok()
+            .says(&["could not be compared", "equal", "savepoint base"]);
+        home.refrain(&["prove", &name, "--base", "bas"])
+            .code(2)
+            .says(&["no savepoint bas; did you mean base?"]);
         // With the receipt from before, and on a machine that kept the rows.
         home.refrain(&["prove", &old])
             .code(2)
@@ -415,4 +424,67 @@ fn a_receipt_of_an_earlier_commit_is_the_one_that_was_made_then() {
     home.refrain(&of_cut)
         .code(2)
         .says(&["retention has removed", "cannot be computed again"]);
+}
+
+/// From a savepoint a receipt is proven by what came after it: of views in memory and of chains, made beside a running host,
+/// and after retention has taken all that was before.
+#[test]
+fn a_receipt_is_proven_from_a_savepoint() {
+    let home = chained();
+    (0..4).for_each(|part| drop(crate::keep::append(&home, part).ok()));
+    home.run().ok();
+    // Nodes stand at several cuts.
+    drop(crate::keep::append(&home, 4).ok());
+    home.refrain(&["run", "--once", "--node", "views_only"])
+        .ok();
+    home.refrain(&["savepoint", "create", "monday"]).ok();
+    home.run().ok();
+    let views = ["engagement", "total", "seen"];
+    for view in views {
+        receipt(&home, view, &format!("{view}.then"));
+    }
+    (5..9).for_each(|part| drop(crate::keep::append(&home, part).ok()));
+    home.run().ok();
+    home.refrain(&["savepoint", "create", "tuesday"]).ok();
+    let read = |name: &str| std::fs::read_to_string(home.path(name)).unwrap();
+    for view in views {
+        let now = receipt(&home, view, &format!("{view}.now"));
+        for name in [format!("{view}.then"), format!("{view}.now")] {
+            let proof = ["prove", &name, "--base", "monday", "--output", "json"];
+            let proof = home.refrain(&proof).ok().json();
+            assert_eq!(proof["base"], "monday");
+            assert_eq!(proof["unchecked"], Value::Array(Vec::new()), "{proof}");
+        }
+        home.refrain(&["prove", &format!("{view}.then"), "--base", "tuesday"])
+            .code(2)
+            .says(&["savepoint tuesday is no base", "a base is an earlier one"]);
+        // One that says something else is found out.
+        let other = read(&format!("{view}.now"))
+            .replace(now["output"]["blake3"].as_str().unwrap(), &"0".repeat(64));
+        home.write("other", other);
+        home.refrain(&["prove", "other", "--base", "monday"])
+            .code(2)
+            .says(&["its seal does not fit"]);
+    }
+    // A component of another lineage takes over: the savepoint knows nothing of it, and is a base all the same.
+    let bytes = std::fs::read(home.path("plugins/engagement_total.wasm")).unwrap();
+    home.write(
+        "noted.wasm",
+        [&bytes[..], &[0, 5, 4, b'n', b'o', b't', b'e']].concat(),
+    );
+    home.refrain(&["upgrade", "total", "--plugin", "noted.wasm"])
+        .ok();
+    (9..11).for_each(|part| drop(crate::keep::append(&home, part).ok()));
+    home.run().ok();
+    receipt(&home, "total", "upgraded");
+    home.refrain(&["prove", "upgraded", "--base", "monday"])
+        .ok()
+        .says(&["equal"]);
+    home.refrain(&["replay", "engagement", "--from", "100"])
+        .ok();
+    let second = ["receipt", "engagement", "--version", "2", "-o", "second"];
+    home.refrain(&second).ok();
+    home.refrain(&["prove", "second", "--base", "monday"])
+        .code(2)
+        .says(&["savepoint monday is no base", "has no version 2"]);
 }

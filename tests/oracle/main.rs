@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, unreachable_pub, reason = "modules of one test")]
 
 mod accidents;
+mod beginnings;
 mod compare;
 mod graduation;
 mod graph;

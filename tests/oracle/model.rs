@@ -109,6 +109,34 @@ pub fn run(graph: &Graph, frames: Vec<Frame>) -> Vec<Outcome> {
     outcomes
 }
 
+/// Runs some nodes of a changed graph over what comes behind a sequence: of the source, and of what all other nodes, as they
+/// were, have made of everything.
+pub fn run_behind(
+    graph: &Graph,
+    changed: &Graph,
+    frames: Vec<Frame>,
+    group: &[&str],
+    after: u64,
+) -> BTreeMap<String, Outcome> {
+    let source = source_feed(&graph.source, frames.clone());
+    let mut feeds = BTreeMap::from([("events".to_owned(), source)]);
+    for outcome in run(graph, frames) {
+        feeds.insert(outcome.feed.name.clone(), outcome.feed);
+    }
+    for feed in feeds.values_mut() {
+        feed.frames.retain(|frame| frame.sequence > after);
+    }
+    let mut outcomes = BTreeMap::new();
+    let nodes = changed.nodes.iter();
+    for node in nodes.filter(|node| group.contains(&node.name.as_str())) {
+        let inputs: Vec<&Feed> = node.inputs.iter().map(|i| &feeds[i]).collect();
+        let outcome = run_node(node, &inputs);
+        feeds.insert(node.output(), outcome.feed.clone());
+        outcomes.insert(node.name.clone(), outcome);
+    }
+    outcomes
+}
+
 fn source_feed(source: &Source, frames: Vec<Frame>) -> Feed {
     Feed {
         name: "events".into(),

@@ -1,6 +1,6 @@
 //! Versions at random: nodes of random graphs are upgraded, replayed with other options, cut over and rolled back while rows
 //! come in; after each of it every version is proven from the log, and what is read is what a life says in which it was so
-//! from the beginning.
+//! from the beginning. Versions that begin elsewhere: `beginnings`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,12 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use refrain_engine::host::Host;
+use refrain_engine::receipt::Receipt;
 use refrain_engine::receipt::audit::{Audit, Tools};
 use refrain_engine::receipt::audits;
+use refrain_engine::receipt::base::Base;
 use refrain_engine::receipt::claim::{Claim, ClaimOrder};
 use refrain_engine::receipt::ground::Ground;
 use refrain_engine::receipt::private::Pace;
-use refrain_engine::receipt::prove::{Components, Means, prove};
+use refrain_engine::receipt::prove::{Components, Means, Proof, prove};
 use refrain_engine::receipt::sample::Sample;
 use refrain_engine::request::{From, Request, Response};
 use refrain_engine::run::RunOptions;
@@ -32,7 +34,7 @@ const SEED: u64 = 20_261_129_018;
 
 /// What was done and looked at, over all lives.
 #[derive(Debug, Default)]
-struct Done {
+pub(crate) struct Done {
     upgrades: usize,
     backs: usize,
     replays: usize,
@@ -42,6 +44,14 @@ struct Done {
     audited: usize,
     of_process: usize,
     on_disk: usize,
+    /// Versions that begin later than the log, and rows of theirs that were compared with those that are read.
+    pub(crate) later: usize,
+    pub(crate) compared: u64,
+    /// Groups that went on from a savepoint, and those of them whose nodes stood at several cuts there.
+    pub(crate) saved: usize,
+    pub(crate) uneven: usize,
+    /// Receipts proven from a savepoint.
+    pub(crate) based: usize,
 }
 
 #[test]
@@ -74,28 +84,39 @@ fn every_version_is_proven_and_is_what_a_life_of_its_own_says() {
             done.audited,
             done.of_process,
             done.on_disk,
+            done.later,
+            done.saved,
+            done.based,
         ];
         assert!(
             each.iter().all(|n| *n > 0),
             "the lives are too tame: {done:?}"
         );
     }
+    if seeds.len() >= 10 * CASES as usize {
+        assert!(
+            done.compared > 0 && done.uneven > 0,
+            "the lives are too tame: {done:?}"
+        );
+    }
 }
 
 /// A project in which versions come and go.
-struct Life {
-    home: Home,
+pub(crate) struct Life {
+    pub(crate) home: Home,
     rows: Rows,
-    dice: Dice,
+    pub(crate) dice: Dice,
     host: Option<Host>,
     /// The graph before the last cutover, which can be gone back to.
-    before: Option<(String, Graph)>,
+    pub(crate) before: Option<(String, Graph)>,
     /// The last node upgraded, while it can be gone back.
-    upgraded: Option<String>,
+    pub(crate) upgraded: Option<String>,
     /// By view: which of its keys are audited, and the audit that goes on.
     audits: BTreeMap<String, (Option<Sample>, Audit)>,
+    /// The last savepoint, while what is read now was read in it.
+    pub(crate) saved: Option<String>,
     scratch: tempfile::TempDir,
-    marks: u8,
+    pub(crate) marks: u8,
 }
 
 impl Life {
@@ -115,12 +136,13 @@ impl Life {
             before: None,
             upgraded: None,
             audits: BTreeMap::new(),
+            saved: None,
             scratch: tempfile::tempdir().unwrap(),
             marks: 0,
         }
     }
 
-    fn host(&self) -> &Host {
+    pub(crate) fn host(&self) -> &Host {
         self.host.as_ref().unwrap()
     }
 
@@ -131,14 +153,16 @@ impl Life {
 
     fn lead(mut self, done: &mut Done) {
         done.on_disk += usize::from(self.home.graph.cache.is_some());
-        for _ in 0..4 + self.dice.below(4) {
+        for _ in 0..5 + self.dice.below(4) {
             self.grow();
-            match self.dice.below(8) {
+            match self.dice.below(14) {
                 0 | 1 => self.upgrade(done),
-                2 => self.back(done),
-                3 | 4 => self.replay(done),
-                5 => self.roll_back(done),
-                6 => self.reopen(),
+                2 | 3 => self.back(done),
+                4..=6 => self.replay(done),
+                7 | 8 => self.roll_back(done),
+                9 => self.reopen(),
+                10 | 11 => self.begin_later(done),
+                12 => self.begin_saved(done),
                 _ => {}
             }
             if self.dice.one_in(2) {
@@ -149,15 +173,8 @@ impl Life {
     }
 
     /// Rows come, and are taken.
-    fn grow(&mut self) {
-        for _ in 0..=self.dice.below(3) {
-            let size = *self.dice.pick(&[1, 20, 90]);
-            let batch: Vec<_> = (0..size).map(|_| self.rows.row()).collect();
-            let host = self.host.take().unwrap();
-            self.home.append(&host, &batch);
-            self.host = Some(host);
-            self.home.wait(*self.dice.pick(&[1_000, 3_000_000]));
-        }
+    pub(crate) fn grow(&mut self) {
+        self.append();
         let options = RunOptions {
             workers: *self.dice.pick(&[1, 2, 4]),
             drop_instances: self.dice.one_in(2).then(|| self.dice.next()),
@@ -166,7 +183,19 @@ impl Life {
         well(&run_once(self.host(), &options));
     }
 
-    fn node(&mut self) -> Node {
+    /// Rows come.
+    pub(crate) fn append(&mut self) {
+        for _ in 0..=self.dice.below(3) {
+            let size = *self.dice.pick(&[1, 20, 90]);
+            let batch: Vec<_> = (0..size).map(|_| self.rows.row()).collect();
+            let host = self.host.take().unwrap();
+            self.home.append(&host, &batch);
+            self.host = Some(host);
+            self.home.wait(*self.dice.pick(&[1_000, 3_000_000]));
+        }
+    }
+
+    pub(crate) fn node(&mut self) -> Node {
         self.dice.pick(&self.home.graph.nodes).clone()
     }
 
@@ -253,6 +282,7 @@ impl Life {
         let before = std::mem::replace(&mut self.home.graph, graph);
         self.before = Some((node.name, before));
         self.upgraded = None;
+        self.saved = None;
         self.reopen();
         done.cutovers += 1;
     }
@@ -264,12 +294,13 @@ impl Life {
         self.host().rollback(&name, None).unwrap();
         self.home.graph = graph;
         self.upgraded = None;
+        self.saved = None;
         self.reopen();
         done.rollbacks += 1;
     }
 
     /// Digest and rows of each view of the host, by its own name.
-    fn views(&self) -> Vec<(String, (u128, u64))> {
+    pub(crate) fn views(&self) -> Vec<(String, (u128, u64))> {
         let views = self.host().state().views();
         let state = |v: &Arc<refrain_state::view::View>| (v.state().digest, v.state().rows);
         let views = views.iter().map(|v| (v.spec().name.clone(), state(v)));
@@ -277,7 +308,7 @@ impl Life {
     }
 
     /// The same of a life on this log in which the graph was this from the beginning.
-    fn fresh(&self, graph: &Graph) -> BTreeMap<String, (u128, u64)> {
+    pub(crate) fn fresh(&self, graph: &Graph) -> BTreeMap<String, (u128, u64)> {
         let home = self.home.another(graph.clone());
         let host = home.open();
         well(&run_once(&host, &once()));
@@ -308,6 +339,7 @@ impl Life {
                 proven(&self.home, self.host(), &view, *version);
                 done.proven += 1;
             }
+            self.prove_from_savepoint(&view, done);
             self.audit(&view);
             done.audited += 1;
         }
@@ -363,9 +395,25 @@ impl Life {
 /// Proves the receipt of a version.
 fn proven(home: &Home, host: &Host, view: &str, version: u32) {
     let receipt = host.receipt(view, Some(version)).unwrap();
+    let proof = proof_of(home, &receipt, None).unwrap();
+    assert!(
+        proof.equal,
+        "version {version} of {view}: {:?}",
+        proof.differs
+    );
+}
+
+/// Proves a receipt, from the beginning or from a savepoint.
+pub(crate) fn proof_of(
+    home: &Home,
+    receipt: &Receipt,
+    base: Option<&str>,
+) -> refrain_engine::Result<Proof> {
     let mut components = Components::default();
     components.gather(home.folder(), &receipt.components());
     let scratch = tempfile::tempdir().unwrap();
+    let open = |name| Base::open(home.folder(), name, scratch.path());
+    let base = base.map(open).transpose()?;
     let means = Means {
         ground: &Ground::open(home.folder()).unwrap(),
         components: &components,
@@ -373,12 +421,7 @@ fn proven(home: &Home, host: &Host, view: &str, version: u32) {
         scratch: scratch.path(),
         workers: 2,
     };
-    let proof = prove(&receipt, &means).unwrap();
-    assert!(
-        proof.equal,
-        "version {version} of {view}: {:?}",
-        proof.differs
-    );
+    prove(receipt, &means, base.as_ref())
 }
 
 /// A tick has no columns: a topic with one once was taken for damaged, and had no receipt.
@@ -429,7 +472,7 @@ fn marked(mut component: Vec<u8>, mark: u8) -> Vec<u8> {
 }
 
 /// Changes an option; its name and value.
-fn change(work: &mut Work, dice: &mut Dice) -> (String, String) {
+pub(crate) fn change(work: &mut Work, dice: &mut Dice) -> (String, String) {
     match work {
         Work::Transform { shift } => {
             *shift += 1_000_000 * (1 + dice.below(3).cast_signed());

@@ -18,6 +18,7 @@ use refrain_log::storage::Storage;
 use refrain_log::topic::Origin;
 use serde::{Deserialize, Serialize};
 
+use super::savepoint::{BASE, BASE_OTHER};
 use crate::error::{Error, Result};
 
 /// Name of the folder with all savepoints, in the data folder.
@@ -110,7 +111,11 @@ impl Place<'_> {
         let bytes = match self.storage.read(&path) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
                 let names = self.names()?;
-                let all = names.iter().map(String::as_str);
+                // Retention gives its own one this name or that; for people it has one.
+                let all = names.iter().map(|name| match name.as_str() {
+                    BASE_OTHER => BASE,
+                    name => name,
+                });
                 let none = "there are none; make one with `refrain savepoint create NAME`";
                 return Err(Error::Refused(crate::names::unknown(
                     "savepoint",

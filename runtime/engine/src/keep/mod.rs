@@ -12,7 +12,7 @@ mod earliest;
 mod folder;
 pub mod horizon;
 mod needs;
-mod opened;
+pub(crate) mod opened;
 pub mod report;
 pub mod request;
 pub mod restore;

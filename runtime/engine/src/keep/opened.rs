@@ -8,6 +8,7 @@ use refrain_log::clock::SystemClock;
 use refrain_log::ids::Sequence;
 use refrain_log::storage::Storage;
 use refrain_state::commit::{State, StateOptions};
+use refrain_state::store::StoreOptions;
 
 use super::folder::{Place, io};
 use super::restore::{check, lay_commits};
@@ -50,39 +51,51 @@ pub(crate) fn clear(storage: &dyn Storage, data: &Path) -> Result<()> {
     gone.map_err(|e| io("remove", &folder, e))
 }
 
+/// Opens a savepoint of a data folder in a folder of its own, after a look at every byte of its commit log.
+pub(crate) fn open(
+    storage: &Arc<dyn Storage>,
+    data: &Path,
+    name: &str,
+    path: PathBuf,
+    store: StoreOptions,
+) -> Result<Opened> {
+    let place = Place {
+        storage: &**storage,
+        data,
+    };
+    let name = named(&place, name)?;
+    let savepoint = place.read(&name)?;
+    let saved = place.folder(&name);
+    check(&place, &name, &savepoint.commits, &saved.join("commits"))?;
+    let folder = Folder {
+        storage: Arc::clone(storage),
+        path,
+    };
+    let commits = folder.path.join("commits");
+    lay_commits(&place, &savepoint, &saved, &commits)?;
+    let options = StateOptions {
+        store,
+        ..StateOptions::default()
+    };
+    let clock = Arc::new(SystemClock);
+    let (state, _) = State::open_with(Arc::clone(storage), clock, commits, options)?;
+    state.check()?;
+    Ok(Opened {
+        state,
+        name,
+        components: Components::new(Arc::clone(storage), saved.join("components")),
+        _folder: folder,
+    })
+}
+
 impl Host {
-    /// Opens a savepoint, after a look at every byte of its commit log. The caller keeps files, so that nobody removes it
-    /// meanwhile.
+    /// Opens a savepoint in the data folder. The caller keeps files, so that nobody removes it meanwhile.
     pub(crate) fn open_savepoint(&self, name: &str) -> Result<Opened> {
         let data = self.project().data();
-        let place = Place {
-            storage: &*self.storage,
-            data: &data,
-        };
-        let name = named(&place, name)?;
-        let savepoint = place.read(&name)?;
-        let saved = place.folder(&name);
-        check(&place, &name, &savepoint.commits, &saved.join("commits"))?;
         clear(&*self.storage, &data)?;
-        let folder = Folder {
-            storage: Arc::clone(&self.storage),
-            path: data.join(OPENED),
-        };
-        let commits = folder.path.join("commits");
-        lay_commits(&place, &savepoint, &saved, &commits)?;
-        let options = StateOptions {
-            store: store_options(self.declaration(), &folder.path),
-            ..StateOptions::default()
-        };
-        let storage = Arc::clone(&self.storage);
-        let (state, _) = State::open_with(storage, Arc::new(SystemClock), commits, options)?;
-        state.check()?;
-        Ok(Opened {
-            state,
-            name,
-            components: Components::new(Arc::clone(&self.storage), saved.join("components")),
-            _folder: folder,
-        })
+        let path = data.join(OPENED);
+        let store = store_options(self.declaration(), &path);
+        open(&self.storage, &data, name, path, store)
     }
 
     /// How far a node had got in a savepoint, in the version that had got furthest; none: it had no commit.

@@ -8,6 +8,7 @@ use refrain_log::log::Log;
 use refrain_plugin::Plugin;
 
 use super::Lineage;
+use super::base::Base;
 use super::private::{Pace, Private, PrivateNode};
 use super::prove::Means;
 use super::sample::Sample;
@@ -59,18 +60,41 @@ impl Execution {
         means: &Means<'_>,
         sample: Option<Sample>,
     ) -> Result<Execution> {
+        Execution::of_builds(lineage, vec![0; lineage.len()], means, sample)
+    }
+
+    /// The builds of a lineage that were at work in a savepoint, with what it has of them. It can go on to this cut.
+    pub(crate) fn begin_at(
+        lineage: &[Lineage],
+        means: &Means<'_>,
+        base: &Base,
+        cut: Sequence,
+    ) -> Result<Execution> {
+        let builds = base.builds(lineage)?.into_iter().map(|count| count - 1);
+        let mut execution = Execution::of_builds(lineage, builds.collect(), means, None)?;
+        let source = (&*means.ground.log, cut);
+        execution.done = base.lay_out(&execution.private, &execution.nodes, source)?;
+        Ok(execution)
+    }
+
+    fn of_builds(
+        lineage: &[Lineage],
+        builds: Vec<usize>,
+        means: &Means<'_>,
+        sample: Option<Sample>,
+    ) -> Result<Execution> {
         let mut execution = Execution {
             private: Private::new(means.scratch)?,
             nodes: Vec::new(),
             lineage: lineage.to_vec(),
-            builds: vec![0; lineage.len()],
             done: Sequence(0),
             sample,
             loader: Loader::new(means.cache.clone()),
             step: STEP_FIRST,
+            builds,
         };
         for place in 0..lineage.len() {
-            let node = execution.node(place, 0, means)?;
+            let node = execution.node(place, execution.builds[place], means)?;
             execution.nodes.push(node);
         }
         Ok(execution)

@@ -6,6 +6,7 @@
 
 pub mod audit;
 pub mod audits;
+pub mod base;
 pub(crate) mod chain;
 pub mod claim;
 pub mod earlier;

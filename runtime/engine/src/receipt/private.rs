@@ -89,7 +89,7 @@ pub(crate) struct Private {
 }
 
 /// A folder that goes when this is dropped, and else with the next one: whoever is killed leaves it unlocked.
-struct Scratch {
+pub(super) struct Scratch {
     path: PathBuf,
     _lock: Box<dyn Send + Sync>,
 }
@@ -102,7 +102,7 @@ impl Drop for Scratch {
 }
 
 impl Scratch {
-    fn new(parent: &Path) -> Result<Scratch> {
+    pub(super) fn new(parent: &Path) -> Result<Scratch> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         sweep(parent);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -116,6 +116,10 @@ impl Scratch {
             source,
         })?;
         Ok(Scratch { path, _lock: lock })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 }
 
@@ -225,7 +229,7 @@ impl Private {
         view.ok_or_else(|| Error::Refused(format!("node {node} keeps no view")))
     }
 
-    fn declare(&self, node: &PlannedNode) -> Result<()> {
+    pub(super) fn declare(&self, node: &PlannedNode) -> Result<()> {
         for spec in node.derived_topics() {
             self.log.declare(spec)?;
         }

@@ -8,6 +8,7 @@ use refrain_log::storage::{DiskStorage, Storage};
 use refrain_plugin::Digest;
 use serde::Serialize;
 
+use super::base::Base;
 use super::execution::Execution;
 use super::ground::Ground;
 use super::make::watermark_of;
@@ -54,6 +55,10 @@ pub struct Proof {
     pub rows_taken: u64,
     /// Where not, as sentences, the first cause first.
     pub differs: Vec<String>,
+    /// The savepoint from which it was executed; none: from the beginning.
+    pub base: Option<String>,
+    /// What of the log could not be compared with the receipt, as sentences.
+    pub unchecked: Vec<String>,
     /// What came out; none: it was not executed, since what goes in differs.
     pub output: Option<Output>,
     /// Rows that came out near the first difference, as JSON text or what stands for it.
@@ -111,13 +116,15 @@ impl Components {
     }
 }
 
-/// Proves a receipt.
+/// Proves a receipt, from the beginning or from a base.
 ///
 /// # Errors
 /// What cannot be decided: a component that is not there, a log that does not begin early enough, damaged rows, a plugin
-/// that fails.
-pub fn prove(receipt: &Receipt, means: &Means<'_>) -> Result<Proof> {
-    refuse_gone(receipt)?;
+/// that fails, a savepoint that is no base for it.
+pub fn prove(receipt: &Receipt, means: &Means<'_>, base: Option<&Base>) -> Result<Proof> {
+    if base.is_none() {
+        refuse_gone(receipt)?;
+    }
     let mut proof = Proof {
         equal: false,
         view: receipt.view.clone(),
@@ -125,10 +132,21 @@ pub fn prove(receipt: &Receipt, means: &Means<'_>) -> Result<Proof> {
         cut: receipt.cut,
         rows_taken: receipt.log.iter().map(|r| r.end.0 - r.first.0).sum(),
         differs: Vec::new(),
+        base: base.map(|base| base.name().to_owned()),
+        unchecked: Vec::new(),
         output: None,
         rows: None,
     };
     for wanted in &receipt.log {
+        if let Some(start) = later_start(means.ground, wanted).filter(|_| base.is_some()) {
+            proof.rows_taken -= start.0.min(wanted.end.0) - wanted.first.0;
+            proof.unchecked.push(format!(
+                "topic {}, partition {} begins at offset {start}, and the receipt at offset {}: the hash of it could not be \
+                 compared",
+                wanted.topic, wanted.partition, wanted.first
+            ));
+            continue;
+        }
         proof
             .differs
             .extend(log_differs(means.ground, wanted, receipt.cut)?);
@@ -136,7 +154,10 @@ pub fn prove(receipt: &Receipt, means: &Means<'_>) -> Result<Proof> {
     if !proof.differs.is_empty() {
         return Ok(proof);
     }
-    let mut execution = Execution::begin(&receipt.lineage, means, None)?;
+    let mut execution = match base {
+        None => Execution::begin(&receipt.lineage, means, None)?,
+        Some(base) => Execution::begin_at(&receipt.lineage, means, base, receipt.cut)?,
+    };
     let pace = Pace::new(means.workers, None);
     execution.go(&receipt.lineage, receipt.cut, means, &pace)?;
     let last = receipt.lineage.last().map_or("", |last| &last.node);
@@ -159,13 +180,22 @@ fn refuse_gone(receipt: &Receipt) -> Result<()> {
     let first = first.map(|(first, _)| first).min().unwrap_or_default();
     Err(Error::Refused(format!(
         "version {} of view {} has taken {} rows that retention had removed from the log before the receipt was made: \
-         from the log alone it cannot be computed again. It can be proven from a base that covers them, that is a \
-         savepoint at a cut of {} or later, or on a machine that kept the whole log, with a receipt that was made there",
+         from the log alone it cannot be computed again. It can be proven from a base that covers them (--base SAVEPOINT), \
+         that is a savepoint at a cut of {} or later, or on a machine that kept the whole log, with a receipt that was made \
+         there",
         receipt.version,
         receipt.view,
         receipt.rows_gone,
         first.0.saturating_sub(1)
     )))
+}
+
+/// Where a partition begins, when that is later than a receipt says.
+fn later_start(ground: &Ground, wanted: &Range) -> Option<Offset> {
+    let topic = ground.log.topic(&wanted.topic)?;
+    let is_there = wanted.partition < topic.spec().partitions && wanted.sequences.is_some();
+    let start = is_there.then(|| topic.start(wanted.partition))?;
+    (start > wanted.first).then_some(start)
 }
 
 /// Where a partition is not what it was; a sentence.
@@ -188,7 +218,7 @@ pub(super) fn log_differs(
     if start > wanted.first {
         return Err(Error::Refused(format!(
             "{name}: this log begins at offset {start}, and the receipt at offset {}: retention has removed rows that it \
-             stands for. Prove it on a machine that kept them, or from a savepoint that covers them",
+             stands for. Prove it on a machine that kept them, or from a savepoint that covers them (--base SAVEPOINT)",
             wanted.first
         )));
     }

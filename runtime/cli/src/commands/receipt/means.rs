@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use refrain_engine::receipt::Receipt;
+use refrain_engine::receipt::base::Base;
 use refrain_engine::receipt::ground::Ground;
 use refrain_engine::receipt::prove::{Components, Means, Proof, prove};
 
@@ -47,10 +48,17 @@ impl MeansArgs {
         self.scratch.clone().unwrap_or_else(std::env::temp_dir)
     }
 
-    /// Proves a receipt on the log in a folder.
-    pub(crate) fn prove(&self, root: &Path, receipt: &Receipt) -> Result<Proof, Failure> {
+    /// Proves a receipt on the log in a folder, from the beginning or from a savepoint.
+    pub(crate) fn prove(
+        &self,
+        root: &Path,
+        receipt: &Receipt,
+        base: Option<&str>,
+    ) -> Result<Proof, Failure> {
+        let open = |name| Base::open(root, name, &self.scratch());
+        let base = base.map(open).transpose()?;
         self.with(root, &receipt.components(), |means| {
-            Ok(prove(receipt, means)?)
+            Ok(prove(receipt, means, base.as_ref())?)
         })
     }
 

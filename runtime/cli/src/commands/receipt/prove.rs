@@ -22,6 +22,7 @@ pub(crate) const DIFFERS: u8 = 3;
 #[command(after_help = "Examples:
   refrain prove delays.receipt
   refrain prove delays.receipt --project /copies/flights --component old/flights.wasm
+  refrain prove delays.receipt --base monday      where retention has taken what came before the savepoint
 
 Reads the log and the components (of the project, by digest, or the files given) and nothing else, on any machine that has
 them, beside a running host or without one; the project is not touched. Exit code 0 when everything is equal, 3 when the log
@@ -30,6 +31,10 @@ of the log are damaged.")]
 pub(crate) struct ProveArgs {
     /// The receipt; `-` is stdin
     receipt: PathBuf,
+    /// Execute from what this savepoint of the project has, where the log does not begin early enough; `base` is the one
+    /// that retention makes
+    #[arg(long, value_name = "SAVEPOINT")]
+    base: Option<String>,
     #[command(flatten)]
     means: MeansArgs,
 }
@@ -38,7 +43,9 @@ pub(crate) fn run(global: &Global, args: &ProveArgs) -> Result<(), Failure> {
     let text = read_text(&args.receipt)?;
     let receipt = Receipt::read(&text).map_err(|e| Failure::from(e).about(&args.receipt))?;
     let progress = Progress::spinner("computing again");
-    let proof = args.means.prove(&root(global)?, &receipt)?;
+    let proof = args
+        .means
+        .prove(&root(global)?, &receipt, args.base.as_deref())?;
     drop(progress);
     print(global, &proof)?;
     verdict(&proof)
@@ -70,9 +77,16 @@ fn print(global: &Global, proof: &Proof) -> Result<(), Failure> {
 
 /// Equal, or a failure that says where not.
 pub(crate) fn verdict(proof: &Proof) -> Result<(), Failure> {
+    for sentence in &proof.unchecked {
+        eprintln!("note: {sentence}");
+    }
     if proof.equal {
+        let base = match &proof.base {
+            None => String::new(),
+            Some(name) => format!("savepoint {name}, "),
+        };
         eprintln!(
-            "equal: version {} of view {} at cut {} is what {} rows of the log and its lineage give",
+            "equal: version {} of view {} at cut {} is what {base}{} rows of the log and its lineage give",
             proof.version,
             proof.view,
             proof.cut,
