@@ -379,6 +379,122 @@ fn first_after(home: &Home, found: &Value) -> u64 {
     offsets.next().unwrap()["@offset"].as_u64().unwrap()
 }
 
+const OTHER_KINDS: &str = r#"[topic.events]
+schema = { at = "timestamp", id = "i64", amount = "i64" }
+time = "at"
+key = ["id"]
+partitions = 2
+disorder = "1m"
+
+[node.visits]
+plugin = "session"
+input = "events"
+key = ["id"]
+window = { session = "5m", lateness = "2m", as = "began", end_as = "ended" }
+view = "visits"
+
+[node.pending]
+plugin = "process"
+input = { events = "events" }
+key = ["id"]
+timer_step = "30s"
+view = "pending"
+"#;
+const ON_DISK: &str = "\n[state]\nstore = \"disk\"\ncache = \"1MiB\"\n";
+
+fn other_kinds(more: &str) -> Home {
+    let home = Home::new(&(OTHER_KINDS.to_owned() + more));
+    for kind in ["session", "process"] {
+        home.write(
+            &format!("plugins/{kind}.wasm"),
+            guest(&format!("{kind}_first")),
+        );
+        home.write(&format!("{kind}.wasm"), guest(&format!("{kind}_second")));
+    }
+    home
+}
+
+/// `rows` events from number `from` on, as [`events`], none of them negative.
+fn append_positive(home: &Home, from: usize, rows: usize) {
+    let file = format!("positive-{from}.csv");
+    let text: String = events(from, rows)
+        .lines()
+        .map(|line| line.replace(",-", ",") + "\n")
+        .collect();
+    home.write(&file, text);
+    home.append("events", &file, &file).ok();
+}
+
+/// The rows of a version of a view, but for the component that made each; and those components.
+fn shown(home: &Home, view: &str, version: &str) -> (Vec<Value>, Vec<Value>) {
+    let scan = [
+        "view",
+        "scan",
+        view,
+        "--limit",
+        "100000",
+        "--version",
+        version,
+    ];
+    let rows = home.refrain(&[&scan[..], &["--output", "json"]].concat());
+    let mut rows = rows.ok().json().as_array().unwrap().clone();
+    let of = |row: &mut Value| row.as_object_mut().unwrap().remove("version").unwrap();
+    let versions = rows.iter_mut().map(of).collect();
+    (rows, versions)
+}
+
+/// Open sessions, and states with timers that have still to fire, are taken over by a component with states of another
+/// shape, at rest and from a savepoint: what comes out is what the first component comes to.
+fn sessions_and_timers_are_migrated(more: &str) {
+    let calm = other_kinds("");
+    append_positive(&calm, 0, 1_500);
+    calm.run().ok();
+    append_positive(&calm, 1_500, 1_500);
+    calm.run().ok();
+    let home = other_kinds(more);
+    append_positive(&home, 0, 1_500);
+    home.run().ok();
+    home.refrain(&["savepoint", "create", "early"]).ok();
+    for (node, plugin) in [("visits", "session"), ("pending", "process")] {
+        let before = shown(&home, node, "1");
+        let done = upgrade(&home, node, plugin);
+        assert_eq!(done["how"], "migrate", "{node}");
+        assert!(done["states"].as_u64().unwrap() > 10, "{done}");
+        assert_eq!(shown(&home, node, "1"), before, "{node}");
+    }
+    append_positive(&home, 1_500, 1_500);
+    home.run().ok();
+    for (node, plugin, new) in [("visits", "session", 3), ("pending", "process", 2)] {
+        let (rows, versions) = shown(&home, node, "1");
+        assert_eq!(rows, shown(&calm, node, "1").0, "{node}");
+        assert!(versions.contains(&new.into()), "{node}: {versions:?}");
+        let builds = proven(&home, node);
+        assert_eq!((builds.len(), &builds[1]["how"]), (2, &"migrate".into()));
+        // The same by a replay that begins with the states of the savepoint.
+        let plugin = format!("{plugin}.wasm");
+        home.refrain(&["replay", node, "--from", "early", "--plugin", &plugin])
+            .ok();
+        assert_eq!(shown(&home, node, "2").0, rows, "{node}");
+        home.refrain(&["validate", node]).ok().says(&["digest"]);
+    }
+    let fired = |row: &Value| row["fired"].as_i64().unwrap();
+    let pending = shown(&home, "pending", "1").0;
+    assert!(
+        pending.iter().map(fired).sum::<i64>() > 2_000,
+        "timers were there"
+    );
+}
+
+#[test]
+fn states_of_sessions_and_of_processes_with_timers_are_migrated() {
+    sessions_and_timers_are_migrated("");
+}
+
+#[test]
+fn states_of_sessions_and_of_processes_with_timers_are_migrated_on_the_disk() {
+    sessions_and_timers_are_migrated(ON_DISK);
+}
+
 /// Builds the guests anew, and keeps them with REFRAIN_KEEP_GUESTS.
 #[test]
 #[ignore = "compiles guests; .ci/full runs it"]
@@ -389,7 +505,16 @@ fn build_the_upgrade_guests() {
         Some(_) => guests(),
         None => folder.path().to_owned(),
     };
-    for name in ["first", "fixed", "second", "silent"] {
+    for name in [
+        "first",
+        "fixed",
+        "second",
+        "silent",
+        "session_first",
+        "session_second",
+        "process_first",
+        "process_second",
+    ] {
         let out = place.join(format!("{name}.wasm"));
         let built =
             refrain_plugin::build::build_plugin(&guests().join(name), &out, &cache, &mut |line| {

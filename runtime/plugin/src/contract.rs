@@ -77,6 +77,8 @@ pub(crate) struct SlotWork {
     pub(crate) save: ComponentExportIndex,
     pub(crate) restore: ComponentExportIndex,
     pub(crate) release: ComponentExportIndex,
+    /// Of the optional interface `migrate`.
+    pub(crate) migrate: Option<ComponentExportIndex>,
 }
 
 /// Where the functions of a fold are.
@@ -87,8 +89,6 @@ pub(crate) struct FoldWork {
     pub(crate) slots: SlotWork,
     /// Of the optional interface `merge`.
     pub(crate) merge: Option<ComponentExportIndex>,
-    /// Of the optional interface `migrate`.
-    pub(crate) migrate: Option<ComponentExportIndex>,
 }
 
 /// Where the functions of a process plugin are.
@@ -116,7 +116,11 @@ impl Exports {
 
     /// Whether states of an older version can be taken over.
     pub(crate) fn migrates(&self) -> bool {
-        matches!(&self.work, Work::Fold(fold) if fold.migrate.is_some())
+        match &self.work {
+            Work::Transform { .. } => false,
+            Work::Fold(fold) => fold.slots.migrate.is_some(),
+            Work::Process(process) => process.slots.migrate.is_some(),
+        }
     }
 
     /// Finds them all and checks their types.
@@ -131,7 +135,10 @@ impl Exports {
                 let merge = optional::<Merge<'static>>(pre, &names, "merge")?;
                 fold(&Interface::open(pre, "fold", &names)?, merge, migrate)?
             }
-            PluginKind::Process => process(&Interface::open(pre, "process", &names)?)?,
+            PluginKind::Process => {
+                let migrate = optional::<Migrate<'static>>(pre, &names, "migrate")?;
+                process(&Interface::open(pre, "process", &names)?, migrate)?
+            }
         };
         Ok(Self {
             describe: about.function::<Describe>("describe")?,
@@ -168,26 +175,26 @@ fn fold(
     Ok(Work::Fold(Box::new(FoldWork {
         update: fold.function::<Update<'static>>("update")?,
         evaluate: fold.function::<Evaluate<'static>>("evaluate")?,
-        slots: slots(fold)?,
+        slots: slots(fold, migrate)?,
         merge,
-        migrate,
     })))
 }
 
-fn process(process: &Interface<'_>) -> Result<Work, String> {
+fn process(process: &Interface<'_>, migrate: Option<ComponentExportIndex>) -> Result<Work, String> {
     Ok(Work::Process(Box::new(ProcessWork {
         declare: process.function::<Declare>("declare")?,
         process: process.function::<Take<'static>>("process")?,
         fire: process.function::<Fire<'static>>("fire")?,
-        slots: slots(process)?,
+        slots: slots(process, migrate)?,
     })))
 }
 
-fn slots(of: &Interface<'_>) -> Result<SlotWork, String> {
+fn slots(of: &Interface<'_>, migrate: Option<ComponentExportIndex>) -> Result<SlotWork, String> {
     Ok(SlotWork {
         save: of.function::<Save<'static>>("save")?,
         restore: of.function::<Restore<'static>>("restore")?,
         release: of.function::<Release<'static>>("release")?,
+        migrate,
     })
 }
 

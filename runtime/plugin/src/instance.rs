@@ -175,6 +175,7 @@ struct SlotCalls {
     save: Callable<Save<'static>>,
     restore: Callable<Restore<'static>>,
     release: Callable<Release<'static>>,
+    migrate: Option<Callable<Migrate<'static>>>,
 }
 
 #[derive(Clone, Copy)]
@@ -183,7 +184,6 @@ struct FoldCalls {
     evaluate: Callable<Evaluate<'static>>,
     slots: SlotCalls,
     merge: Option<Callable<Merge<'static>>>,
-    migrate: Option<Callable<Migrate<'static>>>,
 }
 
 impl Instance {
@@ -322,7 +322,7 @@ impl Instance {
     /// A fault of the guest; [`FaultKind::Malformed`] too when the plugin has no such function.
     pub fn migrate(&mut self, from: u32, states: &States) -> Result<States, Fault> {
         const F: &str = "migrate.migrate";
-        let Some(migrate) = self.fold(F)?.migrate else {
+        let Some(migrate) = self.slots()?.0.migrate else {
             let what =
                 "the plugin exports no `migrate`: it cannot take over states of another version";
             return Err(self.plugin.fault(F, Cause::malformed(what)));
@@ -565,10 +565,6 @@ impl<'a> Starting<'a> {
                     Some(merge) => Some(self.function::<Merge>(merge)?),
                     None => None,
                 },
-                migrate: match &fold.migrate {
-                    Some(migrate) => Some(self.function::<Migrate>(migrate)?),
-                    None => None,
-                },
             }),
             Work::Process(process) => Calls::Process(ProcessCalls {
                 process: self.function::<Take>(&process.process)?,
@@ -583,6 +579,10 @@ impl<'a> Starting<'a> {
             save: self.function::<Save>(&slots.save)?,
             restore: self.function::<Restore>(&slots.restore)?,
             release: self.function::<Release>(&slots.release)?,
+            migrate: match &slots.migrate {
+                Some(migrate) => Some(self.function::<Migrate>(migrate)?),
+                None => None,
+            },
         })
     }
 

@@ -6,7 +6,7 @@ use crate::bindings::{Failure, Spans};
 use crate::export::describe_process;
 use crate::inputs::{Input, Inputs};
 use crate::plugin::{Options, Plugin};
-use crate::process::{Keys, Process};
+use crate::process::{Keys, MigrateProcess, Process};
 use crate::row::{Field, Row};
 
 type Answer<T> = Result<T, Failure>;
@@ -73,6 +73,15 @@ impl<P: Process> ProcessInstance<P> {
     }
 }
 
+impl<P: MigrateProcess> ProcessInstance<P> {
+    pub fn migrate(&mut self, from: u32, states: &Spans) -> Answer<Spans> {
+        self.call(|plugin, _| crate::process::migrate(plugin, from, states))
+    }
+}
+
+/// Says what is missing where a process is exported with `migrate`.
+pub const fn wants_migrate<P: MigrateProcess>() {}
+
 /// A process' description: what it reads is in its declaration.
 pub fn describe<'o, P: Plugin, O: Row<'o>>() -> about::Description {
     #[derive(crate::Row)]
@@ -99,10 +108,23 @@ pub fn declare<P: Process>() -> process::Declaration {
     }
 }
 
-/// Makes the package a process component: `export_process!(MyPlugin);`, once, at the end of `src/lib.rs`.
+/// Makes the package a process component: `export_process!(MyPlugin);`, once, at the end of `src/lib.rs`. One that is
+/// [`MigrateProcess`](crate::MigrateProcess): `export_process!(MyPlugin, migrate);`.
 #[macro_export]
 macro_rules! export_process {
     ($plugin:ty) => {
+        $crate::__export_process!($plugin);
+    };
+    ($plugin:ty, migrate) => {
+        const _: () = $crate::export_process::wants_migrate::<$plugin>();
+        $crate::__export_process!($plugin, __export_migrate);
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __export_process {
+    ($plugin:ty $(, $more:ident)?) => {
         const _: () = {
             use $crate::bindings::process_plugin::exports::refrain::plugin::{about, process};
             use $crate::bindings::{Failure, Spans};
@@ -169,6 +191,7 @@ macro_rules! export_process {
 
             #[cfg(target_arch = "wasm32")]
             $crate::bindings::process_plugin::export_process_plugin!(Component with_types_in $crate::bindings::process_plugin);
+            $($crate::$more!();)?
         };
     };
 }

@@ -189,6 +189,16 @@ impl<'a> Saved<'a> {
 
 /// All states of one call, as this version saves them.
 pub(crate) fn migrate<F: Migrate>(fold: &F, from: u32, states: &Spans) -> Result<Spans, String> {
+    migrated(states, |saved, bytes| {
+        codec::encode(&fold.migrate(from, saved)?, bytes)
+    })
+}
+
+/// Each of some states through a function that appends what comes of it.
+pub(crate) fn migrated(
+    states: &Spans,
+    take: impl Fn(Saved<'_>, &mut Vec<u8>) -> Result<(), String>,
+) -> Result<Spans, String> {
     let mut migrated = Spans {
         ends: Vec::with_capacity(states.ends.len()),
         bytes: Vec::new(),
@@ -196,8 +206,7 @@ pub(crate) fn migrate<F: Migrate>(fold: &F, from: u32, states: &Spans) -> Result
     let mut start = 0;
     for end in &states.ends {
         let end = *end as usize;
-        let state = fold.migrate(from, Saved(&states.bytes[start..end]))?;
-        codec::encode(&state, &mut migrated.bytes)?;
+        take(Saved(&states.bytes[start..end]), &mut migrated.bytes)?;
         let length = u32::try_from(migrated.bytes.len()).expect("a Wasm memory has at most 4 GiB");
         migrated.ends.push(length);
         start = end;

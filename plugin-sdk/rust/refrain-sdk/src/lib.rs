@@ -89,7 +89,7 @@ pub use cell::{Cell, Kind, Span, Timestamp};
 pub use fold::{Fold, Keyed, Merge, Migrate, Saved};
 pub use inputs::{Input, Inputs};
 pub use plugin::{Options, Plugin, Reject, Setting, SettingValue};
-pub use process::{Context, Moment, Process};
+pub use process::{Context, MigrateProcess, Moment, Process};
 pub use refrain_sdk_derive::{Inputs, Plugin, Row, state};
 pub use row::{Field, Row};
 pub use states::State;
@@ -107,8 +107,9 @@ pub use serde;
 /// All that a plugin needs.
 pub mod prelude {
     pub use crate::{
-        Context, Fold, Inputs, Keyed, Level, Merge, Migrate, Moment, Out, Plugin, Process, Reject,
-        Row, Saved, Span, TestFold, TestProcess, TestTransform, Timestamp, Transform,
+        Context, Fold, Inputs, Keyed, Level, Merge, Migrate, MigrateProcess, Moment, Out, Plugin,
+        Process, Reject, Row, Saved, Span, TestFold, TestProcess, TestTransform, Timestamp,
+        Transform,
     };
     pub use crate::{export_fold, export_process, export_transform, log, state};
 }

@@ -3,6 +3,8 @@
 use crate::bindings::process_plugin::exports::refrain::plugin::process::{Part, Processed, Timers};
 use crate::bindings::{self, Rows, Spans};
 use crate::cell::{Timestamp, bitmap};
+use crate::codec;
+use crate::fold::{Saved, migrated};
 use crate::inputs::Inputs;
 use crate::plugin::{Plugin, Reject};
 use crate::row::{Field, Row, Writer};
@@ -107,6 +109,40 @@ pub trait Process: Plugin {
     /// A timer of this key: the watermark has reached its time, [`Context::time`], and may be beyond it. Timers come in
     /// order of time. Does nothing when left out.
     fn fire(&self, _state: &mut Self::State, _context: &mut Context<Self::Output>) {}
+}
+
+/// A process that takes over the states that an older version of it saved: with a higher `state_version`, and exported
+/// with `export_process!(Name, migrate)`. Timers are the host's, and stay.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot take over states of an older version",
+    label = "needs `impl MigrateProcess for {Self}`",
+    note = "a process without it is exported with export_process!(Name)"
+)]
+pub trait MigrateProcess: Process {
+    /// A state that version `from` of this plugin saved, as this version has it. One that was as it began is begun anew and
+    /// does not come here. An error refuses the upgrade, and the old version goes on.
+    fn migrate(&self, from: u32, saved: Saved<'_>) -> Result<Self::State, String>;
+}
+
+/// All states of one call, as this version saves them.
+pub(crate) fn migrate<P: MigrateProcess>(
+    process: &P,
+    from: u32,
+    states: &Spans,
+) -> Result<Spans, String> {
+    let mut initial = Vec::new();
+    codec::encode(&P::State::default(), &mut initial)?;
+    migrated(states, |saved, bytes| {
+        if saved.bytes().is_empty() {
+            return Ok(());
+        }
+        let start = bytes.len();
+        codec::encode(&process.migrate(from, saved)?, bytes)?;
+        if bytes[start..] == initial {
+            bytes.truncate(start);
+        }
+        Ok(())
+    })
 }
 
 /// When a row or timer comes.

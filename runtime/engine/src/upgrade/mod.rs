@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::bounded;
 use refrain_log::ids::Sequence;
 use refrain_log::log::Log;
-use refrain_plugin::{About, Plugin};
+use refrain_plugin::{About, Plugin, PluginKind};
 use refrain_state::commit::{Lineage, State};
 use refrain_state::registry::Decision;
 use serde::{Deserialize, Serialize};
@@ -104,6 +104,10 @@ pub fn way(node: &str, was: &About, is: &About) -> std::result::Result<How, Stri
             "its plugin is of another kind: there are no states to go on from; {replay}"
         ));
     }
+    let export = match is.kind {
+        PluginKind::Process => "impl MigrateProcess, and export_process!(Name, migrate)",
+        PluginKind::Fold | PluginKind::Transform => "impl Migrate, and export_fold!(Name, migrate)",
+    };
     match (was.state_version, is.state_version) {
         (old, new) if old == new => Ok(How::Replace),
         (old, new) if new < old => Err(format!(
@@ -112,8 +116,7 @@ pub fn way(node: &str, was: &About, is: &About) -> std::result::Result<How, Stri
         _ if is.migrates => Ok(How::Migrate),
         (old, new) => Err(format!(
             "its states are of version {old}, the component has version {new} and exports no `migrate`. There are two \
-             ways: give the plugin a `migrate` (Rust: impl Migrate, and export_fold!(Name, migrate)), or {replay} \
-             beside the version that runs"
+             ways: give the plugin a `migrate` (Rust: {export}), or {replay} beside the version that runs"
         )),
     }
 }
@@ -367,8 +370,6 @@ fn now() -> Instant {
 
 #[cfg(test)]
 mod tests {
-    use refrain_plugin::PluginKind;
-
     use super::*;
 
     fn about(kind: PluginKind, state_version: u32, migrates: bool) -> About {

@@ -96,7 +96,26 @@ impl Migrate for Upgrade {
     }
 }
 
-#[cfg(all(feature = "second", not(feature = "silent")))]
+#[cfg(feature = "merge")]
+impl Merge for Upgrade {
+    fn merge(&self, total: &mut Total, other: Total) {
+        total.rows += other.rows;
+        total.sum += other.sum;
+        #[cfg(feature = "second")]
+        {
+            total.largest = total.largest.max(other.largest);
+        }
+    }
+}
+
+#[cfg(all(feature = "second", not(feature = "silent"), not(feature = "merge")))]
 export_fold!(Upgrade, migrate);
-#[cfg(not(all(feature = "second", not(feature = "silent"))))]
+#[cfg(all(feature = "second", not(feature = "silent"), feature = "merge"))]
+export_fold!(Upgrade, merge, migrate);
+#[cfg(all(
+    not(all(feature = "second", not(feature = "silent"))),
+    feature = "merge"
+))]
+export_fold!(Upgrade, merge);
+#[cfg(not(any(feature = "merge", all(feature = "second", not(feature = "silent")))))]
 export_fold!(Upgrade);

@@ -252,3 +252,51 @@ fn calls_that_do_not_fit_are_refused() {
     let order = "an order of another length";
     assert!(call(vec![puts(&[0, 0], &[1, 1]), none()], &[0]).contains(order));
 }
+
+#[state]
+#[derive(Default)]
+struct OldPile {
+    sum: i64,
+}
+
+impl MigrateProcess for Piles {
+    fn migrate(&self, from: u32, saved: Saved<'_>) -> Result<Pile, String> {
+        let OldPile { sum } = saved.read()?;
+        match from {
+            1 => Ok(Pile {
+                sum,
+                fired: Vec::new(),
+            }),
+            other => Err(format!("version {other} is not known")),
+        }
+    }
+}
+
+/// As many as came, in their order; what is as it began stays nothing, before and after.
+#[test]
+fn states_of_an_older_version_are_taken_over() {
+    let mut old = crate::bindings::Spans {
+        ends: vec![0],
+        bytes: Vec::new(),
+    };
+    for sum in [7, 0, 9] {
+        crate::codec::encode(&OldPile { sum }, &mut old.bytes).unwrap();
+        old.ends.push(old.bytes.len() as u32);
+    }
+    let new = super::migrate(&Piles, 1, &old).unwrap();
+    let mut start = 0;
+    let piles: Vec<Option<i64>> = new
+        .ends
+        .iter()
+        .map(|end| {
+            let bytes = &new.bytes[start..*end as usize];
+            start = *end as usize;
+            (!bytes.is_empty()).then(|| crate::codec::decode::<Pile>(bytes).unwrap().sum)
+        })
+        .collect();
+    assert_eq!(piles, [None, Some(7), None, Some(9)]);
+    assert_eq!(
+        super::migrate(&Piles, 5, &old).unwrap_err(),
+        "version 5 is not known"
+    );
+}
