@@ -427,3 +427,41 @@ fn kill_9_leaves_one_version_or_the_other() {
         assert_eq!(home.topic("events").len(), 120);
     }
 }
+
+/// A plugin that asks for the wider type is refused while the topic has the narrower one, and taken once it is altered: rows
+/// from before come to it as the wider type.
+#[test]
+fn a_plugin_that_asks_for_the_wider_type_is_taken_once_the_topic_has_it() {
+    let topic = |amount: &str| {
+        format!(
+            "[topic.events]\nschema = {{ at = \"timestamp\", id = \"i64\", amount = \"{amount}\" }}\ntime = \"at\"\n"
+        )
+    };
+    let node =
+        "\n[node.total]\nplugin = \"up\"\ninput = \"events\"\nkey = [\"id\"]\nview = \"total\"\n";
+    let home = Home::new(&topic("bool"));
+    let guest = refrain_tests::repository().join("tests/guests/upgrade/first.wasm");
+    home.write("plugins/up.wasm", std::fs::read(guest).unwrap());
+    home.write(
+        "before.csv",
+        "at,id,amount\n2001-01-01T00:00:00Z,1,true\n2001-01-01T00:00:01Z,1,false\n2001-01-01T00:00:02Z,1,true\n",
+    );
+    home.append("events", "before.csv", "before").ok();
+    home.write("refrain.toml", topic("bool") + node);
+    home.refrain(&["check"]).code(2).says(&[
+        "reads `amount` as i64; topic `events` has it as bool",
+        "declare it as i64 in the topic",
+    ]);
+    home.write("refrain.toml", topic("i64") + node);
+    home.refrain(&["check"]).ok();
+    home.refrain(&["run", "--once"])
+        .code(2)
+        .says(&["refrain topic alter events"]);
+    home.refrain(&["topic", "alter", "events", "--confirm"])
+        .ok();
+    home.write("after.csv", "at,id,amount\n2001-01-01T00:00:03Z,1,40\n");
+    home.append("events", "after.csv", "after").ok();
+    home.run().ok();
+    let row = &home.view("total")[0];
+    assert_eq!((&row["rows"], &row["sum"]), (&4.into(), &42.into()));
+}

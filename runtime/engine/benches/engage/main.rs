@@ -9,6 +9,8 @@
 //! - `engage FOLDER kinds ROWS [WORKERS]`: every kind of node; FOLDER holds the other components of plugins/ as well.
 //! - `engage FOLDER metering [ROWS [PAIRS]]`: each stage with and without metering, in turns in one process.
 //! - `engage FOLDER whatif ROWS`: what other rhythms would take, as `cost` foretells it, and as it then is.
+//! - `engage FOLDER upgrade KEYS`: how long a node of so many states stands still when another component takes over;
+//!   FOLDER holds the components of tests/guests/upgrade.
 //! - `engage FOLDER replay SECONDS [ROWS_PER_SECOND [INTERVAL]]`: the same without and with a replay of the same node.
 
 #![allow(
@@ -24,6 +26,7 @@ mod latency;
 mod metering;
 mod replay;
 mod throughput;
+mod upgrade;
 mod whatif;
 
 use std::path::{Path, PathBuf};
@@ -44,6 +47,7 @@ fn main() {
             rest.get(1).unwrap_or(&"10ms"),
         ),
         [plugins, "whatif", rows] => whatif::measure(Path::new(plugins), number(rows)),
+        [plugins, "upgrade", keys] => upgrade::measure(Path::new(plugins), number(keys)),
         [plugins, "cache", rows, keys] => {
             cache::measure(Path::new(plugins), number(rows), number(keys));
         }
