@@ -221,7 +221,7 @@ impl Disk {
 
     /// What is in the tree; none: it is empty, or was not loaded to the end.
     pub(crate) fn shelved(&self) -> Result<Option<Shelved>> {
-        let shelved = self.look(&MARK, |bytes| codec::decode(bytes))?;
+        let shelved = self.look(&MARK, codec::decode)?;
         shelved.transpose().map_err(|e| self.damaged(&e))
     }
 
