@@ -72,7 +72,7 @@ impl Cursor {
         after: Sequence,
     ) -> Result<Cursor> {
         let mut cursor = Cursor::new(run.clone(), readings);
-        let begins = |s: &Arc<Segment>| first_sequence(s).is_none_or(|first| first <= after);
+        let begins = |s: &Arc<Segment>| first_sequence(s).is_some_and(|first| first <= after);
         cursor.enter(begins, |s| s.index().floor(|b| b.sequence <= after));
         run.check_kept_after(after)?;
         let before = |frame: &Frame| frame.header().sequence <= after;
@@ -156,8 +156,9 @@ impl Cursor {
         floor: impl Fn(&Segment) -> Option<Position>,
     ) {
         let segments = self.run.segments().clone();
-        let after = segments.iter().take_while(|s| begins(s)).count();
-        let Some(segment) = segments.get(after.saturating_sub(1)) else {
+        // A segment that has no frame yet is early enough for nobody.
+        let last = segments.iter().rposition(begins).unwrap_or(0);
+        let Some(segment) = segments.get(last) else {
             return;
         };
         let position = floor(segment).unwrap_or(START);

@@ -465,3 +465,21 @@ fn readers_follow_many_producers_on_a_real_disk() {
     assert_eq!(findings, []);
     assert_eq!(read(&log, "events").0, before);
 }
+
+/// Who read behind a sequence while the last segment had no frame yet was put behind everything, and missed what was left
+/// of the segment before it.
+#[test]
+fn a_segment_without_frames_hides_nothing_before_it() {
+    let home = Home::new(7);
+    let log = home.opened(1);
+    let first = log.append(append_of(rows(0..3), None)).unwrap();
+    log.append(append_of(rows(3..5), None)).unwrap();
+    log.seal("events", 0).unwrap();
+    let topic = log.topic("events").unwrap();
+    assert_eq!(topic.segments(0).unwrap().len(), 2);
+    for (after, base) in [(Sequence(0), 0), (first.sequence, 3)] {
+        let mut cursor = topic.cursor_after(0, after).unwrap();
+        let frame = cursor.next(Sequence(u64::MAX)).unwrap().unwrap();
+        assert_eq!(frame.header().base_offset, Offset(base));
+    }
+}
