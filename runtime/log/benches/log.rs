@@ -1,4 +1,5 @@
-//! Speed of the log on a real disk: durable append of 256-byte rows, scan of a warm log. Prints what it measured.
+//! Speed of the log on a real disk: durable append of 256-byte rows, scan of a warm log, and of one of small appends before
+//! and after its frames were merged. Prints what it measured.
 
 #![allow(
     clippy::disallowed_methods,
@@ -24,6 +25,10 @@ const ROWS: usize = 4_000_000;
 const BATCH_ROWS: usize = 16_384;
 /// One segment has them all, so that a crash leaves a tail of all of them.
 const TAIL_SEGMENT_BYTES: u64 = 2 << 30;
+/// Rows of the topic of small appends, of 32 bytes each.
+const SMALL_ROWS: usize = 1_000_000;
+/// Rows of a small append.
+const SMALL_BATCH_ROWS: usize = 10;
 
 fn schema() -> Schema {
     let numbers = (0..4).map(|i| Field::new(format!("n{i}"), Kind::I64));
@@ -179,6 +184,7 @@ fn main() {
         },
     );
     let _ = std::fs::remove_dir_all(&crashed);
+    tens(&log);
     drop(log);
     measure("open after a clean end", 2 * ROWS, 2 * ROWS * 256, open);
     let _ = std::fs::remove_dir_all(&folder);
@@ -209,11 +215,80 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// Appends of ten rows, read as they were appended and merged.
+fn tens(log: &Log) {
+    let schema = Schema::new(schema().fields()[..4].to_vec());
+    let spec = TopicSpec {
+        name: "tens".into(),
+        schema: schema.clone(),
+        segment_bytes: 16 << 20,
+        ..log.topic("large").expect("it was declared").spec().clone()
+    };
+    let topic = log.declare(spec).expect("a fresh topic");
+    let rows = batch(0, BATCH_ROWS).project(&[0, 1, 2, 3]);
+    let rows = rows.expect("it has these columns");
+    let places = BATCH_ROWS / SMALL_BATCH_ROWS;
+    let appends = SMALL_ROWS / SMALL_BATCH_ROWS;
+    measure(
+        "append, 10 rows of 32 bytes a batch, pipelined",
+        SMALL_ROWS,
+        SMALL_ROWS * 32,
+        || {
+            let submit = |i: usize| {
+                let rows = rows.slice(i % places * SMALL_BATCH_ROWS, SMALL_BATCH_ROWS);
+                let submitted = log.submit(append(i * SMALL_BATCH_ROWS, rows, "tens"));
+                submitted.expect("the log takes it")
+            };
+            let pending: Vec<_> = (0..appends).map(submit).collect();
+            for pending in pending {
+                pending.wait().expect("it becomes durable");
+            }
+        },
+    );
+    log.seal("tens", 0).expect("it can be sealed");
+    let told = |what: &str| {
+        let bytes = topic.bytes() as usize;
+        println!(
+            "{what:44} {:6.1} bytes a row",
+            bytes as f64 / SMALL_ROWS as f64
+        );
+        for _ in 0..2 {
+            measure("  scan, all columns", SMALL_ROWS, bytes, || {
+                scan_of(log, "tens", &[0, 1, 2, 3])
+            });
+        }
+        measure("  scan, one column", SMALL_ROWS, SMALL_ROWS * 8, || {
+            scan_of(log, "tens", &[1])
+        });
+    };
+    told("small appends, as they were appended");
+    let bytes = topic.bytes() as usize;
+    let mut frames = (0, 0);
+    measure("  optimize, synced", SMALL_ROWS, bytes, || {
+        let mut from = Some(Offset(0));
+        while let Some(base) = from {
+            let told = log.optimize("tens", 0, base, false, &mut || true);
+            let told = told.expect("it is whole");
+            from = told.as_ref().and_then(|told| told.next);
+            for told in told {
+                frames.0 += told.frames;
+                frames.1 += told.frames_after;
+            }
+        }
+    });
+    println!("  {} frames are {} now", frames.0, frames.1);
+    told("small appends, merged");
+}
+
 fn scan(log: &Log, fields: &[usize]) -> i64 {
-    let topic = log.topic("large").expect("it was declared");
+    scan_of(log, "large", fields)
+}
+
+fn scan_of(log: &Log, topic: &str, fields: &[usize]) -> i64 {
+    let topic = log.topic(topic).expect("it was declared");
     let mut cursor = topic.cursor(0, Offset(0)).expect("it can be read");
     let mut sum = 0;
-    while let Some(frame) = cursor.next(Sequence(u64::MAX)).expect("it is whole") {
+    while let Some(frame) = cursor.next_merged(Sequence(u64::MAX)).expect("it is whole") {
         let batch = frame.batch(fields).expect("it is whole");
         let first = batch.column(0).as_primitive::<Int64Type>();
         sum += first

@@ -80,6 +80,15 @@ impl Payload {
         directory_bytes(self.entries.len()) + self.bytes.len() as u64
     }
 
+    /// The columns of a frame that stands in a segment, as they are.
+    pub(crate) fn stored(bytes: Buffer, entries: Vec<Entry>, rows: u32) -> Payload {
+        Payload {
+            bytes,
+            entries,
+            rows,
+        }
+    }
+
     /// A payload without rows and columns.
     pub(crate) fn empty() -> Payload {
         Payload {

@@ -1,4 +1,5 @@
-//! Reading one partition, frame by frame, in order.
+//! Reading one partition, frame by frame, in order. Frames that were merged are given one by one, as they were appended, or,
+//! to who asks for that, together.
 
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use crate::schemas::Readings;
 use crate::segment::{Gap, Run, Segment};
 use crate::{Error, Result};
 
-const START: Position = Position(SEGMENT_HEADER_BYTES);
+pub(crate) const START: Position = Position(SEGMENT_HEADER_BYTES);
 
 /// A place in a partition. Holds its segment's map open; cheap to keep.
 #[derive(Debug)]
@@ -21,7 +22,7 @@ pub struct Cursor {
     segment: Option<Arc<Segment>>,
     position: Position,
     offset: Offset,
-    /// The frame at `position`, read already.
+    /// The frame at `position`, read already; of a merged one, what was not passed of it.
     ahead: Option<Frame>,
     /// The frame before `position`, when it was read.
     passed: Option<RawHeader>,
@@ -34,17 +35,23 @@ impl Cursor {
     /// damaged rows reads on.
     pub fn next(&mut self, limit: Sequence) -> Result<Option<Frame>> {
         self.look_ahead()?;
-        let Some(frame) = self.ahead.take_if(|f| f.header().sequence <= limit) else {
-            return Ok(None);
-        };
-        self.pass(&frame);
-        Ok(Some(frame))
+        let ahead = self.ahead.as_ref();
+        let first = ahead.map(Frame::first);
+        Ok(self.take(first.filter(|f| f.header().sequence <= limit)))
+    }
+
+    /// The same, and with it the frames behind it up to `limit` that stand in one merged frame with it.
+    pub fn next_merged(&mut self, limit: Sequence) -> Result<Option<Frame>> {
+        self.look_ahead()?;
+        let ahead = self.ahead.as_ref();
+        let part = ahead.and_then(|ahead| ahead.up_to(limit));
+        Ok(self.take(part))
     }
 
     /// Sequence of the frame that [`Cursor::next`] would return with no limit, without moving.
     pub fn peek(&mut self) -> Result<Option<Sequence>> {
         self.look_ahead()?;
-        Ok(self.ahead.as_ref().map(|f| f.header().sequence))
+        Ok(self.ahead.as_ref().map(Frame::first_sequence))
     }
 
     /// Offset of the next row.
@@ -58,10 +65,11 @@ impl Cursor {
         cursor.enter(|s| s.base <= from, |s| s.index().floor(|b| b.offset < from));
         // After it stands on a segment: what is removed from now on, it has open.
         cursor.run.check_kept(from)?;
-        let before = |raw: &RawHeader| {
-            raw.end_offset() < from || raw.end_offset() == from && raw.header.rows > 0
+        let before = |frame: &Frame| {
+            let end = frame.end_offset();
+            end < from || end == from && frame.header().rows > 0
         };
-        cursor.skip(|frame| before(frame.raw()), |gap, _| gap.next <= from)?;
+        cursor.skip(before, |gap, _| gap.next <= from)?;
         Ok(cursor)
     }
 
@@ -110,11 +118,11 @@ impl Cursor {
         let mut max = blocks;
         while cursor.offset < end {
             cursor.look_ahead()?;
-            let Some(frame) = cursor.ahead.take() else {
+            let first = cursor.ahead.as_ref().map(Frame::first);
+            let Some(frame) = cursor.take(first) else {
                 break;
             };
             max = max.max(frame.header().times.map(|(_, max)| max));
-            cursor.pass(&frame);
         }
         Ok(max)
     }
@@ -192,10 +200,10 @@ impl Cursor {
                 Err(Error::Damaged { .. }) => return Ok(()),
                 Err(e) => return Err(e),
             }
-            let Some(frame) = self.ahead.take_if(|f| skips(f)) else {
+            let first = self.ahead.as_ref().map(Frame::first);
+            if self.take(first.filter(|f| skips(f))).is_none() {
                 return Ok(());
-            };
-            self.pass(&frame);
+            }
         }
     }
 
@@ -209,7 +217,7 @@ impl Cursor {
             return false;
         };
         let after = self.frame_at(&segment, gap.to, gap.next).ok().flatten();
-        let passed = passes(&gap, after.as_ref());
+        let passed = passes(&gap, after.map(|frame| frame.first()).as_ref());
         if passed {
             self.position = gap.to;
             self.offset = gap.next;
@@ -244,6 +252,20 @@ impl Cursor {
     ) -> Result<Option<Frame>> {
         self.run
             .frame_at(segment, position, expected, &mut self.readings)
+    }
+
+    /// Moves past a part that the frame ahead begins with.
+    fn take(&mut self, part: Option<Frame>) -> Option<Frame> {
+        let part = part?;
+        let ahead = self.ahead.take()?;
+        match ahead.behind(&part) {
+            None => self.pass(&ahead),
+            Some(rest) => {
+                self.offset = rest.header().base_offset;
+                self.ahead = Some(rest);
+            }
+        }
+        Some(part)
     }
 
     fn pass(&mut self, frame: &Frame) {

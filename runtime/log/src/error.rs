@@ -86,6 +86,20 @@ pub enum Error {
         /// The version that it names.
         version: u32,
     },
+    /// Use the release that wrote it, or a later one: a segment is of a format that this one does not know.
+    #[error(
+        "{topic}/{partition}: segment {segment} is of format {version}, which a later release wrote; use that release; nothing was changed"
+    )]
+    LaterFormat {
+        /// Topic of the segment.
+        topic: String,
+        /// Partition of the segment.
+        partition: u32,
+        /// File name of the segment.
+        segment: String,
+        /// Version of its format.
+        version: u8,
+    },
     /// Alter the topic, or declare another one: what is declared is not what is there. The topic stays as it is.
     #[error("{}", crate::alter::sentence(topic, differences, refused))]
     Redeclared {

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::frame::FrameKind;
 use crate::frame::header::RawHeader;
+use crate::frame::{FrameHeader, FrameKind};
 use crate::ids::{Offset, Position, Sequence, Timestamp};
 use crate::limits::INDEX_BLOCK_BYTES;
 
@@ -15,6 +15,7 @@ use crate::limits::INDEX_BLOCK_BYTES;
 pub(crate) struct Block {
     pub(crate) position: Position,
     pub(crate) offset: Offset,
+    /// Of its first appended frame.
     pub(crate) sequence: Sequence,
     /// Largest event time in the block.
     pub(crate) time_max: Option<Timestamp>,
@@ -35,7 +36,7 @@ impl Index {
             self.blocks.push(Block {
                 position,
                 offset: raw.header.base_offset,
-                sequence: raw.header.sequence,
+                sequence: raw.first_sequence(),
                 time_max: None,
             });
         }
@@ -103,7 +104,10 @@ pub(crate) struct Past {
 impl Past {
     /// Takes note of the next frame.
     pub(crate) fn note(&mut self, raw: &RawHeader) {
-        let header = &raw.header;
+        raw.each().for_each(|header| self.pass(&header));
+    }
+
+    fn pass(&mut self, header: &FrameHeader) {
         self.sequence = self.sequence.max(header.sequence);
         self.append_time = self.append_time.max(Some(header.append_time));
         match header.kind {

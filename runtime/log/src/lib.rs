@@ -21,6 +21,7 @@ pub mod log;
 mod map;
 pub mod meter;
 mod open;
+pub mod optimize;
 pub mod parts;
 mod prepare;
 mod queue;

@@ -14,6 +14,14 @@ pub(crate) const REGIONS_MAX: usize = 1024;
 pub(crate) const FRAME_BYTES_MAX: u64 = 1 << 30;
 /// Rows of one frame.
 pub(crate) const FRAME_ROWS_MAX: usize = 1 << 24;
+/// Runs of a merged frame that are read.
+pub(crate) const RUNS_MAX: usize = 1 << 16;
+/// Frames are merged up to this many rows: a few calls of a plugin.
+pub(crate) const MERGED_ROWS_MAX: usize = 16 << 10;
+/// Frames are merged up to this many bytes of columns.
+pub(crate) const MERGED_BYTES_MAX: u64 = 4 << 20;
+/// A segment that is encoded anew is made durable in steps of so many bytes, so that no other sync waits for long.
+pub(crate) const OPTIMIZE_STEP_BYTES: u64 = 2 << 20;
 /// A segment's file grows by doubling from here ...
 pub(crate) const ALLOCATE_BYTES_MIN: u64 = 256 << 10;
 /// ... in steps of at most this.
@@ -49,6 +57,8 @@ const _: () = assert!(FRAME_BYTES_MAX < i32::MAX as u64);
 const _: () = assert!(GROUP_BYTES_MAX < QUEUE_BYTES_MAX);
 const _: () = assert!(ALLOCATE_BYTES_MIN <= ALLOCATE_BYTES_MAX);
 const _: () = assert!(REGIONS_MAX <= u16::MAX as usize);
+const _: () = assert!(MERGED_ROWS_MAX <= RUNS_MAX && MERGED_ROWS_MAX <= FRAME_ROWS_MAX);
+const _: () = assert!(MERGED_BYTES_MAX < FRAME_BYTES_MAX);
 
 /// The next multiple of [`ALIGN_BYTES`].
 pub(crate) const fn aligned(bytes: u64) -> u64 {

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::codec;
-use crate::frame::header::RawHeader;
+use crate::frame::header::{RawHeader, SegmentHeader};
 use crate::ids::{Offset, Position, Sequence, Timestamp};
 use crate::index::{Footer, Past};
 use crate::limits::SEGMENT_HEADER_BYTES;
 use crate::log::Finding;
+use crate::optimize::UNFINISHED;
 use crate::recovery::{self, Known, Verdict};
 use crate::retention::{REMOVED, Removed};
 use crate::scan::{Fact, Reader, Scan, scan};
@@ -63,6 +64,8 @@ pub(crate) fn recover(run: Arc<Run>, opening: &Opening) -> Result<Opened> {
     storage
         .create_dir_all(&opening.folder)
         .map_err(|e| recovery.run.io("create", &opening.folder, e))?;
+    let known = recovery.run.clone();
+    let _files = known.files();
     let tail = recovery.open()?;
     Ok((recovery.run, tail, recovery.findings))
 }
@@ -118,8 +121,13 @@ impl Recovery<'_> {
         result.map_err(|e| self.run.io(action, &self.run.path(name), e))
     }
 
+    /// First offsets of the segments. A new file that did not become one goes.
     fn bases(&self) -> Result<Vec<Offset>> {
         let names = self.done("list", "", self.run.storage.list(&self.run.folder))?;
+        for name in names.iter().filter(|name| name.ends_with(UNFINISHED)) {
+            let removed = self.run.storage.remove(&self.run.path(name));
+            self.done("remove", name, removed)?;
+        }
         Ok(names.iter().filter_map(|name| base_of(name)).collect())
     }
 
@@ -197,7 +205,7 @@ impl Recovery<'_> {
         while let Some(&base) = bases.last() {
             let name = segment_name(base);
             let file = self.done("open", &name, self.run.storage.open(&self.run.path(&name)))?;
-            let scan = self.done("read", &name, scan(&*file, base))?;
+            let scan = self.scan(&*file, base)?;
             let voided =
                 void.is_some_and(|v| v.base == base && v.position.0 <= SEGMENT_HEADER_BYTES);
             // A damaged header before frames that nobody knows to be durable is part of a torn write.
@@ -230,7 +238,7 @@ impl Recovery<'_> {
         let beyond = |scan: &Scan| {
             scan.frames()
                 .next()
-                .is_none_or(|raw| raw.header.sequence > cut)
+                .is_none_or(|raw| raw.first_sequence() > cut)
         };
         while last.as_ref().is_some_and(|(_, scan)| beyond(scan)) {
             if let Some(base) = bases.pop() {
@@ -238,6 +246,11 @@ impl Recovery<'_> {
                 let removed = self.run.storage.remove(&self.run.path(&name));
                 self.done("remove", &name, removed)?;
             }
+            *last = self.last(bases, None)?;
+        }
+        if let (Some((file, scan)), Some(base)) = (&*last, bases.last())
+            && self.split(*base, file, scan, cut)?
+        {
             *last = self.last(bases, None)?;
         }
         if let Some((file, scan)) = last {
@@ -252,6 +265,46 @@ impl Recovery<'_> {
             scan.facts.retain(|fact| end_of(fact) <= from);
         }
         Ok(())
+    }
+
+    /// Where a merged frame has rows on both sides of the cut, the segment is encoded anew up to the cut; whether it was.
+    fn split(
+        &self,
+        base: Offset,
+        file: &Arc<dyn File>,
+        scan: &Scan,
+        cut: Sequence,
+    ) -> Result<bool> {
+        let mut frames = scan.frames();
+        let across = frames.find(|raw| raw.header.sequence > cut && raw.first_sequence() <= cut);
+        let (Some(across), Some(last)) = (across, scan.facts.last()) else {
+            return Ok(false);
+        };
+        let segment = Arc::new(Segment::new(base, scan.epoch, file.clone()));
+        let end = across.end_up_to(cut);
+        segment.publish(end_of(last), end);
+        self.run.cut_merged(&segment, cut, end)?;
+        Ok(true)
+    }
+
+    fn scan(&self, file: &dyn File, base: Offset) -> Result<Scan> {
+        let name = segment_name(base);
+        let scan = self.done("read", &name, scan(file, base))?;
+        self.refuse_later(base, scan.later)?;
+        Ok(scan)
+    }
+
+    /// What this release cannot read, it does not take for damage.
+    fn refuse_later(&self, base: Offset, version: Option<u8>) -> Result<()> {
+        let Some(version) = version else {
+            return Ok(());
+        };
+        Err(Error::LaterFormat {
+            topic: self.run.name.topic.clone(),
+            partition: self.run.name.partition,
+            segment: segment_name(base),
+            version,
+        })
     }
 
     fn remove_segment(&mut self, base: Offset, what: &str) -> Result<()> {
@@ -296,7 +349,14 @@ impl Recovery<'_> {
         let footer = footer
             .ok()
             .and_then(|bytes| codec::decode::<Footer>(&bytes).ok());
-        let whole = |f: &Footer| Some(f.end_offset) == next || next.is_none();
+        let mut first = [0; SEGMENT_HEADER_BYTES as usize];
+        self.done("read", &name, file.read_at(0, &mut first))?;
+        self.refuse_later(base, SegmentHeader::later(&first))?;
+        let header = SegmentHeader::read(&first);
+        let whole = |f: &Footer| {
+            let is_of_it = header.is_none_or(|(header, _)| header.epoch == f.epoch);
+            is_of_it && (Some(f.end_offset) == next || next.is_none())
+        };
         if let Some(footer) = footer.filter(whole) {
             let segment = Segment::new(base, footer.epoch, file);
             segment.publish(footer.end, footer.end_offset);
@@ -305,7 +365,7 @@ impl Recovery<'_> {
             self.segments.push(Arc::new(segment));
             return Ok(());
         }
-        let scan = self.done("read", &name, scan(&*file, base))?;
+        let scan = self.scan(&*file, base)?;
         let known = Known {
             durable_offset: next,
             sealed: true,

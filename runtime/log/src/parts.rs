@@ -44,6 +44,7 @@ impl Run {
     /// Gives every segment a second name in `folder`, which is there and empty. Nothing removes segments meanwhile.
     /// `whole`: of the last one everything counts, published or not.
     pub(crate) fn link_into(&self, folder: &Path, whole: bool) -> Result<Vec<Part>> {
+        let _files = self.files();
         let segments = self.segments().clone();
         let last = segments.len().saturating_sub(1);
         let mut parts = Vec::new();

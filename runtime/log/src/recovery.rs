@@ -128,34 +128,32 @@ fn next_offset(rest: &[Fact]) -> Option<Offset> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::columns::Payload;
     use crate::frame::header::{Place, RawHeader};
     use crate::frame::{FrameHeader, FrameKind};
     use crate::ids::{Sequence, Timestamp};
 
     fn frame(position: u64, base: u64, rows: u32, durable: u64) -> Fact {
-        Fact::Frame(RawHeader {
-            header: FrameHeader {
-                kind: FrameKind::Rows,
-                schema_version: 1,
-                rows,
-                base_offset: Offset(base),
-                sequence: Sequence(1),
-                append_time: Timestamp(0),
-                times: None,
-                producer: 0,
-                producer_row: 0,
-            },
-            place: Place {
-                epoch: 1,
-                position: Position(position),
-                durable: Position(durable),
-                previous: 0,
-            },
-            regions: 0,
-            origins: false,
-            payload_bytes: 128,
-            check: 0,
-        })
+        let header = FrameHeader {
+            kind: FrameKind::Rows,
+            schema_version: 1,
+            rows,
+            base_offset: Offset(base),
+            sequence: Sequence(1),
+            append_time: Timestamp(0),
+            times: None,
+            producer: 0,
+            producer_row: 0,
+        };
+        let place = Place {
+            epoch: 1,
+            position: Position(position),
+            durable: Position(durable),
+            previous: 0,
+        };
+        let mut raw = RawHeader::plain(header, place, &Payload::empty(), false, 0);
+        raw.payload_bytes = 128;
+        Fact::Frame(raw)
     }
 
     fn bad(from: u64, to: u64) -> Fact {

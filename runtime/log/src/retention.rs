@@ -152,6 +152,7 @@ impl Run {
     /// Removes the leading sealed segments that end at or before `to`. `past` is what the writer knows of all published
     /// frames. After an error the note may stand and files be left: the next opening removes them.
     pub(crate) fn trim(&self, to: Offset, past: &Past) -> Result<Trimmed> {
+        let _files = self.files();
         let gone = {
             let segments = self.segments();
             let sealed = &segments[..segments.len().saturating_sub(1)];

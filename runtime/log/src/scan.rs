@@ -37,6 +37,8 @@ pub(crate) struct Scan {
     /// Check that the first frame must name, when known.
     pub(crate) check: Option<u32>,
     pub(crate) facts: Vec<Fact>,
+    /// Version of its format, where a later release wrote it.
+    pub(crate) later: Option<u8>,
 }
 
 impl Scan {
@@ -61,12 +63,14 @@ pub(crate) fn scan(file: &dyn File, base: Offset) -> io::Result<Scan> {
     let mut reader = Reader::new(file, file.len()?);
     let first = reader.bytes(Position(0), SEGMENT_HEADER_BYTES)?;
     let header = SegmentHeader::read(first).filter(|(header, _)| header.base == base);
+    let later = SegmentHeader::later(first);
     let start = Position(SEGMENT_HEADER_BYTES);
     let epoch = match header {
         Some((header, _)) => header.epoch,
         None => reader.find_any_epoch(start)?.unwrap_or_default(),
     };
     let mut scan = Scan {
+        later,
         header: header.map(|(header, _)| header),
         epoch,
         check: header.map(|(_, check)| check),
@@ -206,7 +210,7 @@ impl<'a> Reader<'a> {
             return Ok(Err("a frame is longer than its segment"));
         }
         let head = self.bytes(position, raw.head_bytes())?;
-        Ok(header::verify(&raw, head, epoch, position).map(|()| raw))
+        Ok(header::verify(raw, head, epoch, position))
     }
 
     /// The first whole frame at or after `from`.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use arrow_buffer::Buffer;
 
@@ -45,6 +45,15 @@ pub(crate) struct Run {
     freeing: Arc<AtomicBool>,
     /// What retention took away.
     pub(crate) removed: RwLock<Option<Removed>>,
+    /// Held by who changes which file a segment is, or needs that nobody does.
+    files: Mutex<Files>,
+}
+
+/// Whose files the segments are.
+#[derive(Debug, Default)]
+pub(crate) struct Files {
+    /// The topic was removed, and another one of its name may be there.
+    pub(crate) is_gone: bool,
 }
 
 /// Bytes that were acknowledged and cannot be read.
@@ -75,6 +84,8 @@ pub(crate) struct Segment {
     last_time: AtomicI64,
     index: RwLock<Index>,
     gaps: RwLock<Vec<Gap>>,
+    /// Nothing is to be had from encoding it anew.
+    settled: AtomicBool,
 }
 
 /// File name of the segment that begins with this offset.
@@ -111,7 +122,13 @@ impl Run {
             segments: RwLock::default(),
             freeing: Arc::default(),
             removed: RwLock::default(),
+            files: Mutex::default(),
         }
+    }
+
+    /// While it is held, no segment gets another file or is removed by somebody else.
+    pub(crate) fn files(&self) -> MutexGuard<'_, Files> {
+        self.files.lock().expect("no holder of this lock panics")
     }
 
     /// The segments, in order.
@@ -279,7 +296,18 @@ impl Segment {
             last_time: i64::MIN.into(),
             index: RwLock::default(),
             gaps: RwLock::default(),
+            settled: AtomicBool::new(false),
         }
+    }
+
+    /// Whether it is known that nothing is to be had from encoding it anew.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.settled.load(Ordering::Relaxed)
+    }
+
+    /// Nothing is to be had from encoding it anew.
+    pub(crate) fn settle(&self) {
+        self.settled.store(true, Ordering::Relaxed);
     }
 
     /// Where the published frames end.
@@ -371,11 +399,11 @@ impl Segment {
             .file
             .view(position.0, (frame_end - position.0) as usize)?;
         let head = &bytes[..raw.head_bytes() as usize];
-        Ok(match header::verify(&raw, head, self.epoch, position) {
-            Ok(()) if raw.header.base_offset != expected => {
+        Ok(match header::verify(raw, head, self.epoch, position) {
+            Ok(raw) if raw.header.base_offset != expected => {
                 Err("frames are missing before this one")
             }
-            Ok(()) => Ok((raw, bytes)),
+            Ok(raw) => Ok((raw, bytes)),
             Err(what) => Err(what),
         })
     }

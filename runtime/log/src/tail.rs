@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::codec;
 use crate::columns::Payload;
-use crate::frame::header::{self, Place, RawHeader, SegmentHeader, frame_bytes};
+use crate::frame::header::{self, Format, Place, RawHeader, SegmentHeader, frame_bytes};
 use crate::frame::{FrameHeader, FrameKind};
 use crate::ids::{Offset, Position, Timestamp};
 use crate::index::{Footer, Past};
@@ -213,6 +213,7 @@ impl Tail {
             return Err(self.fail("sync", e));
         }
         let header = SegmentHeader {
+            format: Format::Appended,
             epoch: self.next_epoch(base),
             base,
             topic: xxh3_64(self.run.name.topic.as_bytes()),
@@ -596,14 +597,7 @@ fn place(active: &mut Active, built: &Built) -> (Vec<u8>, RawHeader) {
         ..built.header.clone()
     };
     let (head, check) = header::write(&header, &place, &built.payload, built.origins);
-    let raw = RawHeader {
-        header,
-        place,
-        regions: built.payload.regions(),
-        origins: built.origins,
-        payload_bytes: built.payload.bytes(),
-        check,
-    };
+    let raw = RawHeader::plain(header, place, &built.payload, built.origins, check);
     active.marked = raw.header.kind == FrameKind::Mark && active.durable == active.end;
     active.end = raw.end();
     active.end_offset = raw.end_offset();

@@ -1,5 +1,7 @@
 //! Origins as three regions after the columns: runs, rows, watermarks.
 
+use std::ops::Range;
+
 use crate::columns::PayloadBuilder;
 use crate::frame::{OriginRun, Origins};
 use crate::ids::{Sequence, Timestamp};
@@ -31,6 +33,36 @@ pub(crate) fn check(origins: &Origins, rows: usize) -> Result<()> {
             invalid("not one entry for each row")
         }
         Some(_) => Ok(()),
+    }
+}
+
+impl Origins {
+    /// Those of the rows in `rows`, which were made from the source frames behind `after` up to `to`.
+    pub(crate) fn part(&self, after: Sequence, to: Sequence, rows: Range<u32>) -> Origins {
+        let from = self.runs.partition_point(|run| run.sequence <= after);
+        let end = self.runs.partition_point(|run| run.sequence <= to);
+        let runs = self.runs[from..end].iter().map(|run| OriginRun {
+            rows_end: run.rows_end.saturating_sub(rows.start),
+            ..*run
+        });
+        let places = rows.start as usize..rows.end as usize;
+        Origins {
+            runs: runs.collect(),
+            rows: self.rows[places.clone()].to_vec(),
+            watermarks: self.watermarks[places].to_vec(),
+        }
+    }
+
+    /// Puts those of the frame that follows behind these.
+    pub(crate) fn append(&mut self, next: Origins) {
+        let rows = self.rows.len() as u32;
+        let runs = next.runs.into_iter().map(|run| OriginRun {
+            rows_end: rows + run.rows_end,
+            ..run
+        });
+        self.runs.extend(runs);
+        self.rows.extend(next.rows);
+        self.watermarks.extend(next.watermarks);
     }
 }
 

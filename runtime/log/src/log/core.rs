@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, RwLock};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, RwLock};
 
 use super::Finding;
 use crate::clock::Clock;
@@ -32,6 +32,8 @@ pub(crate) struct Core {
     /// Largest append time that was there at opening, or seen since.
     time_floor: Mutex<Timestamp>,
     stopped: AtomicBool,
+    /// Held by who encodes a segment anew.
+    optimizing: Mutex<()>,
     /// What appends to each topic have used since this was opened.
     used: Mutex<BTreeMap<String, Used>>,
 }
@@ -55,6 +57,7 @@ impl Core {
             sequence_floor: AtomicU64::new(0),
             time_floor: Mutex::new(Timestamp::MIN),
             stopped: AtomicBool::new(false),
+            optimizing: Mutex::default(),
             used: Mutex::default(),
         }
     }
@@ -114,6 +117,12 @@ impl Core {
 
     pub(crate) fn sequence_floor(&self) -> Sequence {
         Sequence(self.sequence_floor.load(Ordering::Acquire))
+    }
+
+    /// One segment at a time is encoded anew.
+    pub(crate) fn optimizing(&self) -> MutexGuard<'_, ()> {
+        let optimizing = self.optimizing.lock();
+        optimizing.expect("no holder of this lock panics")
     }
 
     pub(crate) fn is_stopped(&self) -> bool {
@@ -233,10 +242,13 @@ impl Core {
 
     /// Forgets a topic with all its files.
     pub(crate) fn remove(&self, name: &str) -> Result<()> {
-        self.topics
-            .write()
-            .expect("no holder of this lock panics")
-            .remove(name);
+        let removed = {
+            let mut topics = self.topics.write().expect("no holder of this lock panics");
+            topics.remove(name)
+        };
+        for partition in removed.iter().flat_map(|topic| topic.partitions.iter()) {
+            partition.run.files().is_gone = true;
+        }
         let folder = self.folder.join(name);
         self.storage
             .remove_dir_all(&folder)

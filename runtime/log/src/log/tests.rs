@@ -5,6 +5,7 @@ mod faults;
 mod keep;
 mod life;
 mod notes;
+mod optimize;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -32,7 +32,7 @@ fn rows_come_back_in_order_and_after_a_restart() {
 }
 
 /// Every way to come to a frame leads to the same frame.
-fn cursors_agree(topic: &Topic, partition: u32) {
+pub(super) fn cursors_agree(topic: &Topic, partition: u32) {
     let mut cursor = topic.cursor(partition, Offset(0)).unwrap();
     let mut frames = Vec::new();
     while let Some(peeked) = cursor.peek().unwrap() {
@@ -229,7 +229,7 @@ fn a_quiet_partition_gets_one_tick() {
 }
 
 /// Source frames `from..=to`, one row for each odd one.
-fn derived_frame(from: u64, to: u64) -> (RecordBatch, Origins) {
+pub(super) fn derived_frame(from: u64, to: u64) -> (RecordBatch, Origins) {
     let mut origins = Origins::default();
     let mut ids = Vec::new();
     for sequence in from..=to {
