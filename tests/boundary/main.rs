@@ -33,6 +33,7 @@ mod languages;
 mod lints;
 mod moves;
 mod observe;
+mod optimize;
 mod plugins;
 mod process;
 mod process_languages;

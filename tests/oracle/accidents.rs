@@ -8,7 +8,8 @@ use refrain_log::storage::Fault;
 
 use crate::compare::{Seen, compare};
 use crate::home::{Home, cache, last_sequence, status, wait_until};
-use crate::random::Rows;
+use crate::random::{Dice, Rows};
+use crate::segments;
 
 /// One accident, and what is under way when it happens.
 #[derive(Clone, Debug)]
@@ -33,6 +34,7 @@ impl Accident {
             return host;
         };
         let host = self.prepare(home, host);
+        segments::end_some(&host, &mut Dice::new(self.after));
         let at = disk.operations() + 1 + self.after;
         match self.fault {
             Some(fault) => disk.fail_at(at, fault),
@@ -74,10 +76,12 @@ impl Accident {
         let options = RunOptions {
             once: self.once,
             workers: self.workers,
+            optimize_after: segments::OPTIMIZE_AFTER,
             ..RunOptions::default()
         };
         if self.once {
             self.append(home, host, rows);
+            segments::optimize(host);
             let _ = host.run(&options, Some(cache()));
             return;
         }

@@ -36,6 +36,8 @@ pub struct Seen {
     pub cuts: u64,
     /// Operations of the disk that failed.
     pub faults: u64,
+    /// Appended frames that were merged.
+    pub optimized: u64,
 }
 
 /// Compares every node at its own last cut.

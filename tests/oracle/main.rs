@@ -23,6 +23,7 @@ mod program;
 mod random;
 mod rhythm;
 mod scenes;
+mod segments;
 mod value;
 mod versions;
 mod windows;
@@ -32,7 +33,7 @@ use refrain_engine::run::RunOptions;
 use compare::{Seen, compare};
 use graduation::Changes;
 use home::{Home, run_meanwhile, run_once};
-use random::{Case, Rows, Step};
+use random::{Case, Dice, Rows, Step};
 
 /// Random cases when `REFRAIN_CASES` says nothing.
 const CASES: u64 = 120;
@@ -81,6 +82,7 @@ fn every_way_to_run_says_what_the_model_says() {
             seen.graduated,
             seen.cuts,
             seen.faults,
+            seen.optimized,
         ];
         assert!(
             each.iter().all(|n| *n > 20),
@@ -108,6 +110,7 @@ impl Seen {
         self.graduated += other.graduated;
         self.cuts += other.cuts;
         self.faults += other.faults;
+        self.optimized += other.optimized;
     }
 }
 
@@ -122,6 +125,7 @@ fn run_case(seed: u64) -> Seen {
     let mut home = Home::new(graph, on_disk);
     let mut host = Some(home.open());
     let mut seen = Seen::default();
+    let mut dice = Dice::new(seed ^ 0x5e61);
     for (number, step) in steps.into_iter().enumerate() {
         match step {
             Step::Append(sizes) => {
@@ -164,6 +168,7 @@ fn run_case(seed: u64) -> Seen {
                     once: rhythm == "once",
                     workers,
                     drop_instances,
+                    optimize_after: segments::OPTIMIZE_AFTER,
                     ..RunOptions::default()
                 };
                 let report = match rhythm {
@@ -178,6 +183,7 @@ fn run_case(seed: u64) -> Seen {
                             for size in &meanwhile {
                                 changes.some(&home.graph, host);
                                 append_all(&mut home, host, &mut rows, &[*size]);
+                                shape(host, &mut dice);
                             }
                             changes.back(&home.graph, host);
                         });
@@ -187,10 +193,22 @@ fn run_case(seed: u64) -> Seen {
                 };
                 assert!(report.stopped.is_empty(), "stopped: {:?}", report.stopped);
                 compare(&home, host, &mut seen);
+                shape(host, &mut dice);
             }
         }
     }
+    seen.optimized += host.as_ref().map_or(0, segments::merged);
     seen
+}
+
+/// Some segments end, and some are encoded anew.
+fn shape(host: &refrain_engine::host::Host, dice: &mut Dice) {
+    if dice.one_in(2) {
+        segments::end_some(host, dice);
+    }
+    if dice.one_in(3) {
+        segments::optimize(host);
+    }
 }
 
 /// The rhythm of a node in a run that does not end by itself: every other one has the other rhythm.

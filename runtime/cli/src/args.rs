@@ -141,6 +141,7 @@ pub(crate) enum TopicCommand {
     Alter(commands::topic::alter::AlterArgs),
     Read(commands::topic::read::ReadArgs),
     Trim(commands::topic::trim::TrimArgs),
+    Optimize(commands::topic::optimize::OptimizeArgs),
     Verify(commands::topic::verify::VerifyArgs),
 }
 

@@ -106,6 +106,9 @@ fn run(args: &Args) -> Result<(), Failure> {
         Command::Topic(TopicCommand::Append(args)) => commands::topic::append::run(global, args),
         Command::Topic(TopicCommand::Alter(args)) => commands::topic::alter::run(global, args),
         Command::Topic(TopicCommand::Trim(args)) => commands::topic::trim::run(global, args),
+        Command::Topic(TopicCommand::Optimize(args)) => {
+            commands::topic::optimize::run(global, args)
+        }
         Command::Topic(TopicCommand::Verify(args)) => commands::topic::verify::run(global, args),
         Command::Topic(TopicCommand::Read(args)) => commands::topic::read::run(global, args),
         Command::Rejected(RejectedCommand::List(_)) => commands::rejected::list::run(global),

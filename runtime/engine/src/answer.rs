@@ -152,6 +152,7 @@ fn of_keeping(host: &Host, request: keep::Request) -> Result<keep::Answer> {
             Some((name, partition)) => topic(host, &name)?.scrub(partition, from)?,
             None => host.state().scrub(from)?,
         }),
+        Request::Optimize(order) => Answer::Optimized(host.optimize(&order)?),
         Request::Save(name) => Answer::Saved(host.save(&name)?),
         Request::Savepoints => Answer::Savepoints(host.savepoints()?),
         Request::Unsave { name, confirm } => {

@@ -493,6 +493,10 @@ impl Host {
             let keeper = std::thread::Builder::new().name("keeper".into());
             let keeper = keeper.spawn_scoped(scope, || self.keep_on(&ended));
             keeper.expect("threads can be started");
+            let optimizer = std::thread::Builder::new().name("optimizer".into());
+            let optimizer =
+                optimizer.spawn_scoped(scope, || self.optimize_on(options.optimize_after, &ended));
+            optimizer.expect("threads can be started");
             let report = Run::run(
                 &self.log,
                 &self.state,

@@ -274,7 +274,7 @@ fn mean_bytes(topic: &std::sync::Arc<Topic>, name: &str) -> f64 {
     };
     let sampled = || -> Option<f64> {
         let mut cursor = topic.cursor(0, topic.start(0)).ok()?;
-        let frame = cursor.next(Sequence(u64::MAX)).ok()??;
+        let frame = cursor.next_merged(Sequence(u64::MAX)).ok()??;
         let rows = frame.header().rows.max(1);
         let column = frame.column(place).ok()?;
         Some(column.get_buffer_memory_size() as f64 / f64::from(rows))

@@ -1,7 +1,8 @@
 //! Reads the partitions that feed a task and merges their frames into batches in log order.
 //!
-//! Small frames are packed into one batch; a large one is a batch by itself and is not copied. Frames of derived topics
-//! that were made from one source frame are merged row by row, by the rows that theirs come from.
+//! Small frames are packed into one batch; a large one is a batch by itself and is not copied, and neither are the rows of
+//! frames that stand next to each other in one merged frame. Frames of derived topics that were made from one source frame
+//! are merged row by row, by the rows that theirs come from.
 
 use std::sync::Arc;
 
@@ -76,9 +77,11 @@ impl Source {
 struct Head {
     columns: Vec<ArrayRef>,
     base: Offset,
-    /// Rising; of a source frame there is one.
+    /// Rising; of a source topic one for each appended frame.
     runs: Vec<OriginRun>,
     next: usize,
+    /// Where the run `next` begins.
+    begin: usize,
     row: usize,
     origin_rows: Vec<u32>,
     watermarks: Vec<i64>,
@@ -99,18 +102,22 @@ impl Head {
             base: header.base_offset,
             runs,
             next: 0,
+            begin: 0,
             row: 0,
             origin_rows: Vec::new(),
             watermarks: Vec::new(),
         };
         Ok(match frame.origins()? {
-            None => head(vec![OriginRun {
-                sequence: header.sequence,
-                append_time: header.append_time,
-                data: header.kind == FrameKind::Rows,
-                rows_end: header.rows,
-                watermark: Timestamp::MIN,
-            }]),
+            None => {
+                let runs = frame.runs().map(|run| OriginRun {
+                    sequence: run.sequence,
+                    append_time: run.append_time,
+                    data: run.kind == FrameKind::Rows,
+                    rows_end: run.rows_end,
+                    watermark: Timestamp::MIN,
+                });
+                head(runs.collect())
+            }
             Some(origins) => Head {
                 origin_rows: origins.rows,
                 watermarks: origins.watermarks.into_iter().map(|w| w.0).collect(),
@@ -130,7 +137,7 @@ impl Head {
             let run = self.runs[place];
             let end = run.rows_end as usize;
             if run.sequence == sequence {
-                let kept = (start..end).take_while(|row| self.origin(*row) < rows);
+                let kept = (start..end).take_while(|row| self.origin_in(start, *row) < rows);
                 let end_then = start + kept.count();
                 self.runs[place].rows_end = end_then as u32;
                 if let Some(watermark) = self.watermarks.get(end_then).filter(|_| end_then < end) {
@@ -146,9 +153,22 @@ impl Head {
         self.runs[self.next].rows_end as usize
     }
 
-    /// Row in the source frame that a row was made from.
+    /// Row in the source frame that a row of the run at the head was made from.
     fn origin(&self, row: usize) -> u32 {
-        self.origin_rows.get(row).copied().unwrap_or(row as u32)
+        self.origin_in(self.begin, row)
+    }
+
+    /// The same of a row of the run that begins at `begin`.
+    fn origin_in(&self, begin: usize, row: usize) -> u32 {
+        let carried = self.origin_rows.get(row).copied();
+        carried.unwrap_or_else(|| (row - begin) as u32)
+    }
+
+    /// Moves past the run at the head.
+    fn pass(&mut self) {
+        self.begin = self.run_end();
+        self.row = self.begin;
+        self.next += 1;
     }
 }
 
@@ -177,7 +197,7 @@ impl LaneCursor {
             // A derived frame may cover sequences on both sides of a cut: it is cut finer here, run by run.
             let limit = if derived { Sequence(u64::MAX) } else { cut };
             self.part = None;
-            let Some(frame) = self.cursor.next(limit)? else {
+            let Some(frame) = self.cursor.next_merged(limit)? else {
                 self.head = None;
                 return Ok(None);
             };
@@ -186,8 +206,7 @@ impl LaneCursor {
                 head.clip(clip);
             }
             while head.sequence().is_some_and(|s| s <= after) {
-                head.row = head.run_end();
-                head.next += 1;
+                head.pass();
             }
             self.head = Some(head);
         }
@@ -400,7 +419,7 @@ impl Reader {
             end: batch.rows + (to - from),
             offset: Offset(head.base.0 + from as u64),
             offset_end: Offset(head.base.0 + to as u64),
-            origin_row: from as u32,
+            origin_row: (from - head.begin) as u32,
             watermark: run.watermark.0,
             begins,
             ends,
@@ -417,7 +436,8 @@ impl Reader {
                 .watermarks
                 .extend_from_slice(&head.watermarks[from..to]);
         } else if self.carries {
-            batch.origin_rows.extend(from as u32..to as u32);
+            let (first, end) = (from - head.begin, to - head.begin);
+            batch.origin_rows.extend(first as u32..end as u32);
             batch
                 .watermarks
                 .extend(std::iter::repeat_n(NEVER, to - from));
@@ -444,7 +464,7 @@ impl Reader {
         let head = self.cursors[lane].head.as_mut();
         let head = head.expect("a lane that is taken has a head");
         debug_assert_eq!(head.row, head.run_end());
-        head.next += 1;
+        head.pass();
     }
 
     /// Puts the columns of the pieces into the batch.

@@ -3,7 +3,8 @@
 //! Retention takes whole sealed segments from the old end of a topic, as its rule says by the append times in the log, and
 //! never what a version of a node or a savepoint has still to read. A savepoint is a folder with a second name for every
 //! file that the host had at one commit. Before retention takes rows that results were made of, the base savepoint is
-//! made, so that results can be had back without them. Neither changes a result.
+//! made, so that results can be had back without them. Small frames of segments that take no appends are merged into large
+//! ones. None of it changes a result.
 
 mod act;
 mod alike;
@@ -13,6 +14,7 @@ mod folder;
 pub mod horizon;
 mod needs;
 pub(crate) mod opened;
+mod optimize;
 pub mod report;
 pub mod request;
 pub mod restore;
@@ -22,3 +24,4 @@ pub use act::KEEP_EVERY;
 pub(crate) use act::log_trimmed;
 pub use alike::alike;
 pub(crate) use opened::{Opened, clear};
+pub use optimize::OPTIMIZE_AFTER;

@@ -1,6 +1,7 @@
 //! What commands ask about what is kept, and what they are told.
 
 use refrain_log::ids::{Offset, Timestamp};
+use refrain_log::optimize::Optimized;
 use refrain_log::scrub::Scrubbed;
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +15,8 @@ pub enum Request {
     Trim(TrimOrder),
     /// Read a segment, every byte of it.
     Scrub(Scrub),
+    /// Merge the small frames of a segment.
+    Optimize(OptimizeOrder),
     /// What is kept of each topic, and what it takes.
     Report,
     /// Make a savepoint of this name.
@@ -36,6 +39,8 @@ pub enum Answer {
     Trimmed(Trimmed),
     /// To [`Request::Scrub`]; none: there is no such segment any more.
     Scrubbed(Option<Scrubbed>),
+    /// To [`Request::Optimize`]; none: there is no such segment any more.
+    Optimized(Option<Optimized>),
     /// To [`Request::Report`].
     Report(Vec<TopicKept>),
     /// To [`Request::Save`].
@@ -53,6 +58,19 @@ pub struct Scrub {
     pub place: Option<(String, u32)>,
     /// The offset.
     pub from: Offset,
+}
+
+/// The first segment of a partition that begins at or after an offset and takes no appends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OptimizeOrder {
+    /// The topic.
+    pub topic: String,
+    /// Its partition.
+    pub partition: u32,
+    /// The offset.
+    pub from: Offset,
+    /// Only say what would become of it.
+    pub dry_run: bool,
 }
 
 /// Up to where rows go.

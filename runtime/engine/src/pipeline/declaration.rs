@@ -1,7 +1,7 @@
 //! What a pipeline file says, word by word, each with its place in the file. Nothing here is compared with anything
 //! else: that is `check`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use refrain_log::schema::Schema;
 use refrain_log::schemas::Defaults;
@@ -42,6 +42,8 @@ pub struct Declaration {
     pub stall_after_us: i64,
     /// What is kept of topics that do not keep everything for ever, by name.
     pub retention: BTreeMap<String, Rule>,
+    /// Topics whose segments are not encoded anew by themselves, by name: `optimize = false`.
+    pub left_as_appended: BTreeSet<String>,
     /// `[state]`
     pub state: StateDeclaration,
     /// What is accepted and has no effect yet.

@@ -1,6 +1,6 @@
 //! Text to [`Declaration`]: syntax, keys, units, names. Every problem is reported, not only the first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use refrain_log::schema::{Kind, Schema};
@@ -77,6 +77,7 @@ pub fn parse(
         commit_interval_us: COMMIT_INTERVAL_US,
         stall_after_us: STALL_AFTER_US,
         retention: BTreeMap::new(),
+        left_as_appended: BTreeSet::new(),
         state: StateDeclaration::default(),
         warnings: Vec::new(),
     };
@@ -103,12 +104,21 @@ fn root_table(root: &DeTable, declaration: &mut Declaration, reader: &mut Reader
     for (key, value) in root.iter() {
         match key.get_ref().as_ref() {
             "topic" => {
-                let rules = std::cell::RefCell::new(&mut declaration.retention);
+                let kept = (
+                    &mut declaration.retention,
+                    &mut declaration.left_as_appended,
+                );
+                let kept = std::cell::RefCell::new(kept);
                 declaration.topics = members("topic", value, reader, |name, section, reader| {
                     let found = topic(name.clone(), section, reader);
                     let rule = retention::of_topic(section, reader);
+                    let optimize = section.boolean("optimize", reader).unwrap_or(true);
+                    let (rules, left_as_appended) = &mut *kept.borrow_mut();
+                    if !optimize {
+                        left_as_appended.insert(name.get_ref().clone());
+                    }
                     if !rule.is_empty() {
-                        rules.borrow_mut().insert(name.into_inner(), rule);
+                        rules.insert(name.into_inner(), rule);
                     }
                     found
                 });

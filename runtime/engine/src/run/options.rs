@@ -9,6 +9,7 @@ use refrain_log::ids::Sequence;
 use super::joining::Ask;
 use super::time::{Time, Wall};
 use crate::error::Error;
+use crate::keep::OPTIMIZE_AFTER;
 use crate::pipeline::{Plan, Rhythm};
 use crate::workers::{Done, Work};
 
@@ -110,6 +111,8 @@ pub struct RunOptions {
     pub drop_instances: Option<u64>,
     /// What rhythms go by. Default: the clock on the wall.
     pub time: Arc<dyn Time>,
+    /// Segments with small frames are looked for after so long, and again and again. Default: [`OPTIMIZE_AFTER`].
+    pub optimize_after: Duration,
 }
 
 impl Default for RunOptions {
@@ -122,6 +125,7 @@ impl Default for RunOptions {
             rebuild: Vec::new(),
             drop_instances: None,
             time: Arc::new(Wall),
+            optimize_after: OPTIMIZE_AFTER,
         }
     }
 }

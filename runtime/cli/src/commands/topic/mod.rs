@@ -5,6 +5,7 @@ pub(crate) mod append;
 pub(crate) mod describe;
 pub(crate) mod feed;
 pub(crate) mod list;
+pub(crate) mod optimize;
 pub(crate) mod read;
 pub(crate) mod trim;
 pub(crate) mod verify;
