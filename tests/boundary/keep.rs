@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use refrain_tests::strace::{Accident, Strace, strace_is_there};
-use refrain_tests::{Done, Home, Luck, events_csv_parts, pipeline};
+use refrain_tests::{Done, Home, Luck, events_csv_parts, pipeline, poll};
 use serde_json::Value;
 
 const ROWS: usize = 40_000;
@@ -417,4 +417,28 @@ fn what_rots_is_found_before_somebody_reads_it() {
     let json = json.code(5).json();
     assert_eq!(json["findings"].as_array().unwrap().len(), 1);
     assert!(json["findings"][0]["offsets"][0].is_u64(), "{json}");
+}
+
+/// Rows go when they are older than the rule says, in a topic that others are appended to after it, and in one that nobody
+/// appends to any more.
+#[test]
+fn rows_go_by_their_age_though_nothing_more_comes() {
+    let home = home("[retention]\nevents = \"2s\"\nviews = \"2s\"\n");
+    append(&home, 0).ok();
+    home.run().ok();
+    let rows = home.rows("events");
+    let expected = digests(&home);
+    assert_eq!(number(&kept(&home, "events")["removed_rows"]), 0);
+    // The host runs, and nothing comes.
+    poll("old rows to go", || {
+        home.run().ok();
+        let gone = |topic: &str| number(&kept(&home, topic)["removed_rows"]);
+        (gone("events") == rows && gone("views") > 0).then_some(())
+    });
+    assert_eq!(home.rows("events"), 0);
+    assert_eq!(digests(&home), expected);
+    append(&home, 0).ok().says(&["0 rows appended"]);
+    append(&home, 1).ok();
+    home.run().ok();
+    assert!(home.rows("events") > 0, "new rows are young");
 }

@@ -62,21 +62,31 @@ impl Drop for Job {
     }
 }
 
-/// A segment that is to end.
+/// What may be wanted of a partition between groups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Act {
+    /// Its segment is to end.
+    Seal,
+    /// It is to have a tick.
+    Tick,
+}
+
+/// What is wanted of a partition.
 #[derive(Debug)]
-pub(crate) struct Seal {
+pub(crate) struct Wanted {
+    pub(crate) act: Act,
     pub(crate) topic: Arc<Topic>,
     pub(crate) partition: u32,
     pub(crate) reply: Arc<Reply>,
 }
 
-impl Seal {
+impl Wanted {
     pub(crate) fn partition(&self) -> Result<&Partition> {
         self.topic.partition(self.partition)
     }
 }
 
-impl Drop for Seal {
+impl Drop for Wanted {
     fn drop(&mut self) {
         self.reply.abandon();
     }
@@ -109,8 +119,8 @@ pub(crate) struct Queue {
 struct QueueState {
     jobs: VecDeque<Job>,
     bytes: u64,
-    /// Partitions whose segments are to end before the next group.
-    seals: Vec<Seal>,
+    /// What is wanted of partitions before the next group.
+    wanted: Vec<Wanted>,
     /// Schemas that topics are to have before the next group.
     alters: Vec<Alter>,
     closed: bool,
@@ -146,13 +156,13 @@ impl Queue {
         self.drained.notify_all();
     }
 
-    /// Has a segment ended before the next group.
-    pub(crate) fn seal(&self, seal: Seal) -> Result<()> {
+    /// Has something done to a partition before the next group.
+    pub(crate) fn want(&self, wanted: Wanted) -> Result<()> {
         let mut state = self.state();
         if state.closed {
             return Err(Error::Invalid("the log is closed".into()));
         }
-        state.seals.push(seal);
+        state.wanted.push(wanted);
         state.nudged = true;
         self.filled.notify_all();
         Ok(())
@@ -175,9 +185,9 @@ impl Queue {
         std::mem::take(&mut self.state().alters)
     }
 
-    /// What is to be ended now.
-    pub(crate) fn seals(&self) -> Vec<Seal> {
-        std::mem::take(&mut self.state().seals)
+    /// What is wanted of partitions now.
+    pub(crate) fn wanted(&self) -> Vec<Wanted> {
+        std::mem::take(&mut self.state().wanted)
     }
 
     /// Drops what still waits.
@@ -186,7 +196,7 @@ impl Queue {
             let mut state = self.state();
             (
                 std::mem::take(&mut state.jobs),
-                std::mem::take(&mut state.seals),
+                std::mem::take(&mut state.wanted),
                 std::mem::take(&mut state.alters),
             )
         };

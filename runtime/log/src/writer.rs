@@ -12,7 +12,7 @@ use crate::limits::{MARK_AFTER_MS, TICK_POLL_MS};
 use crate::log::{Appended, Core};
 use crate::meter::so_far;
 use crate::prepare::{Part, Prepared, part};
-use crate::queue::{Alter, Job, Seal};
+use crate::queue::{Act, Alter, Job, Wanted};
 use crate::tail::{Built, Tail};
 use crate::topic::{Origin, Topic};
 use crate::{Error, Result};
@@ -64,8 +64,12 @@ impl Writer {
                 self.marked = false;
                 self.commit_metered(group);
             }
-            for seal in self.core.queue.seals() {
-                self.seal(seal);
+            for wanted in self.core.queue.wanted() {
+                let done = match wanted.act {
+                    Act::Seal => self.seal(&wanted),
+                    Act::Tick => self.tick_one(&wanted),
+                };
+                wanted.reply.set(done.map(|()| Appended::default()));
             }
             for alter in self.core.queue.alters() {
                 self.alter(&alter);
@@ -286,20 +290,35 @@ impl Writer {
     }
 
     /// Between groups nothing is written that is not published: a segment can end here.
-    fn seal(&self, seal: Seal) {
-        let sealed = match self.core.is_stopped() {
-            true => Ok(()),
-            false => seal.partition().and_then(|partition| {
-                let mut tail = partition.tail();
-                let tail = tail.as_mut().expect("a source topic is open");
-                let sealed = tail.seal().map(drop);
-                if tail.void_unknown {
-                    self.core.stop();
-                }
-                sealed
-            }),
+    fn seal(&self, wanted: &Wanted) -> Result<()> {
+        if self.core.is_stopped() {
+            return Ok(());
+        }
+        let mut tail = wanted.partition()?.tail();
+        let tail = tail.as_mut().expect("a source topic is open");
+        let sealed = tail.seal().map(drop);
+        if tail.void_unknown {
+            self.core.stop();
+        }
+        sealed
+    }
+
+    /// A tick that somebody wants.
+    fn tick_one(&mut self, wanted: &Wanted) -> Result<()> {
+        if self.core.is_stopped() {
+            return Err(Error::Stopped);
+        }
+        let sequence = Sequence(self.sequence.0 + 1);
+        let now = self.stamp();
+        self.marked = false;
+        let place = (wanted.topic.spec().name.clone(), wanted.partition);
+        let batch = Batch {
+            topic: wanted.topic.clone(),
+            partition: wanted.partition,
+            frames: vec![tick_frame(sequence, now)],
         };
-        seal.reply.set(sealed.map(|()| Appended::default()));
+        let written = self.write([(place, batch)].into(), sequence);
+        written.map_err(|(Attempt::Unwritten(e) | Attempt::Failed(e))| e)
     }
 
     /// Between groups nothing is written: all frames that are there are of earlier versions, and so are those that were

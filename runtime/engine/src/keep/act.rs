@@ -16,12 +16,15 @@ use super::request::{Before, TrimOrder, Trimmed};
 use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::pipeline::Rule;
+use crate::pipeline::units::{Age, MONTH_US};
 
 /// How often a run looks at what may go.
 pub const KEEP_EVERY: Duration = Duration::from_secs(60);
 
 /// Of what a rule keeps in bytes, a segment is at most one part of so many.
 const PARTS_MIN: u64 = 4;
+/// Time goes on in a log that is silent for one part of so many of what a rule keeps.
+const AGE_PARTS: i64 = 20;
 
 /// What goes from one topic.
 struct Act {
@@ -43,6 +46,7 @@ impl Host {
             return Ok(Vec::new());
         }
         let _keeping = self.keeping();
+        self.tell_time()?;
         self.seal_aged()?;
         let (needs, now) = (self.needs()?, self.log_time());
         let mut acts = Vec::new();
@@ -136,6 +140,24 @@ impl Host {
             }
         }
         Ok(())
+    }
+
+    /// Where nothing was appended for long: a tick, so that rows of silent topics age as others do. It goes to a topic of
+    /// rejected rows, whose time no window of the others goes by.
+    fn tell_time(&self) -> Result<()> {
+        let silent_us = self.log().now().0.saturating_sub(self.log_time().0);
+        let rules = self.declaration().retention.values();
+        let part_us = |age: Age| (age.months() * MONTH_US as f64) as i64 / AGE_PARTS;
+        let mut ages = rules.filter_map(|rule| rule.age);
+        if self.log_time() == Timestamp::MIN || !ages.any(|age| silent_us > part_us(age)) {
+            return Ok(());
+        }
+        let topics = self.log().topics();
+        let mut sources = topics.iter().filter(|t| t.spec().origin == Origin::Source);
+        match sources.find(|t| t.spec().name.ends_with(".rejected")) {
+            Some(topic) => Ok(self.log().tick(&topic.spec().name, 0)?),
+            None => Ok(()),
+        }
     }
 
     /// The newest append time in the log: retention goes by it, and not by a clock.

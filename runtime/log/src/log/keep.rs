@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::Log;
-use crate::Result;
 use crate::ids::{Offset, Timestamp};
-use crate::queue::{Reply, Seal};
+use crate::queue::{Act, Reply, Wanted};
 use crate::retention::{Kept, SegmentStatus, Trimmed};
 use crate::topic::{Origin, Topic};
+use crate::{Error, Result};
 
 impl Topic {
     /// What is kept of a partition.
@@ -56,8 +56,24 @@ impl Log {
                 _ => Ok(()),
             };
         }
+        self.want(Act::Seal, topic, partition)
+    }
+
+    /// Says in the log that time has gone on, by a tick in a partition of a source topic.
+    pub fn tick(&self, topic: &str, partition: u32) -> Result<()> {
+        let topic = self.core.topic(topic)?;
+        topic.partition(partition)?;
+        if topic.spec().origin == Origin::Derived {
+            let what = format!("{} is written by its node", topic.spec().name);
+            return Err(Error::Invalid(what));
+        }
+        self.want(Act::Tick, topic, partition)
+    }
+
+    fn want(&self, act: Act, topic: Arc<Topic>, partition: u32) -> Result<()> {
         let reply = Arc::new(Reply::default());
-        self.core.queue.seal(Seal {
+        self.core.queue.want(Wanted {
+            act,
             topic,
             partition,
             reply: reply.clone(),

@@ -392,3 +392,21 @@ proptest! {
         }
     }
 }
+
+/// Time goes on in the log where nothing is appended, so that retention can go by it.
+#[test]
+fn a_tick_that_is_wanted_is_the_newest_frame() {
+    let home = Home::new(3);
+    let log = home.opened(2);
+    let done = log.append(append_of(rows(0..3), None)).unwrap();
+    home.clock.set(Timestamp(NOW.0 + 5_000_000));
+    log.tick("events.rejected", 0).unwrap();
+    let rejected = log.topic("events.rejected").unwrap();
+    assert_eq!(rejected.last_time(), Some(Timestamp(NOW.0 + 5_000_000)));
+    assert_eq!(log.durable(), Sequence(done.sequence.0 + 1));
+    log.declare(derived_spec()).unwrap();
+    assert!(log.tick("clean", 0).is_err());
+    drop((rejected, log));
+    let log = home.opened(2);
+    assert_eq!(log.durable(), Sequence(done.sequence.0 + 1));
+}
