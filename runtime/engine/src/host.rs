@@ -10,13 +10,14 @@ use refrain_log::clock::{Clock, SystemClock};
 use refrain_log::log::{Append, Finding, Log, Pending, Producer};
 use refrain_log::storage::DiskStorage;
 use refrain_log::storage::Storage;
-use refrain_log::topic::{Origin, TopicSpec};
+use refrain_log::topic::TopicSpec;
 use refrain_plugin::{Digest, Plugin};
 use refrain_state::commit::{State, StateOptions};
 use refrain_state::store::StoreOptions;
 
 use crate::accounts::{Gauge, Ledger};
 use crate::answer;
+use crate::derived;
 use crate::error::{Error, Result};
 use crate::graduation;
 use crate::keep;
@@ -332,7 +333,8 @@ impl Host {
             .filter_map(|n| state.node(&n))
             .map(|n| n.cut);
         log.raise_sequence(cuts.max().unwrap_or_default());
-        show_derived(&log, &state)?;
+        derived::drop_leftovers(&log, &state)?;
+        derived::show(&log, &state)?;
         Ok(Host {
             project,
             declaration,
@@ -565,37 +567,6 @@ impl Drop for Host {
             gauge.close(&self.log);
         }
     }
-}
-
-/// Shows readers the derived topics as the last commits left them.
-fn show_derived(log: &Log, state: &State) -> Result<()> {
-    let mut committed = BTreeSet::new();
-    for node in state.nodes() {
-        let ends = state.node(&node).map(|last| last.derived);
-        committed.extend(ends.into_iter().flatten().map(|end| end.topic));
-    }
-    // What no commit names is left of a version that was retired, or never was: the next one of its number begins anew.
-    // Where the commits are lost, nothing is known of any version, and nothing is taken away.
-    for topic in log.topics().iter().filter(|_| !committed.is_empty()) {
-        let spec = topic.spec();
-        let numbered = spec.origin == Origin::Derived && spec.name.contains('@');
-        if numbered && !committed.contains(&spec.name) {
-            log.drop_derived(&spec.name)?;
-        }
-    }
-    for node in state.nodes() {
-        let last = state
-            .node(&node)
-            .expect("a node that is listed has a last commit");
-        for end in last
-            .derived
-            .iter()
-            .filter(|end| log.topic(&end.topic).is_some())
-        {
-            log.cut_derived(&end.topic, end.partition, end.end, last.cut)?;
-        }
-    }
-    Ok(())
 }
 
 pub(crate) fn lock(storage: &Arc<dyn Storage>, data: &Path) -> Result<Box<dyn Send + Sync>> {

@@ -5,6 +5,7 @@ pub mod answer;
 mod carry;
 pub mod changes;
 pub mod cost;
+mod derived;
 pub mod error;
 mod estimate;
 pub mod fuel;
