@@ -30,7 +30,7 @@ use crate::show::{Sheet, seen_enough};
 
 A node that several consumers depend on is shared: what it would cost for the one who needs the least is paid by all in
 equal parts, each step to a stricter need by those who need at least that. Parts sum exactly to the total. Prices are
-in [prices] of the pipeline file. What a change would cost is found out by working through some of its rounds in memory.
+in [prices] of the pipeline file. What a change would cost is found out by working through some of its rounds.
 See docs/cost.md.")]
 pub(crate) struct CostArgs {
     /// What lines are about [default: node, or nodes that would change; with --output json the whole bill]

@@ -78,12 +78,16 @@ pub(crate) fn run(global: &Global, dir: &Path, size: Size) -> Result<(), Failure
         let variant = Variant::play(name, project, size.rows, until, span_us)?;
         eprintln!("asking what it would cost as {}", WAYS[1 - place].0);
         foretold.push(variant.bill(Question {
+            month: true,
             file: Some(other.to_owned()),
             ..Question::default()
         })?);
         variants.push(variant);
     }
-    let foretold = [0, 1].map(|place| Foretold::of(&foretold[place], &variants[1 - place].bill));
+    let foretold = [0, 1].map(|asked| {
+        let played = &variants[1 - asked];
+        Foretold::of(played.name, &foretold[asked], &played.month)
+    });
     let day = Day::of(variants, foretold)?;
     match global.output {
         Output::Json => crate::show::json(&day)?,

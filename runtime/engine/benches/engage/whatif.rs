@@ -1,10 +1,12 @@
 //! What `refrain cost --file` foretells against what then happens: the same hour of events in each rhythm, by a clock that
 //! jumps, and in each the question what every other would take.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use refrain_engine::Result;
+use refrain_engine::cost::outcome::{Outcome, outcomes};
 use refrain_engine::cost::{Bill, Question};
 use refrain_engine::host::{Host, Project};
 use refrain_engine::request::{Request, Response};
@@ -24,7 +26,6 @@ const RHYTHMS: [&str; 5] = [
     "every 1m",
     "0 * * * *",
 ];
-const NODES: [&str; 2] = ["engagement", "engagement_total"];
 /// Rows come in batches, so many in the hour.
 const BATCHES: u64 = 7_200;
 const HOUR_US: i64 = 3_600_000_000;
@@ -51,38 +52,56 @@ pub(crate) fn measure(plugins: &Path, rows: u64) {
         .iter()
         .map(|rhythm| play(&project, rows, rhythm, &with))
         .collect();
-    println!("{rows} rows in an hour, {BATCHES} batches; CPU in seconds");
-    println!("| node | now | then | commits foretold | happened | CPU foretold | happened | off |");
-    println!("| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |");
-    for node in NODES {
-        for (now, was) in played.iter().enumerate() {
-            for (then, is) in played.iter().enumerate().filter(|(then, _)| *then != now) {
-                let (foretold, happened) = (work(&was.foretold[then], node), work(&is.bill, node));
-                let off = foretold.1 / happened.1 - 1.0;
-                println!(
-                    "| {node} | {} | {} | {} | {} | {:.2} | {:.2} | {:+.0} % |",
-                    RHYTHMS[now],
-                    RHYTHMS[then],
-                    foretold.0,
-                    happened.0,
-                    foretold.1,
-                    happened.1,
-                    off * 100.0
-                );
+    println!("{rows} rows in an hour, {BATCHES} batches");
+    let mut sheet = Sheet::default();
+    for (now, was) in played.iter().enumerate() {
+        for (then, is) in played.iter().enumerate().filter(|(then, _)| *then != now) {
+            for outcome in outcomes(&was.foretold[then], &is.bill) {
+                sheet.add(RHYTHMS[now], RHYTHMS[then], &outcome);
             }
         }
     }
+    sheet.sum_up();
 }
 
-/// Commits and processor seconds of a node.
-fn work(bill: &Bill, node: &str) -> (u64, f64) {
-    let item = bill
-        .items
-        .iter()
-        .find(|item| item.name == node)
-        .expect("a node of the pipeline");
-    let work = item.work.clone().expect("nodes work");
-    (work.commits, work.cpu_ns() as f64 / 1e9)
+/// The table, and how many of its lines of each figure are within a quarter.
+#[derive(Default)]
+struct Sheet {
+    lines: usize,
+    /// By figure: lines, good ones, the worst.
+    sums: BTreeMap<&'static str, (usize, usize, f64)>,
+}
+
+impl Sheet {
+    fn add(&mut self, now: &str, then: &str, outcome: &Outcome) {
+        if self.lines == 0 {
+            println!(
+                "{:17} {:11} {:11} {:15} {:>12} {:>12} {:>7}  within 25 %",
+                "node", "now", "then", "figure", "foretold", "happened", "off %"
+            );
+        }
+        self.lines += 1;
+        let (figure, off) = (outcome.figure, outcome.off() * 100.0);
+        let places = if figure.is_clocked() { 4 } else { 0 };
+        println!(
+            "{:17} {now:11} {then:11} {:15} {:12.places$} {:12.places$} {off:+7.0}  {}",
+            outcome.node.as_deref().unwrap_or("all"),
+            figure.name(),
+            outcome.foretold,
+            outcome.happened,
+            if outcome.is_good() { "yes" } else { "NO" }
+        );
+        let sum = self.sums.entry(figure.name()).or_default();
+        sum.0 += 1;
+        sum.1 += usize::from(outcome.is_good());
+        sum.2 = if off.abs() > sum.2.abs() { off } else { sum.2 };
+    }
+
+    fn sum_up(&self) {
+        for (figure, (all, good, worst)) in &self.sums {
+            println!("{figure}: {good} of {all} within 25 %, at worst {worst:+.0} %");
+        }
+    }
 }
 
 fn play(project: &Project, rows: u64, rhythm: &str, with: &dyn Fn(&str) -> String) -> Played {
@@ -115,15 +134,18 @@ fn play(project: &Project, rows: u64, rhythm: &str, with: &dyn Fn(&str) -> Strin
     };
     let foretold = RHYTHMS.iter().map(|then| {
         let file = Some(with(then));
-        let bill = ask(Question {
+        ask(Question {
+            month: true,
             file,
             ..Question::default()
-        });
-        *bill.then.expect("it was asked for")
+        })
     });
     Played {
         foretold: foretold.collect(),
-        bill: ask(Question::default()),
+        bill: ask(Question {
+            month: true,
+            ..Question::default()
+        }),
     }
 }
 

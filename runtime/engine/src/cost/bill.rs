@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::arrivals::{Arrival, simulate};
+use super::arrivals::Arrival;
 use super::change::Change;
 use super::model::Model;
 use super::money::{MONTH_US, Money};
+use super::rounds::{Arriving, Known, simulate};
 use super::share::{Step, steps};
 use crate::accounts::{Chain, Held, Work};
 use crate::pipeline::{Prices, Rhythm};
-use crate::tiers::graph::{Graph, NEVER_US, Reader};
+use crate::tiers::graph::{Graph, NEVER_US, Reader, Vertex};
 use crate::tiers::planner;
 use crate::versions::VersionName;
 
@@ -52,11 +53,26 @@ impl Metered {
         self.live.get(node).map_or(node, String::as_str)
     }
 
-    /// Rows that the nodes of a graph write for one that they take.
-    pub fn out(&self, graph: &Graph) -> Vec<f64> {
-        let nodes = graph.nodes.iter();
-        let out = nodes.map(|n| self.out.get(self.build(&n.name)).copied());
-        out.map(|out| out.unwrap_or(1.0)).collect()
+    /// What is known of the nodes of a graph.
+    pub fn known(&self, graph: &Graph) -> Vec<Known> {
+        let known = |node: &Vertex| {
+            let build = self.build(&node.name);
+            let work = self.work.get(build).filter(|work| work.rows > 0);
+            let row_ns = work.map(|work| work.cpu_ns() as f64 / work.rows as f64);
+            Known {
+                out: self.out.get(build).copied().unwrap_or(1.0),
+                row_ns: row_ns.unwrap_or(0.0),
+            }
+        };
+        graph.nodes.iter().map(known).collect()
+    }
+
+    /// What comes, as far as it is looked at.
+    pub fn arriving(&self) -> Arriving<'_> {
+        Arriving {
+            sources: &self.arrivals,
+            until_us: self.until_us,
+        }
     }
 }
 
@@ -350,8 +366,7 @@ fn alone_ns(graph: &Graph, metered: &Metered, reader: &Reader, place: usize, mod
         }
     });
     let looser: Vec<Rhythm> = looser.collect();
-    let out = metered.out(graph);
-    let layouts = simulate(graph, &looser, &metered.arrivals, &out, metered.until_us);
+    let layouts = simulate(graph, &looser, &metered.known(graph), metered.arriving());
     model.cpu_ns(&layouts[place].rounds)
 }
 
@@ -359,7 +374,6 @@ fn alone_ns(graph: &Graph, metered: &Metered, reader: &Reader, place: usize, mod
 mod tests {
     use super::*;
     use crate::pipeline::TierNames;
-    use crate::tiers::graph::Vertex;
 
     fn reader(name: &str, need_us: i64) -> Reader {
         Reader {
@@ -394,8 +408,8 @@ mod tests {
             live: [("clean".to_owned(), "clean@2".to_owned())].into(),
             ..Metered::default()
         };
-        assert_eq!(metered.out(&graph()), [0.5]);
-        assert_eq!(Metered::default().out(&graph()), [1.0]);
+        assert_eq!(metered.known(&graph())[0].out, 0.5);
+        assert_eq!(Metered::default().known(&graph())[0].out, 1.0);
     }
 
     #[test]

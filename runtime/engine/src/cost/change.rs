@@ -3,10 +3,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::arrivals::{Layout, simulate};
 use super::bill::{Metered, rhythms_now};
 use super::model::Model;
 use super::money::Money;
+use super::rounds::{Layout, simulate};
+use crate::accounts::measures::TAKING_GUESSED;
 use crate::accounts::{Chain, Work};
 use crate::pipeline::{Declaration, Rhythm};
 use crate::tiers::graph::{From, Graph};
@@ -77,8 +78,7 @@ impl<'a> Scene<'a> {
         let rhythms_now = rhythms_now(graph, metered);
         let rhythms_then = rhythms_then(graph, changed, &rhythms_now);
         let lay = |graph, rhythms: &[Rhythm]| {
-            let out = metered.out(graph);
-            simulate(graph, rhythms, &metered.arrivals, &out, metered.until_us)
+            simulate(graph, rhythms, &metered.known(graph), metered.arriving())
         };
         Scene {
             now: lay(graph, &rhythms_now),
@@ -129,42 +129,103 @@ fn rhythms_then(graph: &Graph, changed: &Graph, now: &[Rhythm]) -> Vec<Rhythm> {
     then.collect()
 }
 
-/// The work of a node in other rounds. What opening its tasks took stays; rounds that found nothing come as often as others;
-/// what the model makes of the rounds now is set right by what was metered. Commits differ by as many as rounds do.
-pub fn in_other_rounds(work: &Work, now: &Layout, then: &Layout, model: &Model) -> Work {
-    let rounds = ratio(then.rounds.len() as f64, now.rounds.len() as f64);
+/// What a node would take and hold.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Foretold {
+    /// Its work.
+    pub work: Work,
+    /// Bytes that its topics would have more than now; below zero: less.
+    pub topic_bytes: f64,
+    /// The same of the commit log.
+    pub commit_bytes: f64,
+}
+
+/// A node in other rounds. What is counted differs by as much as both layouts do; what opening its tasks took stays; what the
+/// model makes of the rounds now is set right by what was metered.
+pub fn in_other_rounds(work: &Work, now: &Layout, then: &Layout, model: &Model) -> Foretold {
     let scale = ratio(work.rows as f64, now.rows());
-    let (opening, idle) = (work.opening_ns as f64, work.idle_ns as f64);
-    let metered = (work.cpu_ns() as f64 - opening - idle).max(0.0);
+    let more = |had: u64, of: &dyn Fn(&Layout) -> f64| {
+        let more = (of(then) - of(now)) * scale;
+        (had as f64 + more).round().max(0.0) as u64
+    };
+    let commits = more(work.commits, &|layout| layout.rounds.len() as f64).max(1);
+    let idle_rounds = more(work.idle_rounds, &|layout| layout.idle_rounds as f64);
+    let idle_ns = match work.idle_rounds {
+        0 => idle_rounds as f64 * TAKING_GUESSED[0],
+        rounds => work.idle_ns as f64 * (idle_rounds as f64 / rounds as f64),
+    };
+    let opening = work.opening_ns as f64;
+    let metered = (work.cpu_ns() as f64 - opening - work.idle_ns as f64).max(0.0);
     let off = ratio(metered, model.cpu_ns(&now.rounds) * scale);
     let off = off.clamp(1.0 / OFF_MAX, OFF_MAX);
-    let cpu = opening + idle * rounds + model.cpu_ns(&then.rounds) * scale * off;
-    let factor = ratio(cpu, work.cpu_ns() as f64);
-    let more = (then.rounds.len() as f64 - now.rounds.len() as f64) * scale;
-    let commits = (work.commits as f64 + more).round().max(1.0);
+    let cpu = opening + idle_ns + model.cpu_ns(&then.rounds) * scale * off;
+    let cpu = ratio(cpu, work.cpu_ns() as f64);
+    let rows = ratio(then.rows(), now.rows());
+    let of_both = |of: &dyn Fn(&Layout) -> f64| [of(now), of(then)];
+    let changed = of_both(&|layout| model.changed(&layout.rounds));
+    let commit = of_both(&|layout| model.commit_bytes(&layout.rounds));
+    let topic = of_both(&|layout| model.topic_bytes(&layout.rounds));
+    let byte = ratio(work.written_bytes as f64, commit[0] + topic[0]);
+    let (commit, topic) = (commit[1] - commit[0], topic[1] - topic[0]);
+    let written = work.written_bytes as f64 + (commit + topic) * byte;
     let syncs = work.syncs as f64 / work.commits.max(1) as f64;
-    Work {
-        guest_ns: times(work.guest_ns, factor),
-        host_ns: times(work.host_ns, factor),
-        idle_ns: times(work.idle_ns, rounds),
-        syncs: (commits * syncs).round() as u64,
-        commits: commits as u64,
-        idle_rounds: times(work.idle_rounds, rounds),
+    let passes: u64 = work.passes.values().sum();
+    let passes = more(passes, &|layout| layout.passes() as f64);
+    let work = Work {
+        guest_ns: times(work.guest_ns, cpu),
+        host_ns: times(work.host_ns, cpu),
+        idle_ns: idle_ns as u64,
+        read_bytes: times(work.read_bytes, rows),
+        written_bytes: written.max(0.0) as u64,
+        syncs: (commits as f64 * syncs).round() as u64,
+        rows: times(work.rows, rows),
+        out_rows: times(work.out_rows, rows),
+        letter_rows: times(work.letter_rows, rows),
+        view_rows: times(work.view_rows, ratio(changed[1], changed[0])),
+        frames: times(work.frames, ratio(then.frames(), now.frames())),
+        commits,
+        idle_rounds,
+        passes: work
+            .passes
+            .keys()
+            .next_back()
+            .map(|k| (*k, passes))
+            .into_iter()
+            .collect(),
         ..work.clone()
+    };
+    Foretold {
+        work,
+        topic_bytes: topic * byte,
+        commit_bytes: commit * byte,
     }
 }
 
-/// The work of a node that is not there yet.
-pub fn from_nothing(then: &Layout, model: &Model, scale: f64, syncs: u64, row_bytes: f64) -> Work {
+/// A node that is not there yet, on so many times of what was laid out. Each of its commits syncs so often, each row is so many
+/// bytes of columns.
+pub fn from_nothing(
+    then: &Layout,
+    model: &Model,
+    scale: f64,
+    (syncs, row_bytes): (f64, f64),
+) -> Foretold {
     let commits = times(then.rounds.len() as u64, scale);
-    Work {
+    let commit_bytes = model.commit_bytes(&then.rounds) * scale;
+    let topic_bytes = model.topic_bytes(&then.rounds) * scale;
+    let work = Work {
         host_ns: (model.cpu_ns(&then.rounds) * scale) as u64,
         read_bytes: (then.rows() * scale * row_bytes) as u64,
+        written_bytes: (commit_bytes + topic_bytes) as u64,
         rows: (then.rows() * scale) as u64,
-        frames: (then.rounds.iter().map(|r| r.frames).sum::<f64>() * scale) as u64,
+        frames: (then.frames() * scale) as u64,
         commits,
-        syncs: commits * syncs,
+        syncs: (commits as f64 * syncs).round() as u64,
         ..Work::default()
+    };
+    Foretold {
+        work,
+        topic_bytes,
+        commit_bytes,
     }
 }
 
@@ -241,29 +302,27 @@ fn times(count: u64, factor: f64) -> u64 {
 mod tests {
     use refrain_log::ids::Sequence;
 
-    use super::super::arrivals::{Arrival, rounds};
+    use super::super::arrivals::Arrival;
     use super::super::model::Tried;
+    use super::super::rounds::{Round, of_one};
     use super::*;
 
-    fn arrivals() -> Vec<Arrival> {
+    fn layout(rhythm: &str) -> Layout {
         let at = |i: i64| Arrival {
             time_us: i * 1_000_000 + 1,
-            frames: 1.0,
+            sequence: Sequence(i.unsigned_abs() + 1),
             rows: 100.0,
-            last: Sequence(i.unsigned_abs() + 1),
         };
-        (0..3_600).map(at).collect()
-    }
-
-    fn layout(rhythm: &str) -> Layout {
-        let input = arrivals();
         let rhythm = Rhythm::parse(rhythm).expect("a rhythm");
-        let rounds = rounds(&input, &rhythm, 1_000);
-        Layout { input, rounds }
+        of_one(&rhythm, (0..3_600).map(at).collect(), 1_000)
     }
 
-    fn cpu_ns(round: &Arrival) -> f64 {
+    fn cpu_ns(round: &Round) -> f64 {
         400_000.0 + 200.0 * round.rows
+    }
+
+    fn bytes(round: &Round) -> f64 {
+        1_000.0 + 20.0 * round.rows
     }
 
     fn model(layouts: [&Layout; 2]) -> Model {
@@ -272,15 +331,21 @@ mod tests {
             round: *round,
             changed: 0.0,
             cpu_ns: cpu_ns(round),
+            commit_bytes: 1_000.0,
+            topic_bytes: 20.0 * round.rows,
         });
-        Model::of_tried(&tried.collect::<Vec<_>>(), 0.0)
+        Model::of_tried(&tried.collect::<Vec<_>>())
     }
 
-    /// What was metered took half as much again as the rounds that were tried out, and as many were idle as not.
+    fn sum(layout: &Layout, of: fn(&Round) -> f64) -> f64 {
+        layout.rounds.iter().map(of).sum()
+    }
+
+    /// What was metered took half as much again as the rounds that were tried out.
     #[test]
     fn other_rounds_are_set_right_by_what_was_metered() {
         let (now, then) = (layout("every 1m"), layout("continuous"));
-        let took = |layout: &Layout| layout.rounds.iter().map(cpu_ns).sum::<f64>() * 1.5;
+        let took = |layout: &Layout| sum(layout, cpu_ns) * 1.5;
         let work = Work {
             host_ns: took(&now) as u64 + 7_000_000 + 6_000_000,
             opening_ns: 7_000_000,
@@ -289,39 +354,51 @@ mod tests {
             commits: 60,
             syncs: 120,
             rows: 360_000,
+            read_bytes: 3_600_000,
+            written_bytes: sum(&now, bytes) as u64,
+            passes: [(10, 40), (12, 20)].into(),
             ..Work::default()
         };
-        let found = in_other_rounds(&work, &now, &then, &model([&now, &then]));
+        let model = model([&now, &then]);
+        let found = in_other_rounds(&work, &now, &then, &model).work;
         assert_eq!(
             (found.commits, found.syncs, found.idle_rounds),
-            (3_600, 7_200, 3_600)
+            (3_600, 7_200, 60)
         );
-        let truth = took(&then) + 7_000_000.0 + 6_000_000.0 * 60.0;
-        let off = found.cpu_ns() as f64 / truth - 1.0;
-        assert!(off.abs() < 0.01, "{off:+.3}");
+        assert_eq!((found.rows, found.read_bytes), (360_000, 3_600_000));
+        assert_eq!(found.passes.values().sum::<u64>(), 3_600);
+        let off = |found: f64, truth: f64| (found / truth - 1.0).abs();
+        let truth = took(&then) + 7_000_000.0 + 6_000_000.0;
+        assert!(off(found.cpu_ns() as f64, truth) < 0.01, "{found:?}");
+        assert!(off(found.written_bytes as f64, sum(&then, bytes)) < 0.01);
         // Twice as much was metered as is laid out: twice as much would be.
         let twice = Work {
             rows: 720_000,
             commits: 120,
             host_ns: took(&now) as u64 * 2,
+            written_bytes: work.written_bytes * 2,
             ..Work::default()
         };
-        let found = in_other_rounds(&twice, &now, &then, &model([&now, &then]));
-        assert_eq!(found.commits, 7_200);
-        let off = found.cpu_ns() as f64 / (took(&then) * 2.0) - 1.0;
-        assert!(off.abs() < 0.01, "{off:+.3}");
+        let found = in_other_rounds(&twice, &now, &then, &model);
+        assert_eq!(found.work.commits, 7_200);
+        assert!(off(found.work.cpu_ns() as f64, took(&then) * 2.0) < 0.01);
+        // What the commit log has more is what the commits have that are more; as many rows are written to the topic.
+        let more = 1_000.0 * 2.0 * (3_600.0 - 60.0);
+        assert!(off(found.commit_bytes, more) < 0.02, "{found:?}");
+        assert!(found.topic_bytes.abs() < more / 50.0, "{found:?}");
     }
 
     #[test]
     fn work_from_nothing_is_that_of_its_rounds() {
         let then = layout("every 1m");
-        let found = from_nothing(&then, &model([&then, &then]), 2.0, 2, 10.0);
-        assert_eq!(
-            (found.commits, found.syncs, found.rows),
-            (120, 240, 720_000)
-        );
-        assert_eq!(found.read_bytes, 7_200_000);
-        let truth: f64 = then.rounds.iter().map(cpu_ns).sum::<f64>() * 2.0;
-        assert!((found.cpu_ns() as f64 / truth - 1.0).abs() < 0.01);
+        let found = from_nothing(&then, &model([&then, &then]), 2.0, (2.0, 10.0));
+        let work = &found.work;
+        assert_eq!((work.commits, work.syncs, work.rows), (120, 240, 720_000));
+        assert_eq!(work.read_bytes, 7_200_000);
+        let off = |found: f64, truth: f64| (found / truth - 1.0).abs();
+        assert!(off(work.cpu_ns() as f64, sum(&then, cpu_ns) * 2.0) < 0.01);
+        assert!(off(work.written_bytes as f64, sum(&then, bytes) * 2.0) < 0.01);
+        let held = found.commit_bytes + found.topic_bytes;
+        assert!(off(held, work.written_bytes as f64) < 0.01);
     }
 }

@@ -1,9 +1,11 @@
 //! Prices a change before it is made: what differs between the pipeline as it is and as it would be, how much work that
 //! makes, by rounds tried out on the newest rows of the log, and the bill of that.
 
+use refrain_state::commit::StateOptions;
+
 use super::bill::{self, Bill, Metered};
-use super::change::{self, Change, Kind, Scene};
-use super::dry::{Dry, syncs_of};
+use super::change::{self, Change, Foretold, Kind, Scene};
+use super::dry::Dry;
 use super::model::Model;
 use super::money::Money;
 use super::{Question, arrivals};
@@ -11,7 +13,7 @@ use crate::accounts::Work;
 use crate::changes::reasons;
 use crate::error::{Error, Result};
 use crate::host::{Host, Loaded, load_with};
-use crate::pipeline::{Declaration, Rhythm};
+use crate::pipeline::Declaration;
 use crate::run::Terms;
 use crate::tiers::Graph;
 use crate::versions::roster::Member;
@@ -23,7 +25,6 @@ struct Foretelling<'a> {
     /// The pipeline as it would be, with its plugins; none: they do not load, and only other needs are asked about.
     loaded: Option<Loaded>,
     members: Vec<Member>,
-    sync_ns: f64,
     scene: &'a Scene<'a>,
     metered: &'a Metered,
     /// What it could not do.
@@ -65,7 +66,6 @@ impl Host {
             host: self,
             loaded,
             members,
-            sync_ns: self.sync_ns()?,
             scene: &scene,
             metered: &with_new,
             told: change::unpriced(self.declaration(), &other),
@@ -114,6 +114,7 @@ impl Foretelling<'_> {
     fn all(&mut self) -> Result<(Metered, Vec<Change>)> {
         let mut then = self.metered.clone();
         let mut changes = Vec::new();
+        let mut commit_bytes = 0.0;
         for (place, node) in self.scene.graph.nodes.iter().enumerate() {
             if !self.scene.changed.nodes.iter().any(|n| n.name == node.name) {
                 let of_node = |build: &String| VersionName::parse(build).name != node.name;
@@ -145,11 +146,18 @@ impl Foretelling<'_> {
                 (Kind::Rhythm, _, _) => continue,
                 _ => self.built_anew(&name, kind, place),
             };
-            let Some((work, tried)) = found else { continue };
-            then.work.insert(build.clone(), work);
-            then.held.entry(build).or_default();
+            let Some((found, tried)) = found else {
+                continue;
+            };
+            then.work.insert(build.clone(), found.work);
+            let held = then.held.entry(build).or_default();
+            held.topic_bytes = held
+                .topic_bytes
+                .saturating_add_signed(found.topic_bytes as i64);
+            commit_bytes += found.commit_bytes;
             changes.push(self.change(kind, &name, was, Some(place), tried));
         }
+        then.commit_bytes = commit_log_bytes(then.commit_bytes, commit_bytes);
         Ok((then, changes))
     }
 
@@ -179,25 +187,10 @@ impl Foretelling<'_> {
         was: usize,
         place: usize,
         work: &Work,
-    ) -> Option<(Work, u64)> {
+    ) -> Option<(Foretold, u64)> {
         let (now, then) = (&self.scene.now[was], &self.scene.then[place]);
         let member = self.members.iter().find(|m| m.version.to_string() == build);
-        let syncs = work.syncs as f64 / work.commits.max(1) as f64;
-        let tried = member.map(|member| {
-            let wanted = [
-                (
-                    now,
-                    &self.scene.rhythms_now[was],
-                    self.scene.graph.commit_interval_us,
-                ),
-                (
-                    then,
-                    &self.scene.rhythms_then[place],
-                    self.scene.changed.commit_interval_us,
-                ),
-            ];
-            self.host.dry_run(member, &wanted, syncs * self.sync_ns)
-        });
+        let tried = member.map(|member| self.host.dry_run(member, &[now, then]));
         let (model, rounds) = match tried {
             Some(Ok(Dry { model, rounds, .. })) => (model, rounds),
             Some(Err(error)) => {
@@ -212,7 +205,7 @@ impl Foretelling<'_> {
     }
 
     /// A node that would be built anew.
-    fn built_anew(&mut self, name: &str, kind: Kind, place: usize) -> Option<(Work, u64)> {
+    fn built_anew(&mut self, name: &str, kind: Kind, place: usize) -> Option<(Foretold, u64)> {
         match self.tried_anew(name, place) {
             Ok(found) => {
                 if kind == Kind::New {
@@ -230,7 +223,7 @@ impl Foretelling<'_> {
         }
     }
 
-    fn tried_anew(&self, name: &str, place: usize) -> Result<(Work, u64)> {
+    fn tried_anew(&self, name: &str, place: usize) -> Result<(Foretold, u64)> {
         let loaded = self.loaded.as_ref().expect("what is new has been loaded");
         let at = loaded.plan.nodes.iter().position(|n| n.name == name);
         let at = at.expect("a graph has the nodes of its plan");
@@ -244,7 +237,6 @@ impl Foretelling<'_> {
                 )));
             }
         }
-        let syncs = syncs_of(&planned.output);
         let member = Member {
             version: VersionName::new(name, 1),
             planned,
@@ -252,19 +244,12 @@ impl Foretelling<'_> {
             start: Start::default(),
             terms: Terms::default(),
         };
-        let (then, interval) = (
-            &self.scene.then[place],
-            self.scene.changed.commit_interval_us,
-        );
-        let rhythm: &Rhythm = &self.scene.rhythms_then[place];
-        let dry = self.host.dry_run(
-            &member,
-            &[(then, rhythm, interval)],
-            syncs as f64 * self.sync_ns,
-        )?;
+        let then = &self.scene.then[place];
+        let dry = self.host.dry_run(&member, &[then])?;
         let scale = self.scene.scale(self.metered);
-        let work = change::from_nothing(then, &dry.model, scale, syncs, dry.row_bytes);
-        Ok((work, dry.rounds))
+        let each = (dry.syncs, dry.row_bytes);
+        let found = change::from_nothing(then, &dry.model, scale, each);
+        Ok((found, dry.rounds))
     }
 
     fn change(
@@ -289,5 +274,14 @@ impl Foretelling<'_> {
             measured_commits: work.map_or(0, |work| work.commits),
             tried_rounds,
         }
+    }
+}
+
+/// Bytes of the commit log when so many more are written to it: as many, until it is so large that bases keep it small.
+fn commit_log_bytes(now: u64, more: f64) -> u64 {
+    let bounded = StateOptions::default().growth_bytes;
+    match now.saturating_add_signed(more as i64) {
+        _ if now > bounded => now,
+        then => then.min(bounded),
     }
 }

@@ -8,7 +8,9 @@ mod dry;
 mod foretell;
 pub mod model;
 pub mod money;
+pub mod outcome;
 pub mod price;
+pub mod rounds;
 pub mod share;
 
 use refrain_log::clock::{Clock, SystemClock};

@@ -1,10 +1,10 @@
 //! What a node takes in a month, as it is and in another rhythm, for findings about it: from what was metered where it has
 //! run, at the rates of a bill; from an assumption, which is then told, where it has not. Pure.
 
-use super::arrivals::{Layout, simulate};
 use super::bill::{self, Item, Metered};
 use super::model::Model;
 use super::money::{MONTH_US, Money};
+use super::rounds::{Layout, simulate};
 use crate::accounts::Work;
 use crate::pipeline::{Prices, Rhythm};
 use crate::tiers::Graph;
@@ -82,15 +82,8 @@ impl<'a> Pricing<'a> {
     }
 
     fn simulated(&self, rhythms: &[Rhythm]) -> Vec<Layout> {
-        let metered = self.metered;
-        let out = metered.out(self.graph);
-        simulate(
-            self.graph,
-            rhythms,
-            &metered.arrivals,
-            &out,
-            metered.until_us,
-        )
+        let known = self.metered.known(self.graph);
+        simulate(self.graph, rhythms, &known, self.metered.arriving())
     }
 
     /// All that a node takes.

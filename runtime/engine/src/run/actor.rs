@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::Sender;
-use refrain_log::ids::{Sequence, Timestamp};
+use refrain_log::ids::Sequence;
 
+use super::cadence::Cadence;
 use super::metering::Meter;
 use crate::error::Error;
 use crate::meter::Steps;
@@ -65,19 +66,13 @@ pub(super) struct Actor {
     pub(super) node: Node,
     /// One for each input, in the order of the node's inputs.
     pub(super) upstreams: Vec<Upstream>,
-    pub(super) rhythm: Rhythm,
-    /// Where this pass ends; none: no pass under way.
-    pub(super) goal: Option<Sequence>,
-    /// When the next pass or round may begin.
-    pub(super) due: Instant,
+    pub(super) cadence: Cadence,
     /// The next round may not begin before, so as to keep to a rate.
     pub(super) rests_until: Instant,
     /// It goes from the run when its tasks are at home; dropped then.
     pub(super) leaving: Option<Sender<()>>,
     /// It has gone.
     pub(super) gone: bool,
-    /// The next time of the calendar, of a node of cron.
-    pub(super) tick: Option<Timestamp>,
     /// A rhythm that was asked for while a round is under way: takes effect with its commit.
     pub(super) wanted: Option<Rhythm>,
     pub(super) meter: Meter,
@@ -85,8 +80,6 @@ pub(super) struct Actor {
     pub(super) steps: Arc<Steps>,
     /// How long its last commit held up all others.
     pub(super) commit_took: Duration,
-    /// Sequences for one round.
-    pub(super) span: u64,
     pub(super) at: At,
 }
 

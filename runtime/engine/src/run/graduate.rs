@@ -33,7 +33,8 @@ impl Run<'_> {
         let (wall, durable, now) = (self.log.now(), self.log.durable(), self.time.now());
         let actor = &mut self.actors[place];
         // Asked for once more, `once` is another pass.
-        if actor.rhythm == rhythm && rhythm != Rhythm::Once {
+        let cadence = &mut actor.cadence;
+        if cadence.rhythm == rhythm && rhythm != Rhythm::Once {
             return;
         }
         tracing::info!(node = actor.node.setup.plan.name, %rhythm, "another rhythm");
@@ -42,18 +43,18 @@ impl Run<'_> {
             self.board
                 .phase(&actor.node.setup.plan.name, Phase::Running);
         }
-        actor.due = now;
-        actor.tick = None;
+        cadence.due = now;
+        cadence.tick = None;
         match &rhythm {
             // A pass under way goes on as rounds.
-            Rhythm::Continuous => actor.goal = None,
-            Rhythm::Once => actor.goal = Some(durable),
+            Rhythm::Continuous => cadence.goal = None,
+            Rhythm::Once => cadence.goal = Some(durable),
             // The first pass begins now; one under way is it.
             Rhythm::Every(_) => {}
-            Rhythm::Cron(cron) => actor.tick = cron.next_after(wall),
+            Rhythm::Cron(cron) => cadence.tick = cron.next_after(wall),
         }
         let begins = rhythm == Rhythm::Once;
-        actor.rhythm = rhythm;
+        cadence.rhythm = rhythm;
         if begins {
             self.meter_run(place, 0);
         }

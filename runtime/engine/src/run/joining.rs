@@ -7,11 +7,12 @@ use crossbeam::channel::Sender;
 use refrain_log::ids::Sequence;
 use refrain_log::topic::Origin;
 
+use super::Event;
 use super::Run;
 use super::actor::{Actor, At, Upstream};
+use super::cadence::Cadence;
 use super::metering::Meter;
 use super::options::{RunReport, Terms};
-use super::{Event, SPAN_FIRST};
 use crate::error::{Error, Result};
 use crate::meter::Steps;
 use crate::node::Node;
@@ -162,23 +163,22 @@ impl Actor {
             Some(_) => Rhythm::Once,
             None => node.setup.plan.rhythm.clone(),
         };
-        let limited = node.terms.rate.is_some();
+        let mut cadence = Cadence::new(rhythm, goal, now);
+        if node.terms.rate.is_some() {
+            cadence.at_a_rate();
+        }
         Actor {
-            goal,
-            due: now,
-            tick: None,
+            cadence,
             wanted: None,
             meter: Meter::default(),
             steps,
             rests_until: now,
             commit_took: Duration::ZERO,
-            span: if limited { 1 } else { SPAN_FIRST },
             at: At::Rest,
             leaving: None,
             gone: false,
             node,
             upstreams,
-            rhythm,
         }
     }
 

@@ -102,9 +102,10 @@ impl Run<'_> {
 
     fn send_to(&mut self, place: usize, cut: Sequence) {
         let actor = &mut self.actors[place];
-        match &mut actor.goal {
+        let is_continuous = actor.cadence.rhythm == Rhythm::Continuous;
+        match &mut actor.cadence.goal {
             Some(goal) => *goal = cut.max(*goal),
-            goal if actor.rhythm != Rhythm::Continuous => *goal = Some(cut),
+            goal if !is_continuous => *goal = Some(cut),
             _ => {}
         }
         if matches!(actor.at, At::Done) {

@@ -160,9 +160,9 @@ impl Run<'_> {
     fn has_caught_up(&self, place: usize) -> bool {
         let actor = &self.actors[place];
         let frontier = actor.node.frontier;
-        match &actor.rhythm {
+        match &actor.cadence.rhythm {
             Rhythm::Continuous => true,
-            _ => actor.goal.is_none_or(|goal| frontier >= goal),
+            _ => actor.cadence.goal.is_none_or(|goal| frontier >= goal),
         }
     }
 

@@ -4,6 +4,7 @@
 //! every task to it, commit, show readers the result. A rhythm only decides when a round begins and where its goal is.
 
 mod actor;
+pub mod cadence;
 mod faults;
 mod graduate;
 mod joining;
@@ -37,11 +38,6 @@ pub use self::meeting::Meet;
 pub use self::metering::Spent;
 pub use self::options::{Event, Graduation, RunOptions, RunReport, Stopper, Terms, Timing};
 pub(crate) use self::time::stopwatch;
-
-/// Sequences in the first round of a node; later ones fit the time that rounds take.
-const SPAN_FIRST: u64 = 64;
-/// The same of a node whose states need not fit into memory: what a round changes has to.
-const SPAN_FIRST_ON_DISK: u64 = 4;
 
 /// A run in progress.
 pub struct Run<'a> {
@@ -106,8 +102,8 @@ impl<'a> Run<'a> {
             meetings: Vec::new(),
         };
         if state.cache_bytes().is_some() {
-            let on_disk = |actor: &mut Actor| actor.span = actor.span.min(SPAN_FIRST_ON_DISK);
-            run.actors.iter_mut().for_each(on_disk);
+            let actors = run.actors.iter_mut();
+            actors.for_each(|actor| actor.cadence.on_disk());
         }
         let report = run.go(durable);
         run.meter_end();

@@ -6,6 +6,7 @@ use refrain_log::ids::{Sequence, Timestamp};
 
 use super::Run;
 use super::actor::{Actor, At, Began, Upstream};
+use super::cadence::Ended;
 use super::options::RunReport;
 use super::time::stopwatch;
 use crate::accounts::runs;
@@ -13,8 +14,6 @@ use crate::error::Error;
 use crate::pipeline::Rhythm;
 use crate::status::Phase;
 
-/// Work between two commits when a node has a backlog and a rhythm other than continuous.
-const CHECKPOINT: Duration = Duration::from_secs(4);
 /// Wait for a time of the calendar before the clock is looked at again.
 const CALENDAR_PATIENCE: Duration = Duration::from_secs(30);
 /// Work between two commits of a node that nobody waits for: its commits hold up the others for a moment only.
@@ -28,14 +27,14 @@ const PATIENCE: Duration = Duration::from_secs(3600);
 impl Run<'_> {
     /// How long nothing can happen without an event.
     pub(super) fn patience(&self, now: Instant) -> Duration {
-        let due = |(i, a): (usize, &Actor)| match (&a.at, &a.rhythm) {
+        let due = |(i, a): (usize, &Actor)| match (&a.at, &a.cadence.rhythm) {
             (At::Pause(until), _) => Some(*until),
-            (At::Rest, Rhythm::Cron(_)) if a.goal.is_none() => {
-                a.tick.map(|tick| now + self.until(tick))
+            (At::Rest, Rhythm::Cron(_)) if a.cadence.goal.is_none() => {
+                a.cadence.tick.map(|tick| now + self.until(tick))
             }
-            (At::Rest, Rhythm::Every(_)) if a.goal.is_none() => Some(a.due),
+            (At::Rest, Rhythm::Every(_)) if a.cadence.goal.is_none() => Some(a.cadence.due),
             (At::Rest, Rhythm::Continuous) if self.reachable(i) > a.node.frontier => {
-                Some(a.due.max(a.rests_until))
+                Some(a.cadence.due.max(a.rests_until))
             }
             (At::Rest, _) if self.reachable(i) > a.node.frontier => Some(a.rests_until),
             _ => None,
@@ -52,7 +51,7 @@ impl Run<'_> {
         let actor = &self.actors[place];
         let input = actor.upstreams.iter().map(|u| self.got(u)).min();
         let input = input.expect("a node has an input");
-        let goal = actor.goal.map_or(input, |goal| input.min(goal));
+        let goal = actor.cadence.reach(input);
         self.meets_at(place).map_or(goal, |cut| goal.min(cut))
     }
 
@@ -64,14 +63,12 @@ impl Run<'_> {
             self.wake(place, now, report);
             let reachable = self.reachable(place);
             let actor = &self.actors[place];
-            if actor.rhythm == Rhythm::Continuous || actor.goal.is_some() {
+            let cadence = &actor.cadence;
+            if cadence.rhythm == Rhythm::Continuous || cadence.goal.is_some() {
                 self.board.reaches(&actor.node.setup.plan.name, reachable);
             }
-            let begins = match actor.rhythm {
-                Rhythm::Continuous => now >= actor.due,
-                Rhythm::Once | Rhythm::Every(_) | Rhythm::Cron(_) => actor.goal.is_some(),
-            };
-            let begins = self.is_awaited(place) || (begins && now >= actor.rests_until);
+            let begins = cadence.may_begin(now) && now >= actor.rests_until;
+            let begins = begins || self.is_awaited(place);
             // A meeting wants a commit at its very cut, though there is nothing to take.
             let frontier = actor.node.frontier;
             let empty = self.meets_at(place) == Some(frontier) && actor.node.committed < frontier;
@@ -125,15 +122,7 @@ impl Run<'_> {
 
     /// Begins what time has brought: a pass of a rhythm, another try after a pause.
     fn wake(&mut self, place: usize, now: Instant, report: &mut RunReport) {
-        let rested = self.actors[place].goal.is_none();
-        self.wake_actor(place, now, report);
-        if rested && self.actors[place].goal.is_some() {
-            self.meter_run(place, 0);
-        }
-    }
-
-    fn wake_actor(&mut self, place: usize, now: Instant, report: &mut RunReport) {
-        let durable = self.log.durable();
+        let (wall, durable) = (self.log.now(), self.log.durable());
         let actor = &mut self.actors[place];
         if let At::Pause(until) = actor.at {
             if now >= until {
@@ -141,19 +130,8 @@ impl Run<'_> {
             }
             return;
         }
-        match &actor.rhythm {
-            Rhythm::Every(micros) if actor.goal.is_none() && now >= actor.due => {
-                actor.goal = Some(durable);
-                actor.due = next_tick(actor.due, *micros, now);
-            }
-            Rhythm::Cron(cron) if actor.goal.is_none() => {
-                let wall = self.log.now();
-                if actor.tick.is_some_and(|tick| tick <= wall) {
-                    actor.goal = Some(durable);
-                    actor.tick = cron.next_after(wall);
-                }
-            }
-            _ => {}
+        if actor.cadence.wake(now, wall, durable) {
+            self.meter_run(place, 0);
         }
     }
 
@@ -164,19 +142,20 @@ impl Run<'_> {
         for place in 0..self.actors.len() {
             let (last, missed) = self.missed(place, wall);
             let actor = &mut self.actors[place];
-            if actor.rhythm == Rhythm::Once {
-                actor.goal.get_or_insert(durable);
+            let cadence = &mut actor.cadence;
+            if cadence.rhythm == Rhythm::Once {
+                cadence.goal.get_or_insert(durable);
                 self.meter_run(place, missed);
                 continue;
             }
-            let Rhythm::Cron(cron) = &actor.rhythm else {
+            let Rhythm::Cron(cron) = &cadence.rhythm else {
                 continue;
             };
-            actor.tick = cron.next_after(wall);
+            cadence.tick = cron.next_after(wall);
             if last.is_none_or(|last| cron.ticks_between(last, wall, 1) == 0) {
                 continue;
             }
-            actor.goal = Some(durable);
+            cadence.goal = Some(durable);
             tracing::warn!(
                 node = actor.name(),
                 missed,
@@ -205,14 +184,14 @@ impl Run<'_> {
     /// Ends passes whose goal is reached.
     fn end_passes(&mut self) {
         for actor in &mut self.actors {
-            let reached = actor.goal.is_some_and(|goal| actor.node.frontier >= goal);
+            let reached = actor.cadence.is_reached(actor.node.frontier);
             if reached && matches!(actor.at, At::Rest) {
-                match actor.rhythm {
+                match actor.cadence.rhythm {
                     Rhythm::Once => {
                         actor.at = At::Done;
                         self.board.phase(&actor.node.setup.plan.name, Phase::Done);
                     }
-                    _ => actor.goal = None,
+                    _ => actor.cadence.goal = None,
                 }
             }
         }
@@ -232,11 +211,10 @@ impl Run<'_> {
         let behind = self.reachable(place) > cut;
         let actor = &mut self.actors[place];
         let terms = actor.node.terms;
-        let wanted = match actor.rhythm {
-            _ if terms.background => interval.min(BACKGROUND),
-            Rhythm::Continuous => interval,
-            _ if terms.rate.is_some() => interval,
-            _ => CHECKPOINT,
+        let wanted = match (terms.background, terms.rate) {
+            (true, _) => interval.min(BACKGROUND),
+            (false, Some(_)) => interval,
+            (false, None) => actor.cadence.wanted(interval),
         };
         let spread = terms.rate.map_or(Duration::ZERO, |rate| {
             Duration::from_secs_f64(rows as f64 / rate.max(1) as f64)
@@ -249,22 +227,13 @@ impl Run<'_> {
             actor.commit_took = Duration::ZERO;
         }
         let took = stopwatch().saturating_duration_since(began.stopwatch);
-        let took = took.max(spread);
-        let ratio = wanted.as_secs_f64() / took.as_secs_f64().max(1e-6);
-        let ratio = ratio.min(1000.0 / crowded.max(1) as f64);
-        let full = actor.node.frontier.0 > 0 && behind;
-        if full {
-            actor.span = ((actor.span as f64 * ratio.clamp(0.25, 4.0)) as u64).max(1);
-        }
-        if actor.rhythm == Rhythm::Continuous {
-            actor.due = if full { now } else { began.at + interval };
-        }
+        let round = Ended {
+            began: began.at,
+            now,
+            took: took.max(spread),
+            behind: actor.node.frontier.0 > 0 && behind,
+            crowded,
+        };
+        actor.cadence.pace(interval, wanted, round);
     }
-}
-
-/// The next multiple of a period after now, so that a late pass does not shift the later ones.
-fn next_tick(due: Instant, micros: i64, now: Instant) -> Instant {
-    let period = Duration::from_micros(micros.max(1) as u64);
-    let missed = now.saturating_duration_since(due).as_micros() / period.as_micros();
-    due + period * (missed as u32 + 1)
 }

@@ -24,7 +24,7 @@ impl Run<'_> {
             true => &self.background,
             false => &self.work,
         };
-        let cut = reachable.min(Sequence(actor.node.frontier.0.saturating_add(actor.span)));
+        let cut = actor.cadence.cut(actor.node.frontier, reachable);
         let out = actor.node.tasks.len();
         for (task, body) in actor.node.tasks.iter_mut().enumerate() {
             let body = body.take().expect("tasks are at home while the node rests");
@@ -134,7 +134,7 @@ impl Run<'_> {
             Some(sum.unwrap_or_default().and(c))
         });
         let actor = &mut self.actors[place];
-        let ends_pass = meets || actor.goal.is_some_and(|goal| cut >= goal);
+        let ends_pass = meets || actor.cadence.is_reached(cut);
         let nothing = |p: &Prepared| p.counts.frames == 0 && p.changes.state.is_empty();
         if !ends_pass && prepared.iter().all(nothing) {
             actor.node.frontier = cut;

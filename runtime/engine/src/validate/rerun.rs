@@ -8,7 +8,7 @@
 //! step goes over such a cut.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
@@ -164,11 +164,21 @@ impl Host {
 
     /// Begins to compute a version again, as one build.
     pub(crate) fn rerun(&self, member: &Member) -> Result<Rerun> {
+        self.rerun_in(member, Arc::new(MemoryStorage::new(0)), Path::new(""))
+    }
+
+    /// The same, with what it writes in this folder, which has nothing yet.
+    pub(crate) fn rerun_in(
+        &self,
+        member: &Member,
+        storage: Arc<dyn Storage>,
+        folder: &Path,
+    ) -> Result<Rerun> {
         refuse_gone(self, member)?;
-        let storage: Arc<dyn Storage> = Arc::new(MemoryStorage::new(0));
         let clock = Arc::new(SystemClock);
-        let (log, _) = Log::open(Arc::clone(&storage), clock.clone(), PathBuf::from("topics"))?;
-        let (state, _) = State::open(storage, clock, PathBuf::from("commits"))?;
+        let topics = folder.join("topics");
+        let (log, _) = Log::open(Arc::clone(&storage), clock.clone(), topics)?;
+        let (state, _) = State::open(storage, clock, folder.join("commits"))?;
         for spec in member.planned.derived_topics() {
             log.declare(spec)?;
         }
@@ -229,6 +239,13 @@ impl Rerun {
     /// Where it stands.
     pub(crate) fn at(&self) -> Sequence {
         self.node.committed
+    }
+
+    /// Bytes of its commit log, and of the topics that it writes.
+    pub(crate) fn bytes(&self) -> (u64, u64) {
+        let topics = self.log.topics();
+        let topics = topics.iter().map(|topic| topic.bytes());
+        (self.state.log_bytes(), topics.sum())
     }
 
     /// The next cut over which no step may go: there, another build takes over.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
+use refrain_engine::cost::outcome::{Outcome, outcomes};
 use refrain_engine::cost::{Bill, Item, Money};
 use refrain_engine::objective::ConsumerReport;
 use refrain_engine::request::{Request, Response, ViewStatus};
@@ -71,24 +72,23 @@ pub(super) struct Consumer {
     pub(super) cost_month: Money,
 }
 
-/// An estimate, and what then happened.
+/// An estimate of one way, made before it was played, and what then happened.
 #[derive(Debug, Serialize)]
 pub(super) struct Foretold {
-    pub(super) nodes: Vec<ForetoldNode>,
-    pub(super) foretold: Money,
-    pub(super) happened: Money,
-    pub(super) off_percent: f64,
+    /// The way.
+    pub(super) of: String,
+    /// Figure by figure; amounts are those of a month.
+    pub(super) lines: Vec<Line>,
 }
 
-/// The same of one node: its processor time and its commits.
+/// One figure.
 #[derive(Debug, Serialize)]
-pub(super) struct ForetoldNode {
-    pub(super) node: String,
-    pub(super) commits_foretold: u64,
-    pub(super) commits_happened: u64,
-    pub(super) cpu_s_foretold: f64,
-    pub(super) cpu_s_happened: f64,
+pub(super) struct Line {
+    #[serde(flatten)]
+    pub(super) outcome: Outcome,
     pub(super) off_percent: f64,
+    /// Whether it is within a quarter of what happened.
+    pub(super) good: bool,
 }
 
 impl Day {
@@ -203,34 +203,18 @@ impl Consumer {
 
 impl Foretold {
     /// What a bill foretold, against the bill of what then happened.
-    pub(super) fn of(asked: &Bill, happened: &Bill) -> Foretold {
-        let foretold = asked.then.as_deref();
-        let nodes = happened.items.iter().filter(|item| item.kind == "node");
-        let node = |item: &Item| {
-            let then = foretold.and_then(|bill| bill.items.iter().find(|i| i.name == item.name));
-            let then = then.and_then(|i| i.work.clone()).unwrap_or_default();
-            let work = item.work.clone().unwrap_or_default();
-            ForetoldNode {
-                node: item.name.clone(),
-                commits_foretold: then.commits,
-                commits_happened: work.commits,
-                cpu_s_foretold: seconds(then.cpu_ns()),
-                cpu_s_happened: seconds(work.cpu_ns()),
-                off_percent: off(then.cpu_ns() as f64, work.cpu_ns() as f64),
-            }
+    pub(super) fn of(way: &str, asked: &Bill, happened: &Bill) -> Foretold {
+        let line = |outcome: Outcome| Line {
+            off_percent: outcome.off() * 100.0,
+            good: outcome.is_good(),
+            outcome,
         };
-        let told = foretold.map_or(Money(0), |bill| bill.total);
+        let lines = outcomes(asked, happened).into_iter().map(line);
         Foretold {
-            nodes: nodes.map(node).collect(),
-            foretold: told,
-            happened: happened.total,
-            off_percent: off(told.0 as f64, happened.total.0 as f64),
+            of: way.to_owned(),
+            lines: lines.collect(),
         }
     }
-}
-
-fn off(foretold: f64, happened: f64) -> f64 {
-    (foretold / happened.max(1.0) - 1.0) * 100.0
 }
 
 fn seconds(ns: u64) -> f64 {

@@ -1,8 +1,9 @@
 //! The day for people: tables.
 
+use refrain_engine::cost::outcome::Figure;
 use refrain_engine::tiers::words::span;
 
-use super::compare::{Day, Foretold, Way};
+use super::compare::{Day, Foretold, Line, Way};
 use crate::args::Output;
 use crate::cells::Cell;
 use crate::failure::Failure;
@@ -96,51 +97,42 @@ fn foretold(day: &Day) -> Sheet {
     let mut sheet = Sheet::new(&[
         "of",
         "node",
-        "commits foretold",
+        "figure",
+        "foretold",
         "happened",
-        "CPU s foretold",
-        "happened ",
         "off by %",
+        "within 25 %",
     ]);
-    for (
-        place,
-        Foretold {
-            nodes,
-            foretold,
-            happened,
+    for Foretold { of, lines } in &day.foretold {
+        for Line {
+            outcome,
             off_percent,
-        },
-    ) in day.foretold.iter().enumerate()
-    {
-        let way = &day.ways[1 - place].name;
-        for node in nodes {
+            good,
+        } in lines
+        {
+            let figure = outcome.figure;
+            let value = |value: f64| match figure {
+                Figure::CpuSeconds => two(value),
+                Figure::Money => Cell::text(format!("{value:.5}")),
+                _ => Cell::count(value as u64),
+            };
             sheet.push(vec![
-                Cell::text(way),
-                Cell::text(&node.node),
-                Cell::count(node.commits_foretold),
-                Cell::count(node.commits_happened),
-                two(node.cpu_s_foretold),
-                two(node.cpu_s_happened),
-                whole(node.off_percent),
+                Cell::text(of),
+                Cell::text(outcome.node.as_deref().unwrap_or("all")),
+                Cell::text(match figure {
+                    Figure::Money => "cost a month",
+                    figure => figure.name(),
+                }),
+                value(outcome.foretold),
+                value(outcome.happened),
+                Cell::text(format!("{off_percent:+.0}")),
+                Cell::text(if *good { "yes" } else { "no" }),
             ]);
         }
-        sheet.push(vec![
-            Cell::text(way),
-            Cell::text("all, in money"),
-            Cell::text(""),
-            Cell::text(""),
-            Cell::text(foretold.to_string()),
-            Cell::text(happened.to_string()),
-            whole(*off_percent),
-        ]);
     }
     sheet
 }
 
 fn two(value: f64) -> Cell {
     Cell::Float((value * 100.0).round() / 100.0)
-}
-
-fn whole(value: f64) -> Cell {
-    Cell::text(format!("{value:+.0}"))
 }

@@ -6,7 +6,8 @@ use proptest::prelude::*;
 use refrain_log::ids::Sequence;
 
 use super::{S, chosen, graphs};
-use crate::cost::arrivals::{Arrival, simulate};
+use crate::cost::arrivals::Arrival;
+use crate::cost::rounds::{Arriving, Known, simulate};
 use crate::pipeline::Rhythm;
 use crate::tiers::graph::{Graph, Measure};
 use crate::tiers::{plan, planner};
@@ -30,15 +31,18 @@ fn idle(mut graph: Graph) -> Graph {
 fn waited(graph: &Graph, rhythms: &[Rhythm], end: i64) -> Vec<i64> {
     let rows = (0..40).map(|i| Arrival {
         time_us: end - (39 - i) * S / 2,
-        frames: 1.0,
+        sequence: Sequence(i.unsigned_abs() + 1),
         rows: 1.0,
-        last: Sequence(i.unsigned_abs() + 1),
     });
     let rows: Vec<Arrival> = rows.collect();
     let names = graph.sources.iter().map(|s| (s.name.clone(), rows.clone()));
     let sources: BTreeMap<String, Vec<Arrival>> = names.collect();
-    let out = vec![1.0; graph.nodes.len()];
-    let layouts = simulate(graph, rhythms, &sources, &out, None);
+    let known = vec![Known::default(); graph.nodes.len()];
+    let arriving = Arriving {
+        sources: &sources,
+        until_us: None,
+    };
+    let layouts = simulate(graph, rhythms, &known, arriving);
     let last = layouts.iter().map(|l| l.rounds.last());
     let last = last.map(|round| round.map_or(end, |r| r.time_us));
     last.map(|at| at - end).collect()

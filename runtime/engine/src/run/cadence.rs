@@ -1,0 +1,161 @@
+//! When a node works: decided from its rhythm, from the time, and from how far it and what it reads have got. Pure: a run
+//! decides so, and what foretells a run lays out rounds by the same rules (`cost/rounds`).
+//!
+//! A pass of `once`, `every` and a calendar has a goal, the end of the log when it begins, and goes on, round by round, until
+//! the node has got there; a node below another one takes what that one has, and waits for it. A round takes as many
+//! sequences at most as fit the time between two commits.
+
+use std::time::{Duration, Instant};
+
+use refrain_log::ids::{Sequence, Timestamp};
+
+use crate::pipeline::Rhythm;
+
+/// Sequences in the first round of a node; later ones fit the time that rounds take.
+const SPAN_FIRST: u64 = 64;
+/// The same of a node whose states need not fit into memory: what a round changes has to.
+const SPAN_FIRST_ON_DISK: u64 = 4;
+/// Work between two commits when a node has a backlog and a rhythm other than continuous.
+const CHECKPOINT: Duration = Duration::from_secs(4);
+/// A round is so many times as long as the one before, or as short, at most.
+const SPAN_FACTOR_MAX: f64 = 4.0;
+
+/// When a node works.
+#[derive(Clone, Debug)]
+pub struct Cadence {
+    /// Its rhythm.
+    pub rhythm: Rhythm,
+    /// Where this pass ends; none: no pass under way.
+    pub goal: Option<Sequence>,
+    /// When the next pass or round may begin.
+    pub due: Instant,
+    /// The next time of the calendar, of a node of cron.
+    pub tick: Option<Timestamp>,
+    /// Sequences for one round.
+    span: u64,
+}
+
+/// A round that has ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended {
+    /// When it began.
+    pub began: Instant,
+    /// When it ended.
+    pub now: Instant,
+    /// How long its work took.
+    pub took: Duration,
+    /// Whether there is more to take.
+    pub behind: bool,
+    /// States that it changed, in thousandths of those that may stay in memory.
+    pub crowded: u64,
+}
+
+impl Cadence {
+    /// Of a node at rest; `goal` for a run that ends there.
+    pub fn new(rhythm: Rhythm, goal: Option<Sequence>, now: Instant) -> Cadence {
+        Cadence {
+            rhythm,
+            goal,
+            due: now,
+            tick: None,
+            span: SPAN_FIRST,
+        }
+    }
+
+    /// Begins with short rounds, since what each changes has to fit into memory.
+    pub fn on_disk(&mut self) {
+        self.span = self.span.min(SPAN_FIRST_ON_DISK);
+    }
+
+    /// Begins with a round of one sequence, since rows are limited to a rate.
+    pub fn at_a_rate(&mut self) {
+        self.span = 1;
+    }
+
+    /// Begins the pass that time has brought, which goes to the end of the log; whether there is one.
+    pub fn wake(&mut self, now: Instant, wall: Timestamp, durable: Sequence) -> bool {
+        if self.goal.is_some() {
+            return false;
+        }
+        match &self.rhythm {
+            Rhythm::Every(micros) if now >= self.due => {
+                self.due = next_tick(self.due, *micros, now);
+                self.goal = Some(durable);
+            }
+            Rhythm::Cron(cron) if self.tick.is_some_and(|tick| tick <= wall) => {
+                self.tick = cron.next_after(wall);
+                self.goal = Some(durable);
+            }
+            _ => {}
+        }
+        self.goal.is_some()
+    }
+
+    /// How far it may go when its input has got so far.
+    pub fn reach(&self, input: Sequence) -> Sequence {
+        self.goal.map_or(input, |goal| input.min(goal))
+    }
+
+    /// Whether a round may begin now, if there is something to take.
+    pub fn may_begin(&self, now: Instant) -> bool {
+        match self.rhythm {
+            Rhythm::Continuous => now >= self.due,
+            Rhythm::Once | Rhythm::Every(_) | Rhythm::Cron(_) => self.goal.is_some(),
+        }
+    }
+
+    /// Where a round ends that begins at the frontier and may go so far.
+    pub fn cut(&self, frontier: Sequence, reachable: Sequence) -> Sequence {
+        reachable.min(Sequence(frontier.0.saturating_add(self.span)))
+    }
+
+    /// Whether this is where the pass ends: there is a commit then, though there was nothing to take.
+    pub fn is_reached(&self, cut: Sequence) -> bool {
+        self.goal.is_some_and(|goal| cut >= goal)
+    }
+
+    /// How long a round is to take.
+    pub fn wanted(&self, commit_interval: Duration) -> Duration {
+        match self.rhythm {
+            Rhythm::Continuous => commit_interval,
+            _ => CHECKPOINT,
+        }
+    }
+
+    /// Chooses the length of the next round, so that it takes as long as is wanted, and when it may begin.
+    pub fn pace(&mut self, commit_interval: Duration, wanted: Duration, round: Ended) {
+        if round.behind {
+            let ratio = wanted.as_secs_f64() / round.took.as_secs_f64().max(1e-6);
+            let ratio = ratio.min(1000.0 / round.crowded.max(1) as f64);
+            let ratio = ratio.clamp(1.0 / SPAN_FACTOR_MAX, SPAN_FACTOR_MAX);
+            self.span = ((self.span as f64 * ratio) as u64).max(1);
+        }
+        if self.rhythm == Rhythm::Continuous {
+            self.due = match round.behind {
+                true => round.now,
+                false => round.began + commit_interval,
+            };
+        }
+    }
+
+    /// Lets times of its rhythm pass at which there was nothing to do, up to this one.
+    pub fn skip(&mut self, now: Instant, wall: Timestamp) {
+        match &self.rhythm {
+            Rhythm::Every(micros) if self.due < now => {
+                self.due = next_tick(self.due, *micros, now - Duration::from_micros(1));
+            }
+            Rhythm::Cron(cron) if self.tick.is_some_and(|tick| tick < wall) => {
+                self.tick = cron.next_after(Timestamp(wall.0 - 1));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The next multiple of a period after now, so that a late pass does not shift the later ones.
+fn next_tick(due: Instant, micros: i64, now: Instant) -> Instant {
+    let period = Duration::from_micros(micros.max(1).unsigned_abs());
+    let missed = now.saturating_duration_since(due).as_micros() / period.as_micros();
+    let micros = (missed + 1).saturating_mul(period.as_micros());
+    due + Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
+}
