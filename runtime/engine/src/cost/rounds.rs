@@ -8,7 +8,7 @@ use refrain_log::ids::{Sequence, Timestamp};
 
 use super::arrivals::Arrival;
 use crate::pipeline::Rhythm;
-use crate::run::cadence::{Cadence, Ended};
+use crate::run::cadence::{Cadence, Ended, Way};
 use crate::run::time::stopwatch;
 use crate::tiers::graph::{From, Graph};
 
@@ -106,7 +106,7 @@ pub fn simulate(
 ) -> Vec<Layout> {
     let mut play = Play::new(graph, rhythms, known, arriving);
     play.go(arriving.until_us.unwrap_or(i64::MAX));
-    play.give_each_a_pass();
+    play.give_each_a_pass(arriving.until_us);
     let actors = play.actors.into_iter();
     actors
         .map(|actor| Layout {
@@ -217,8 +217,9 @@ impl Play {
         }
     }
 
-    /// Nodes without a round go to the end of the log, each after those above it.
-    fn give_each_a_pass(&mut self) {
+    /// Nodes without a round go to the end of the log then, each after those above it.
+    fn give_each_a_pass(&mut self, at_us: Option<i64>) {
+        self.now_us = at_us.unwrap_or(self.now_us).max(self.now_us);
         let durable = self.durable();
         for actor in &mut self.actors {
             if actor.rounds.is_empty() && actor.cadence.rhythm != Rhythm::Continuous {
@@ -254,9 +255,15 @@ impl Play {
 
     /// When something can happen next: rows come, or a node that has not taken all begins by its rhythm.
     fn next_us(&self) -> Option<i64> {
-        let durable = self.durable();
+        let mut ways: Vec<Way> = Vec::with_capacity(self.actors.len());
+        for (place, actor) in self.actors.iter().enumerate() {
+            let inputs = self.inputs(place, &ways);
+            ways.push(actor.cadence.way(actor.frontier, false, &inputs));
+        }
         let due = |(place, actor): (usize, &Actor)| {
-            if actor.cadence.goal.is_some() || actor.frontier >= durable {
+            let inputs = self.inputs(place, &ways);
+            let input = inputs.iter().map(|input| input.leads_to).min()?;
+            if actor.cadence.goal.is_some() || input <= actor.frontier {
                 return None;
             }
             match actor.cadence.rhythm {
@@ -275,17 +282,22 @@ impl Play {
 
     /// All rounds that begin now. Those that have begun together end together, since work takes no time.
     fn moment(&mut self, wakes: bool) {
-        let (now, wall, durable) = (self.now(), Timestamp(self.now_us), self.durable());
+        let (now, wall) = (self.now(), Timestamp(self.now_us));
         loop {
+            let mut ways: Vec<Way> = Vec::with_capacity(self.actors.len());
             for place in 0..self.actors.len() {
+                let inputs = self.inputs(place, &ways);
                 if wakes {
-                    self.actors[place].cadence.wake(now, wall, durable);
+                    self.actors[place].cadence.wake(now, wall, &inputs);
                 }
                 let reach = self.reach(place);
                 let actor = &mut self.actors[place];
-                if actor.cadence.may_begin(now) && reach > actor.frontier {
+                let waits = actor.cadence.waits(actor.frontier, reach, &inputs);
+                if actor.cadence.may_begin(now) && reach > actor.frontier && !waits {
                     actor.at_work = Some(actor.cadence.cut(actor.frontier, reach));
                 }
+                let is_at_work = actor.at_work.is_some();
+                ways.push(actor.cadence.way(actor.frontier, is_at_work, &inputs));
             }
             for actor in &mut self.actors {
                 if actor.cadence.is_reached(actor.frontier) && actor.at_work.is_none() {
@@ -301,6 +313,16 @@ impl Play {
                 }
             }
         }
+    }
+
+    /// How far the inputs of a node have got, when it is known of the nodes before it.
+    fn inputs(&self, place: usize, ways: &[Way]) -> Vec<Way> {
+        let inputs = self.actors[place].inputs.iter();
+        let way = |from: &From| match from {
+            From::Topic(_) => Way::rests(self.durable()),
+            From::Node(above) => ways[*above],
+        };
+        inputs.map(way).collect()
     }
 
     /// How far a node could go now: as far as its slowest input.

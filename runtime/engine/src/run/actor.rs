@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::Sender;
 use refrain_log::ids::Sequence;
 
-use super::cadence::Cadence;
+use super::cadence::{Cadence, Way};
 use super::metering::Meter;
 use crate::error::Error;
 use crate::meter::Steps;
@@ -67,6 +67,8 @@ pub(super) struct Actor {
     /// One for each input, in the order of the node's inputs.
     pub(super) upstreams: Vec<Upstream>,
     pub(super) cadence: Cadence,
+    /// A round over what is ready waits for more that is on its way.
+    pub(super) waits: bool,
     /// The next round may not begin before, so as to keep to a rate.
     pub(super) rests_until: Instant,
     /// It goes from the run when its tasks are at home; dropped then.
@@ -87,5 +89,14 @@ impl Actor {
     /// Whether its tasks are with the workers.
     pub(super) fn is_busy(&self) -> bool {
         matches!(self.at, At::Round { .. })
+    }
+
+    /// How far it has got for those below it.
+    pub(super) fn way(&self, inputs: &[Way]) -> Way {
+        let frontier = self.node.frontier;
+        match self.at {
+            At::Rest | At::Round { .. } => self.cadence.way(frontier, self.is_busy(), inputs),
+            At::Pause(_) | At::Done | At::Stopped | At::Shut(_) => Way::rests(frontier),
+        }
     }
 }

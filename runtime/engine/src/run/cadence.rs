@@ -1,9 +1,10 @@
 //! When a node works: decided from its rhythm, from the time, and from how far it and what it reads have got. Pure: a run
 //! decides so, and what foretells a run lays out rounds by the same rules (`cost/rounds`).
 //!
-//! A pass of `once`, `every` and a calendar has a goal, the end of the log when it begins, and goes on, round by round, until
-//! the node has got there; a node below another one takes what that one has, and waits for it. A round takes as many
-//! sequences at most as fit the time between two commits.
+//! A pass of `every` and of a calendar has a goal: as far as all that the node reads has got when it begins, or is on its way
+//! to; of a source that is the end of the log. It goes on, round by round, until the node has got there. A round takes as many
+//! sequences at most as fit the time between two commits, and one that would take less and stop short of the goal waits for
+//! what is on its way, so that a pass over little is one commit.
 
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,28 @@ pub struct Cadence {
     pub tick: Option<Timestamp>,
     /// Sequences for one round.
     span: u64,
+}
+
+/// How far something that nodes read has got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Way {
+    /// There it is.
+    pub at: Sequence,
+    /// There it gets without another pass.
+    pub leads_to: Sequence,
+    /// Whether it is on its way there: at work, or next when one that it reads is done.
+    pub moves: bool,
+}
+
+impl Way {
+    /// Of something that gets no further for now.
+    pub fn rests(at: Sequence) -> Way {
+        Way {
+            at,
+            leads_to: at,
+            moves: false,
+        }
+    }
 }
 
 /// A round that has ended.
@@ -72,28 +95,60 @@ impl Cadence {
         self.span = 1;
     }
 
-    /// Begins the pass that time has brought, which goes to the end of the log; whether there is one.
-    pub fn wake(&mut self, now: Instant, wall: Timestamp, durable: Sequence) -> bool {
+    /// Begins the pass that time has brought, which goes to where its inputs lead; whether there is one.
+    pub fn wake(&mut self, now: Instant, wall: Timestamp, inputs: &[Way]) -> bool {
         if self.goal.is_some() {
             return false;
         }
-        match &self.rhythm {
+        let begins = match &self.rhythm {
             Rhythm::Every(micros) if now >= self.due => {
                 self.due = next_tick(self.due, *micros, now);
-                self.goal = Some(durable);
+                true
             }
             Rhythm::Cron(cron) if self.tick.is_some_and(|tick| tick <= wall) => {
                 self.tick = cron.next_after(wall);
-                self.goal = Some(durable);
+                true
             }
-            _ => {}
+            _ => false,
+        };
+        if begins {
+            self.goal = inputs.iter().map(|input| input.leads_to).min();
         }
-        self.goal.is_some()
+        begins
     }
 
     /// How far it may go when its input has got so far.
     pub fn reach(&self, input: Sequence) -> Sequence {
         self.goal.map_or(input, |goal| input.min(goal))
+    }
+
+    /// Whether a round over what is ready waits for more: it would stop short of the goal, what is missing is on its way, and
+    /// there is less than a round takes.
+    pub fn waits(&self, frontier: Sequence, reachable: Sequence, inputs: &[Way]) -> bool {
+        let Some(goal) = self.goal.filter(|goal| reachable < *goal) else {
+            return false;
+        };
+        let ready = reachable.0.saturating_sub(frontier.0);
+        ready < self.span && inputs.iter().any(|input| input.at < goal && input.moves)
+    }
+
+    /// How far the node has got for those below it, which has tasks at work or not.
+    pub fn way(&self, frontier: Sequence, is_at_work: bool, inputs: &[Way]) -> Way {
+        let input = inputs.iter().map(|input| input.leads_to).min();
+        let input = input.unwrap_or(frontier);
+        let leads_to = match (&self.rhythm, self.goal) {
+            (Rhythm::Continuous, None) => input,
+            (_, goal) => goal.map_or(frontier, |goal| goal.min(input)),
+        };
+        let is_next = match self.rhythm {
+            Rhythm::Continuous => leads_to > frontier,
+            _ => self.goal.is_some() && inputs.iter().any(|input| input.moves),
+        };
+        Way {
+            at: frontier,
+            leads_to: leads_to.max(frontier),
+            moves: is_at_work || is_next,
+        }
     }
 
     /// Whether a round may begin now, if there is something to take.

@@ -169,6 +169,7 @@ impl Actor {
         }
         Actor {
             cadence,
+            waits: false,
             wanted: None,
             meter: Meter::default(),
             steps,

@@ -6,7 +6,7 @@ use refrain_log::ids::{Sequence, Timestamp};
 
 use super::Run;
 use super::actor::{Actor, At, Began, Upstream};
-use super::cadence::Ended;
+use super::cadence::{Ended, Way};
 use super::options::RunReport;
 use super::time::stopwatch;
 use crate::accounts::runs;
@@ -36,7 +36,7 @@ impl Run<'_> {
             (At::Rest, Rhythm::Continuous) if self.reachable(i) > a.node.frontier => {
                 Some(a.cadence.due.max(a.rests_until))
             }
-            (At::Rest, _) if self.reachable(i) > a.node.frontier => Some(a.rests_until),
+            (At::Rest, _) if self.reachable(i) > a.node.frontier && !a.waits => Some(a.rests_until),
             _ => None,
         };
         let next = self.actors.iter().enumerate().filter_map(due).min();
@@ -59,15 +59,18 @@ impl Run<'_> {
         if self.stopping {
             return;
         }
+        let mut ways: Vec<Way> = Vec::with_capacity(self.actors.len());
         for place in 0..self.actors.len() {
-            self.wake(place, now, report);
+            let inputs = self.inputs(place, &ways);
+            self.wake(place, now, &inputs, report);
             let reachable = self.reachable(place);
             let actor = &self.actors[place];
             let cadence = &actor.cadence;
             if cadence.rhythm == Rhythm::Continuous || cadence.goal.is_some() {
                 self.board.reaches(&actor.node.setup.plan.name, reachable);
             }
-            let begins = cadence.may_begin(now) && now >= actor.rests_until;
+            let waits = cadence.waits(actor.node.frontier, reachable, &inputs);
+            let begins = cadence.may_begin(now) && now >= actor.rests_until && !waits;
             let begins = begins || self.is_awaited(place);
             // A meeting wants a commit at its very cut, though there is nothing to take.
             let frontier = actor.node.frontier;
@@ -75,6 +78,9 @@ impl Run<'_> {
             if begins && matches!(actor.at, At::Rest) && (reachable > frontier || empty) {
                 self.start_round(place, reachable, now);
             }
+            let actor = &mut self.actors[place];
+            actor.waits = waits;
+            ways.push(actor.way(&inputs));
         }
         self.end_passes();
         self.end_hopeless(report);
@@ -102,6 +108,16 @@ impl Run<'_> {
         }
     }
 
+    /// How far the inputs of a node have got, when it is known of the nodes before it.
+    fn inputs(&self, place: usize, ways: &[Way]) -> Vec<Way> {
+        let upstreams = self.actors[place].upstreams.iter();
+        let way = |upstream: &Upstream| match upstream {
+            Upstream::Node(above) if *above < ways.len() => ways[*above],
+            _ => Way::rests(self.got(upstream)),
+        };
+        upstreams.map(way).collect()
+    }
+
     /// How far an input has got.
     pub(super) fn got(&self, upstream: &Upstream) -> Sequence {
         match upstream {
@@ -121,8 +137,8 @@ impl Run<'_> {
     }
 
     /// Begins what time has brought: a pass of a rhythm, another try after a pause.
-    fn wake(&mut self, place: usize, now: Instant, report: &mut RunReport) {
-        let (wall, durable) = (self.log.now(), self.log.durable());
+    fn wake(&mut self, place: usize, now: Instant, inputs: &[Way], report: &mut RunReport) {
+        let wall = self.log.now();
         let actor = &mut self.actors[place];
         if let At::Pause(until) = actor.at {
             if now >= until {
@@ -130,7 +146,7 @@ impl Run<'_> {
             }
             return;
         }
-        if actor.cadence.wake(now, wall, durable) {
+        if actor.cadence.wake(now, wall, inputs) {
             self.meter_run(place, 0);
         }
     }
@@ -155,7 +171,8 @@ impl Run<'_> {
             if last.is_none_or(|last| cron.ticks_between(last, wall, 1) == 0) {
                 continue;
             }
-            cadence.goal = Some(durable);
+            // Now is one of its times.
+            cadence.tick = Some(wall);
             tracing::warn!(
                 node = actor.name(),
                 missed,

@@ -79,7 +79,7 @@ fn rhythms_make_rounds() {
     assert_eq!(count("once"), 6);
 }
 
-/// A pass goes to where the log ended when it began, and stops for as long as the node above has not got there.
+/// A pass goes to where the node above has got when it begins, or is on its way to, and is one round then.
 #[test]
 fn a_node_waits_for_the_one_above_it() {
     let hour = each_second(3_600);
@@ -91,11 +91,27 @@ fn a_node_waits_for_the_one_above_it() {
             .collect::<Vec<_>>()
     };
     assert_eq!(rounds(&["every 20s", "every 20s"]), [180, 180]);
-    // What is there at 10 s, what is there at 20 s, and so on: what the node above has, which is there late by half.
-    let slower = laid(&["every 20s", "every 10s"], hour.clone(), Some(3_600 * S));
-    let at_cuts: Vec<u64> = slower[1].rounds.iter().map(|r| r.cut.0).take(4).collect();
-    assert_eq!(at_cuts, [10, 20, 30, 40]);
-    assert!(slower[1].rounds.iter().all(|r| r.time_us % (20 * S) == 0));
+    assert_eq!(rounds(&["every 20s", "every 30s"]), [180, 120]);
+    assert_eq!(
+        rounds(&["every 20s", "every 20s", "every 30s"]),
+        [180, 180, 120]
+    );
+    // At every other pass the node above has nothing new.
+    assert_eq!(rounds(&["every 20s", "every 10s"]), [180, 180]);
+    assert_eq!(rounds(&["0 * * * *", "every 10s"]), [4, 4]);
+    // A continuous one above is at most the commit interval behind, and waited for, by the last pass still.
+    assert_eq!(rounds(&["continuous", "every 1m"])[1], 59);
+    let cuts = |rhythms: &[&str]| {
+        let last = laid(rhythms, hour.clone(), Some(3_600 * S)).pop();
+        let rounds = last.map(|layout| layout.rounds).unwrap_or_default();
+        rounds
+            .iter()
+            .map(|r| (r.time_us / S, r.cut.0))
+            .take(3)
+            .collect::<Vec<_>>()
+    };
+    let at_30s = cuts(&["every 20s", "every 30s"]);
+    assert_eq!(at_30s, [(30, 20), (60, 60), (90, 80)]);
 }
 
 /// Sequences of another topic move the goal of a pass, which then commits though there was nothing to take; a continuous
@@ -145,7 +161,7 @@ fn a_node_of_no_time_makes_one_pass_at_the_end() {
         };
         assert_eq!(
             (round.time_us, round.rows, round.cut.0),
-            (29 * S + 1, 300.0, 30)
+            (60 * S, 300.0, 30)
         );
     }
 }
