@@ -195,6 +195,8 @@ fn a_calendar_ticks_within_a_run() {
     // The clock shows 01:00 when the rows of 00:31 to 00:59 are there, and the one of 01:00 or not.
     assert!((29..=30).contains(&taken(&host)), "{}", taken(&host));
     assert_eq!(world.run(&host, at(4, 30), MINUTE_US), 3);
+    // Its work began with the first run, not with the first pass; rates are those of all that time.
+    assert!((0..=2_000_000).contains(&(cost(&host, None).metered_us - 4 * HOUR_US)));
     let run = &report(&host).runs[0];
     assert_eq!(
         (run.last, run.due, run.missed),

@@ -12,7 +12,7 @@ use super::parts::{Growth, Parts};
 
 const HOUR_US: i64 = 3_600_000_000;
 const DAY_US: i64 = 24 * HOUR_US;
-/// The first work began about so much before it was put in, in microseconds.
+/// The first work began about so much before it was put in, in microseconds; what lasts less has no rates.
 const WORK_BEFORE_US: i64 = 1_000_000;
 /// How long hours are kept as hours.
 const HOURS_KEPT_US: i64 = 3 * DAY_US;
@@ -177,7 +177,7 @@ pub struct RunBook {
 pub struct Books {
     /// Version of this form: 1.
     pub version: u32,
-    /// When the first work was put in; 0: never.
+    /// When the first run or append began; 0: never.
     pub since: i64,
     /// Work by node, and by start of the hour or day.
     pub work: BTreeMap<String, BTreeMap<i64, Work>>,
@@ -211,7 +211,8 @@ impl Books {
         hours.entry(hour(now.0)).or_default().add(work);
     }
 
-    fn begin(&mut self, now: Timestamp) {
+    /// Work begins, if none has before.
+    pub fn begin(&mut self, now: Timestamp) {
         if self.since == 0 {
             self.since = now.0 - WORK_BEFORE_US;
         }

@@ -64,7 +64,9 @@ impl Ledger {
 
     /// A run begins.
     pub fn begin(&self, now: Timestamp) {
-        self.lock().alive = Some(now);
+        let mut inner = self.lock();
+        inner.books.begin(now);
+        inner.alive = Some(now);
     }
 
     /// A run ends: all is written.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::bill::{Metered, rhythms_now};
 use super::model::Model;
 use super::money::Money;
-use super::rounds::{Layout, simulate};
+use super::rounds::{Layout, Round, simulate};
 use crate::accounts::measures::TAKING_GUESSED;
 use crate::accounts::{Chain, Work};
 use crate::pipeline::{Declaration, Rhythm};
@@ -142,7 +142,7 @@ pub struct Foretold {
 
 /// A node in other rounds. What is counted differs by as much as both layouts do; what opening its tasks took stays; what the
 /// model makes of the rounds now is set right by what was metered.
-pub fn in_other_rounds(work: &Work, now: &Layout, then: &Layout, model: &Model) -> Foretold {
+pub fn in_other_rounds(work: &Work, [now, then]: [&Layout; 2], models: [&Model; 2]) -> Foretold {
     let scale = ratio(work.rows as f64, now.rows());
     let more = |had: u64, of: &dyn Fn(&Layout) -> f64| {
         let more = (of(then) - of(now)) * scale;
@@ -156,19 +156,19 @@ pub fn in_other_rounds(work: &Work, now: &Layout, then: &Layout, model: &Model) 
     };
     let opening = work.opening_ns as f64;
     let metered = (work.cpu_ns() as f64 - opening - work.idle_ns as f64).max(0.0);
-    let off = ratio(metered, model.cpu_ns(&now.rounds) * scale);
+    let both =
+        |of: fn(&Model, &[Round]) -> f64| [of(models[0], &now.rounds), of(models[1], &then.rounds)];
+    let modelled = both(Model::cpu_ns);
+    let off = ratio(metered, modelled[0] * scale);
     let off = off.clamp(1.0 / OFF_MAX, OFF_MAX);
-    let cpu = opening + idle_ns + model.cpu_ns(&then.rounds) * scale * off;
+    let cpu = opening + idle_ns + modelled[1] * scale * off;
     let cpu = ratio(cpu, work.cpu_ns() as f64);
     let rows = ratio(then.rows(), now.rows());
-    let of_both = |of: &dyn Fn(&Layout) -> f64| [of(now), of(then)];
-    let changed = of_both(&|layout| model.changed(&layout.rounds));
-    let commit = of_both(&|layout| model.commit_bytes(&layout.rounds));
-    let topic = of_both(&|layout| model.topic_bytes(&layout.rounds));
+    let (changed, syncs) = (both(Model::changed), both(Model::syncs));
+    let (commit, topic) = (both(Model::commit_bytes), both(Model::topic_bytes));
     let byte = ratio(work.written_bytes as f64, commit[0] + topic[0]);
     let (commit, topic) = (commit[1] - commit[0], topic[1] - topic[0]);
     let written = work.written_bytes as f64 + (commit + topic) * byte;
-    let syncs = work.syncs as f64 / work.commits.max(1) as f64;
     let passes: u64 = work.passes.values().sum();
     let passes = more(passes, &|layout| layout.passes() as f64);
     let work = Work {
@@ -177,7 +177,7 @@ pub fn in_other_rounds(work: &Work, now: &Layout, then: &Layout, model: &Model) 
         idle_ns: idle_ns as u64,
         read_bytes: times(work.read_bytes, rows),
         written_bytes: written.max(0.0) as u64,
-        syncs: (commits as f64 * syncs).round() as u64,
+        syncs: times(work.syncs, ratio(syncs[1], syncs[0])),
         rows: times(work.rows, rows),
         out_rows: times(work.out_rows, rows),
         letter_rows: times(work.letter_rows, rows),
@@ -201,14 +201,8 @@ pub fn in_other_rounds(work: &Work, now: &Layout, then: &Layout, model: &Model) 
     }
 }
 
-/// A node that is not there yet, on so many times of what was laid out. Each of its commits syncs so often, each row is so many
-/// bytes of columns.
-pub fn from_nothing(
-    then: &Layout,
-    model: &Model,
-    scale: f64,
-    (syncs, row_bytes): (f64, f64),
-) -> Foretold {
+/// A node that is not there yet, on so many times of what was laid out. Each row is so many bytes of columns.
+pub fn from_nothing(then: &Layout, model: &Model, scale: f64, row_bytes: f64) -> Foretold {
     let commits = times(then.rounds.len() as u64, scale);
     let commit_bytes = model.commit_bytes(&then.rounds) * scale;
     let topic_bytes = model.topic_bytes(&then.rounds) * scale;
@@ -219,7 +213,7 @@ pub fn from_nothing(
         rows: (then.rows() * scale) as u64,
         frames: (then.frames() * scale) as u64,
         commits,
-        syncs: (commits as f64 * syncs).round() as u64,
+        syncs: (model.syncs(&then.rounds) * scale).round() as u64,
         ..Work::default()
     };
     Foretold {
@@ -304,7 +298,7 @@ mod tests {
 
     use super::super::arrivals::Arrival;
     use super::super::model::Tried;
-    use super::super::rounds::{Round, of_one};
+    use super::super::rounds::of_one;
     use super::*;
 
     fn layout(rhythm: &str) -> Layout {
@@ -325,16 +319,17 @@ mod tests {
         1_000.0 + 20.0 * round.rows
     }
 
-    fn model(layouts: [&Layout; 2]) -> Model {
-        let rounds = layouts.into_iter().flat_map(|layout| &layout.rounds);
-        let tried = rounds.map(|round| Tried {
+    fn models(layouts: [&Layout; 2]) -> Vec<Model> {
+        let tried = |round: &Round| Tried {
             round: *round,
             changed: 0.0,
             cpu_ns: cpu_ns(round),
             commit_bytes: 1_000.0,
             topic_bytes: 20.0 * round.rows,
-        });
-        Model::of_tried(&tried.collect::<Vec<_>>())
+            syncs: 2.0,
+        };
+        let tried = layouts.map(|layout| layout.rounds.iter().map(tried).collect());
+        Model::of_tried(&tried)
     }
 
     fn sum(layout: &Layout, of: fn(&Round) -> f64) -> f64 {
@@ -359,8 +354,10 @@ mod tests {
             passes: [(10, 40), (12, 20)].into(),
             ..Work::default()
         };
-        let model = model([&now, &then]);
-        let found = in_other_rounds(&work, &now, &then, &model).work;
+        let layouts = [&now, &then];
+        let models = models(layouts);
+        let models = [&models[0], &models[1]];
+        let found = in_other_rounds(&work, layouts, models).work;
         assert_eq!(
             (found.commits, found.syncs, found.idle_rounds),
             (3_600, 7_200, 60)
@@ -379,7 +376,7 @@ mod tests {
             written_bytes: work.written_bytes * 2,
             ..Work::default()
         };
-        let found = in_other_rounds(&twice, &now, &then, &model);
+        let found = in_other_rounds(&twice, layouts, models);
         assert_eq!(found.work.commits, 7_200);
         assert!(off(found.work.cpu_ns() as f64, took(&then) * 2.0) < 0.01);
         // What the commit log has more is what the commits have that are more; as many rows are written to the topic.
@@ -391,7 +388,7 @@ mod tests {
     #[test]
     fn work_from_nothing_is_that_of_its_rounds() {
         let then = layout("every 1m");
-        let found = from_nothing(&then, &model([&then, &then]), 2.0, (2.0, 10.0));
+        let found = from_nothing(&then, &models([&then, &then])[1], 2.0, 10.0);
         let work = &found.work;
         assert_eq!((work.commits, work.syncs, work.rows), (120, 240, 720_000));
         assert_eq!(work.read_bytes, 7_200_000);

@@ -28,14 +28,12 @@ static TURN: Mutex<()> = Mutex::new(());
 
 /// What a dry run found.
 pub(super) struct Dry {
-    /// What rounds take.
-    pub(super) model: Model,
+    /// What rounds take, by layout.
+    pub(super) models: Vec<Model>,
     /// How many were tried out.
     pub(super) rounds: u64,
     /// Bytes of columns read for a row.
     pub(super) row_bytes: f64,
-    /// Syncs of a round.
-    pub(super) syncs: f64,
 }
 
 impl Host {
@@ -86,10 +84,9 @@ impl Host {
             )));
         }
         Ok(Dry {
-            model: Model::of_tried(&evened(&all)),
+            models: Model::of_tried(&all),
             rounds,
             row_bytes: used.read_bytes as f64 / rows,
-            syncs: used.syncs as f64 / rounds as f64,
         })
     }
 }
@@ -118,44 +115,14 @@ fn try_round(rerun: &mut Rerun, round: &Round) -> Result<Tried> {
     let step = rerun.step(round.cut.max(rerun.at()), None)?;
     let changed = step.changed();
     rerun.keep(step)?;
-    let cpu_ns = so_far().since(before).cpu_ns;
+    let used = so_far().since(before);
     let bytes = rerun.bytes();
     Ok(Tried {
         round: *round,
         changed: changed as f64,
-        cpu_ns: cpu_ns as f64,
+        cpu_ns: used.cpu_ns as f64,
         commit_bytes: bytes.0.saturating_sub(commit_bytes) as f64,
         topic_bytes: bytes.1.saturating_sub(topic_bytes) as f64,
+        syncs: used.syncs as f64,
     })
-}
-
-/// All rounds, those of each layout as often as makes them count alike: few large ones are not drowned by many small ones.
-fn evened(all: &[Vec<Tried>]) -> Vec<Tried> {
-    let most = all.iter().map(Vec::len).max().unwrap_or(0);
-    let each = all.iter().flat_map(|tried| {
-        let times = most / tried.len().max(1);
-        tried
-            .iter()
-            .flat_map(move |t| std::iter::repeat_n(*t, times))
-    });
-    each.collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn few_large_rounds_count_like_many_small_ones() {
-        let tried = |rows: f64| Tried {
-            round: Round {
-                rows,
-                ..Round::default()
-            },
-            ..Tried::default()
-        };
-        let found = evened(&[vec![tried(1.0); 7], vec![tried(9.0); 2], Vec::new()]);
-        let large = found.iter().filter(|t| t.round.rows > 1.0).count();
-        assert_eq!((found.len() - large, large), (7, 6));
-    }
 }

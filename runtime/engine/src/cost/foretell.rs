@@ -190,18 +190,22 @@ impl Foretelling<'_> {
     ) -> Option<(Foretold, u64)> {
         let (now, then) = (&self.scene.now[was], &self.scene.then[place]);
         let member = self.members.iter().find(|m| m.version.to_string() == build);
-        let tried = member.map(|member| self.host.dry_run(member, &[now, then]));
-        let (model, rounds) = match tried {
-            Some(Ok(Dry { model, rounds, .. })) => (model, rounds),
+        let layouts = [now, then];
+        let tried = member.map(|member| self.host.dry_run(member, &layouts));
+        let (models, rounds) = match tried {
+            Some(Ok(Dry { models, rounds, .. })) => (models, rounds),
             Some(Err(error)) => {
                 self.told.push(format!(
                     "node {build}: foretold from metered commits alone, since its rounds cannot be tried out: {error}"
                 ));
-                (Model::of(work), 0)
+                (vec![Model::of(work)], 0)
             }
-            None => (Model::of(work), 0),
+            None => (vec![Model::of(work)], 0),
         };
-        Some((change::in_other_rounds(work, now, then, &model), rounds))
+        let models = [models.first(), models.last()];
+        let models = models.map(|model| model.expect("there is one at least"));
+        let found = change::in_other_rounds(work, layouts, models);
+        Some((found, rounds))
     }
 
     /// A node that would be built anew.
@@ -247,8 +251,7 @@ impl Foretelling<'_> {
         let then = &self.scene.then[place];
         let dry = self.host.dry_run(&member, &[then])?;
         let scale = self.scene.scale(self.metered);
-        let each = (dry.syncs, dry.row_bytes);
-        let found = change::from_nothing(then, &dry.model, scale, each);
+        let found = change::from_nothing(then, &dry.models[0], scale, dry.row_bytes);
         Ok((found, dry.rounds))
     }
 

@@ -1,6 +1,6 @@
 //! What a node's work would take in other rounds: so much a round, a frame, a row, each changed key; of processor time, of
-//! bytes of the commit log, of bytes of its topics. Taken apart from rounds that were tried out (`dry`), or, where that cannot
-//! be done, from those that the ledger has. Pure.
+//! syncs, of bytes of the commit log and of its topics. Taken apart from rounds that were tried out (`dry`), or, where that
+//! cannot be done, from those that the ledger has. Pure.
 
 use super::rounds::Round;
 use crate::accounts::measures::{COMMITTING_GUESSED, TAKING_GUESSED};
@@ -17,6 +17,8 @@ const CPU_GUESSED: [f64; 4] = [
 const COMMIT_BYTES_GUESSED: [f64; 4] = [2_000.0, 1.0, 0.1, 100.0];
 /// The same of bytes of topics.
 const TOPIC_BYTES_GUESSED: [f64; 4] = [1_000.0, 50.0, 50.0, 0.1];
+/// The same of syncs.
+const SYNCS_GUESSED: [f64; 4] = [1.0, 0.0, 0.0, 0.0];
 
 /// A round that was tried out.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -31,6 +33,8 @@ pub struct Tried {
     pub commit_bytes: f64,
     /// Bytes that topics grew by.
     pub topic_bytes: f64,
+    /// Syncs.
+    pub syncs: f64,
 }
 
 /// A node's work, taken apart: what each round, frame, row, change takes.
@@ -39,6 +43,7 @@ pub struct Model {
     cpu_ns: [f64; 4],
     commit_bytes: [f64; 4],
     topic_bytes: [f64; 4],
+    syncs: [f64; 4],
     changing: Growth,
 }
 
@@ -59,31 +64,52 @@ impl Model {
                 true => TOPIC_BYTES_GUESSED,
                 false => [0.0; 4],
             },
+            syncs: SYNCS_GUESSED,
             changing: work.changing,
         }
     }
 
-    /// Takes rounds apart that were tried out.
-    pub fn of_tried(tried: &[Tried]) -> Model {
+    /// Takes rounds apart that were tried out, in several layouts: a model for each. All rounds together tell the parts; what
+    /// those of a layout took in all sets its own right.
+    pub fn of_tried(layouts: &[Vec<Tried>]) -> Vec<Model> {
+        let all = evened(layouts);
         let mut changing = Growth::default();
-        for tried in tried {
+        for tried in &all {
             changing.push(tried.round.rows, tried.changed);
         }
         let each = |guessed: &[f64; 4], of: fn(&Tried) -> f64| {
             let mut parts = Parts::default();
-            for tried in tried {
+            for tried in &all {
                 parts.push(&amounts(&tried.round, tried.changed), of(tried));
             }
-            match tried.iter().all(|tried| of(tried) <= 0.0) {
+            match all.iter().all(|tried| of(tried) <= 0.0) {
                 true => [0.0; 4],
                 false => four(&parts.each(guessed)),
             }
         };
-        Model {
+        let model = Model {
             cpu_ns: each(&CPU_GUESSED, |tried| tried.cpu_ns),
             commit_bytes: each(&COMMIT_BYTES_GUESSED, |tried| tried.commit_bytes),
             topic_bytes: each(&TOPIC_BYTES_GUESSED, |tried| tried.topic_bytes),
+            syncs: each(&SYNCS_GUESSED, |tried| tried.syncs),
             changing,
+        };
+        layouts.iter().map(|tried| model.set_right(tried)).collect()
+    }
+
+    fn set_right(&self, tried: &[Tried]) -> Model {
+        let rounds: Vec<Round> = tried.iter().map(|tried| tried.round).collect();
+        let right = |each: &[f64; 4], of: fn(&Tried) -> f64| {
+            let (took, told) = (tried.iter().map(of).sum::<f64>(), self.sum(each, &rounds));
+            let factor = if told > 0.0 { took / told } else { 1.0 };
+            each.map(|part| part * factor)
+        };
+        Model {
+            cpu_ns: right(&self.cpu_ns, |tried| tried.cpu_ns),
+            commit_bytes: right(&self.commit_bytes, |tried| tried.commit_bytes),
+            topic_bytes: right(&self.topic_bytes, |tried| tried.topic_bytes),
+            syncs: right(&self.syncs, |tried| tried.syncs),
+            changing: self.changing,
         }
     }
 
@@ -102,6 +128,11 @@ impl Model {
         self.sum(&self.topic_bytes, rounds)
     }
 
+    /// Syncs.
+    pub fn syncs(&self, rounds: &[Round]) -> f64 {
+        self.sum(&self.syncs, rounds)
+    }
+
     /// Changed keys of rounds.
     pub fn changed(&self, rounds: &[Round]) -> f64 {
         rounds.iter().map(|r| self.changing.at(r.rows)).sum()
@@ -114,6 +145,18 @@ impl Model {
         };
         rounds.iter().map(round).sum()
     }
+}
+
+/// All rounds, those of each layout as often as makes them count alike: few large ones are not drowned by many small ones.
+fn evened(all: &[Vec<Tried>]) -> Vec<Tried> {
+    let most = all.iter().map(Vec::len).max().unwrap_or(0);
+    let each = all.iter().flat_map(|tried| {
+        let times = most / tried.len().max(1);
+        tried
+            .iter()
+            .flat_map(move |t| std::iter::repeat_n(*t, times))
+    });
+    each.collect()
 }
 
 fn amounts(round: &Round, changed: f64) -> [f64; 4] {
@@ -194,18 +237,19 @@ mod tests {
         let pairs = rhythms.iter().flat_map(|a| rhythms.map(|b| (*a, b)));
         // Rounds of one rhythm alone are too much alike to be taken apart, and nobody asks what the same would cost.
         for (was, would_be) in pairs.filter(|(was, would_be)| was != would_be) {
-            let tried: Vec<Tried> = [was, would_be]
-                .iter()
-                .flat_map(|text| excerpt(&layout(text), 100_000.0, 100).rounds)
-                .map(|round| Tried {
+            let tried = [was, would_be].map(|text| {
+                let rounds = excerpt(&layout(text), 100_000.0, 100).rounds;
+                let tried = |round: Round| Tried {
                     round,
                     changed: changed(&round),
                     cpu_ns: taking(&round) + committing(&round),
                     commit_bytes: 1_000.0 + 80.0 * changed(&round),
                     topic_bytes: 0.0,
-                })
-                .collect();
-            let model = Model::of_tried(&tried);
+                    syncs: 1.0,
+                };
+                rounds.into_iter().map(tried).collect::<Vec<_>>()
+            });
+            let model = &Model::of_tried(&tried)[1];
             let rounds = layout(would_be).rounds;
             let off = model.cpu_ns(&rounds) / truth(&rounds) - 1.0;
             assert!(off.abs() < 0.15, "{was} to {would_be}: {off:+.3}");
@@ -213,6 +257,46 @@ mod tests {
             let off = model.commit_bytes(&rounds) / bytes.sum::<f64>() - 1.0;
             assert!(off.abs() < 0.15, "{was} to {would_be}: {off:+.3}");
             assert_eq!(model.topic_bytes(&rounds), 0.0);
+            assert!((model.syncs(&rounds) / rounds.len() as f64 - 1.0).abs() < 1e-9);
+        }
+    }
+
+    #[test]
+    fn few_large_rounds_count_like_many_small_ones() {
+        let tried = |rows: f64| Tried {
+            round: Round {
+                rows,
+                ..Round::default()
+            },
+            ..Tried::default()
+        };
+        let found = evened(&[vec![tried(1.0); 7], vec![tried(9.0); 2], Vec::new()]);
+        let large = found.iter().filter(|t| t.round.rows > 1.0).count();
+        assert_eq!((found.len() - large, large), (7, 6));
+    }
+
+    /// Some rounds have late rows, which go to a topic of their own with a sync; of large rounds all do.
+    #[test]
+    fn what_each_layout_took_is_met() {
+        let tried = |rows: f64, late: bool| Tried {
+            round: Round {
+                rows,
+                ..Round::default()
+            },
+            changed: rows,
+            cpu_ns: 1e6 + rows * 100.0,
+            commit_bytes: 1_000.0 + rows,
+            topic_bytes: if late { 700.0 } else { 0.0 },
+            syncs: if late { 2.0 } else { 1.0 },
+        };
+        let small: Vec<Tried> = (0..50).map(|i| tried(50.0, i % 10 == 0)).collect();
+        let layouts = [small, vec![tried(5_000.0, true); 9]];
+        let models = Model::of_tried(&layouts);
+        let sums = [(55.0, 3_500.0), (18.0, 6_300.0)];
+        for ((model, tried), (syncs, bytes)) in models.iter().zip(&layouts).zip(sums) {
+            let rounds: Vec<Round> = tried.iter().map(|t| t.round).collect();
+            assert!((model.syncs(&rounds) / syncs - 1.0).abs() < 1e-9);
+            assert!((model.topic_bytes(&rounds) / bytes - 1.0).abs() < 1e-9);
         }
     }
 }
