@@ -337,7 +337,7 @@ fn everything_that_works_has_an_account() {
     let sum: i64 = parts.iter().map(|p| amount(&p["amount"])).sum();
     assert_eq!(sum, amount(&bill["total"]));
     let shown = home.refrain(&["cost"]).ok().out;
-    for item in ["ingest events", "host host"] {
+    for item in ["ingest events", "host"] {
         assert!(shown.contains(item), "{shown}");
     }
 }
@@ -494,8 +494,40 @@ fn a_changed_node_is_tried_out() {
     );
     assert!(slower["commits_then"].as_u64().unwrap() <= 2, "{slower}");
     assert!(slower["tried_rounds"].as_u64().unwrap() >= 7, "{slower}");
-    home.write("broken.toml", "[node.sums]\n");
-    home.refrain(&["cost", "--file", "broken.toml"]).code(2);
+    assert!(!home.path("data/dry").exists(), "nothing is left of it");
+}
+
+/// What makes no sense is refused with what is wrong, and where.
+#[test]
+fn questions_about_cost_that_make_no_sense_are_refused() {
+    let home = home(&(node("sums", "") + &consumer("board", "sums", "freshness = \"1m\"")));
+    append(&home, 1, 100);
+    home.run().ok();
+    let broken = "[node.sums]\nrhythm = \"evry 1m\"\n";
+    home.write("broken.toml", broken);
+    home.write("unknown.toml", broken.replace("[node", "[nodes"));
+    let table: [(&[&str], &[&str]); 8] = [
+        (&["--what-if", "board"], &["CONSUMER=FRESHNESS"]),
+        (&["--what-if", "board="], &["CONSUMER=FRESHNESS"]),
+        (&["--what-if", "=1s"], &["CONSUMER=FRESHNESS"]),
+        (
+            &["--what-if", "board=soon"],
+            &["soon is neither a duration"],
+        ),
+        (
+            &["--what-if", "board=1s", "--what-if", "board=1h"],
+            &["board two needs"],
+        ),
+        (&["--file", "broken.toml"], &["evry 1m", "broken.toml"]),
+        (&["--file", "unknown.toml"], &["nodes", "unknown.toml"]),
+        (&["--commits", "sums", "--by", "node"], &["--by"]),
+    ];
+    for (arguments, said) in table {
+        let arguments = [&["cost"], arguments].concat();
+        home.refrain(&arguments).code(2).says(said);
+    }
+    let drawing = ["tiers", "--format", "svg", "--output", "json"];
+    home.refrain(&drawing).code(2).says(&["drawings"]);
 }
 
 /// Lines are about what was asked for in every form, and what is paid is paid by the tier of who pays.

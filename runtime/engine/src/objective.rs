@@ -195,7 +195,7 @@ impl RunsReport {
         let last = self.last.map_or("never".into(), |t| time::text(t.0));
         let due = self.due.map_or("-".into(), |t| time::text(t.0));
         let what = format!(
-            "a run ({}) did not happen when it was due; the last one began {last}, the next one is due {due}",
+            "a run ({}) did not happen when it was due; the last one began {last}, one was due {due}",
             self.rhythm
         );
         Some(alert(kind, "node", &self.node, what))

@@ -1,14 +1,15 @@
 //! `refrain cost`
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use refrain_engine::accounts::Held;
 use refrain_engine::cost::{Bill, Kind, Money, Part, Question};
-use refrain_engine::pipeline::Rhythm;
+use refrain_engine::pipeline::{self, Rhythm};
 use refrain_engine::request::{Request, Response};
 use refrain_engine::tiers::words::span;
+use refrain_engine::{Error, host};
 
 use crate::args::{Global, Output};
 use crate::cells::Cell;
@@ -43,7 +44,7 @@ pub(crate) struct CostArgs {
     #[arg(long, value_name = "C=F")]
     what_if: Vec<String>,
     /// What each of the last commits of this node took, instead of a bill
-    #[arg(long, value_name = "NODE", conflicts_with_all = ["per", "what_if", "file"])]
+    #[arg(long, value_name = "NODE", conflicts_with_all = ["by", "per", "what_if", "file"])]
     commits: Option<String>,
     /// Price this pipeline file before it is in the place of the project's
     #[arg(long, value_name = "FILE")]
@@ -72,18 +73,9 @@ pub(crate) fn run(global: &Global, args: &CostArgs) -> Result<(), Failure> {
     if let Some(node) = &args.commits {
         return commits(global, node);
     }
-    let pair = |text: &String| {
-        let pair = text
-            .split_once('=')
-            .map(|(c, f)| (c.trim().to_owned(), f.trim().to_owned()));
-        pair.ok_or_else(|| {
-            Failure::refused(format!(
-                "--what-if {text}: write CONSUMER=FRESHNESS, such as ops-board=1s"
-            ))
-        })
-    };
-    let what_if: Vec<(String, String)> = args.what_if.iter().map(pair).collect::<Result<_, _>>()?;
-    let file = args.file.as_ref().map(|path| read_text(path)).transpose()?;
+    let what_if = needs(&args.what_if)?;
+    let file = args.file.as_ref().map(|path| changed(global, path));
+    let file = file.transpose()?;
     let month = args.per.is_some();
     let question = Question {
         month,
@@ -117,6 +109,35 @@ pub(crate) fn run(global: &Global, args: &CostArgs) -> Result<(), Failure> {
         span(bill.metered_us)
     );
     Ok(())
+}
+
+/// Consumers with the freshness that they would need, each once.
+fn needs(texts: &[String]) -> Result<Vec<(String, String)>, Failure> {
+    let mut needs: Vec<(String, String)> = Vec::new();
+    for text in texts {
+        let pair = text.split_once('=').map(|(c, f)| (c.trim(), f.trim()));
+        let Some((consumer, need)) = pair.filter(|(c, f)| !c.is_empty() && !f.is_empty()) else {
+            return Err(Failure::refused(format!(
+                "--what-if {text}: write CONSUMER=FRESHNESS, such as ops-board=1s"
+            )));
+        };
+        if needs.iter().any(|(other, _)| other == consumer) {
+            return Err(Failure::refused(format!(
+                "--what-if gives {consumer} two needs; ask for one after the other"
+            )));
+        }
+        needs.push((consumer.to_owned(), need.to_owned()));
+    }
+    Ok(needs)
+}
+
+/// The text of a pipeline file that is in order; what is wrong with it is shown where it is.
+fn changed(global: &Global, path: &Path) -> Result<String, Failure> {
+    let (text, name) = (read_text(path)?, path.display().to_string());
+    let env = |name: &str| std::env::var(name).ok();
+    let file = pipeline::parse(&name, &text, &env).map_err(Error::Pipeline)?;
+    host::load(&project::find(global)?, &file, Some(project::cache()))?;
+    Ok(text)
 }
 
 fn commits(global: &Global, node: &str) -> Result<(), Failure> {
@@ -170,7 +191,7 @@ fn sheet(bill: &Bill, by: Option<By>) -> Sheet {
         (Some(By::Node), Some(then)) => compared(bill, then, "item", |bill| {
             let items = bill.items.iter();
             items
-                .map(|i| (format!("{} {}", i.kind, i.name), i.total))
+                .map(|i| (labelled(&i.kind, &i.name), i.total))
                 .collect()
         }),
         (Some(By::Consumer), Some(then)) => {
@@ -220,7 +241,7 @@ fn items(bill: &Bill) -> Sheet {
             ..Held::default()
         });
         sheet.push(vec![
-            Cell::text(format!("{} {}", item.kind, item.name)),
+            Cell::text(labelled(&item.kind, &item.name)),
             rhythm(item.rhythm.as_ref()),
             Cell::count(work.rows),
             Cell::count(work.out_rows + work.letter_rows),
@@ -253,6 +274,14 @@ fn tier(bill: &Bill, part: &Part) -> String {
 
 fn part(bill: &Bill, part: &Part) -> String {
     format!("{}: {}", named(part), payer(bill, part))
+}
+
+/// An item with its kind, where that is not its name.
+fn labelled(kind: &str, name: &str) -> String {
+    match kind == name {
+        true => name.to_owned(),
+        false => format!("{kind} {name}"),
+    }
 }
 
 /// The item of a part; a topic's storage and the appends to it have one name.

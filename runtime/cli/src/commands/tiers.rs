@@ -50,6 +50,10 @@ pub(crate) fn run(global: &Global, args: &TiersArgs) -> Result<(), Failure> {
     let tiers = tiers::of(&plan, &measures);
     let sources: Vec<String> = plan.topics.iter().map(|t| t.spec.name.clone()).collect();
     let text = match (args.format, global.output) {
+        (Format::Mermaid | Format::Svg, Output::Json | Output::Csv) => {
+            let what = "--format mermaid and svg are drawings; leave out --output, or --format";
+            return Err(Failure::refused(what));
+        }
         (Format::Mermaid, _) => tiers::draw::mermaid(&tiers, &sources),
         (Format::Svg, _) => tiers::svg(&tiers, &sources),
         (Format::Table, Output::Json) => {

@@ -94,7 +94,7 @@ pub fn lint(
 fn sorted(declaration: &Declaration, found: Vec<Diagnostic>) -> Lints {
     let mut lints = Lints::default();
     let mut used = vec![false; declaration.allowances.len()];
-    for diagnostic in found {
+    for diagnostic in placed(found, &declaration.text) {
         let allows = |a: &Allowance| {
             a.lint == diagnostic.code && Some(a.at.get_ref()) == diagnostic.at.as_ref()
         };
