@@ -11,14 +11,20 @@ use crate::events::Events;
 use crate::throughput::{BASE_MS, append, run};
 use crate::{cpu_seconds, project};
 
+/// Metering is to take no more than this part of the work.
+const LIMIT: f64 = 0.01;
+
 /// Prints, for each node in both rhythms, the CPU time of each pair, and by how much metering makes it longer.
 pub(crate) fn measure(plugins: &Path, rows: u64, pairs: u64) {
-    println!("{rows} rows, {pairs} pairs; CPU-s without metering, with it");
+    println!(
+        "{rows} rows, {pairs} pairs; CPU-s without metering, with it; then the mean by which it is longer with it"
+    );
     let folder = tempfile::tempdir().expect("a temporary folder");
     let project = project(folder.path(), plugins, 1, "1s");
     let host = Host::open(project.clone()).expect("the host opens");
     append(&host, Events::new(rows, BASE_MS));
     drop(host);
+    let mut all = Vec::new();
     for node in ["engagement", "engagement_total"] {
         for once in [true, false] {
             let rhythm = if once { "run --once" } else { "continuous" };
@@ -26,7 +32,7 @@ pub(crate) fn measure(plugins: &Path, rows: u64, pairs: u64) {
             // Compiles, and brings the log into memory.
             let (_, digest) = one(false);
             let mut ratios = Vec::new();
-            for pair in 0..pairs {
+            for pair in 0..pairs.max(1) {
                 // Who comes second has warmer caches: by turns the one and the other.
                 let first_without = pair % 2 == 0;
                 let (a, b) = (one(first_without), one(!first_without));
@@ -39,9 +45,11 @@ pub(crate) fn measure(plugins: &Path, rows: u64, pairs: u64) {
                 println!("    {:.3} {:.3}", without.0, with.0);
                 ratios.push(with.0 / without.0 - 1.0);
             }
-            println!("{rhythm} {node}: {}", told(&mut ratios));
+            println!("{rhythm} {node}: {}", Sum::of(&mut ratios).told());
+            all.extend(ratios);
         }
     }
+    println!("all pairs: {}", Sum::of(&mut all).told());
 }
 
 /// CPU time of a node over all rows, and the digest of its view.
@@ -71,18 +79,47 @@ fn stage(
     (took, digest)
 }
 
-/// Median, mean and its standard error, in percent.
-fn told(ratios: &mut [f64]) -> String {
-    ratios.sort_by(f64::total_cmp);
-    let count = ratios.len().max(1) as f64;
-    let median = (ratios[ratios.len() / 2] + ratios[(ratios.len() - 1) / 2]) / 2.0;
-    let mean = ratios.iter().sum::<f64>() / count;
-    let squares: f64 = ratios.iter().map(|r| (r - mean).powi(2)).sum();
-    let error = (squares / (count - 1.0).max(1.0) / count).sqrt();
-    format!(
-        "median {:+.2} %, mean {:+.2} % (error {:.2} %)",
-        median * 100.0,
-        mean * 100.0,
-        error * 100.0
-    )
+/// What pairs come to.
+struct Sum {
+    median: f64,
+    mean: f64,
+    /// The mean of many such measurements lies so far from this one at most, in 95 of 100 cases.
+    give: f64,
+    least: f64,
+    most: f64,
+}
+
+impl Sum {
+    /// Of the ratios of pairs, less one.
+    fn of(ratios: &mut [f64]) -> Sum {
+        ratios.sort_by(f64::total_cmp);
+        let count = ratios.len().max(1) as f64;
+        let mean = ratios.iter().sum::<f64>() / count;
+        let squares: f64 = ratios.iter().map(|r| (r - mean).powi(2)).sum();
+        let error = (squares / (count - 1.0).max(1.0) / count).sqrt();
+        Sum {
+            median: (ratios[ratios.len() / 2] + ratios[(ratios.len() - 1) / 2]) / 2.0,
+            mean,
+            give: 2.0 * error,
+            least: ratios[0],
+            most: ratios[ratios.len() - 1],
+        }
+    }
+
+    /// All of it in percent, and what it says about the limit.
+    fn told(&self) -> String {
+        let verdict = match () {
+            () if self.mean + self.give < LIMIT => "below 1 %",
+            () if self.mean - self.give > LIMIT => "ABOVE 1 %",
+            () => "not decided: more pairs, or a quieter machine",
+        };
+        format!(
+            "{:+.2} % ± {:.2} (median {:+.2}, pairs from {:+.2} to {:+.2}): {verdict}",
+            self.mean * 100.0,
+            self.give * 100.0,
+            self.median * 100.0,
+            self.least * 100.0,
+            self.most * 100.0
+        )
+    }
 }
