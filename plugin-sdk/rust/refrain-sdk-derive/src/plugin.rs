@@ -23,6 +23,8 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
             const DOC: &'static str = #doc;
             const STATE_VERSION: u32 = #version;
 
+            // A default may have the option's type already.
+            #[allow(clippy::useless_conversion)]
             fn settings() -> ::std::vec::Vec<::refrain_sdk::Setting> {
                 ::std::vec![#(#settings),*]
             }
