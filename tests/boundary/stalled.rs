@@ -36,7 +36,7 @@ impl Fold for Slow {
     fn update(&self, total: &mut Total, event: Event) {
         total.rows += 1;
         while event.watch_ms == std::hint::black_box(self.hang_at) {}
-        for i in 0..10_000 {
+        for i in 0..4_000 {
             total.mixed = std::hint::black_box((total.mixed ^ event.watch_ms).wrapping_mul(31).wrapping_add(i));
         }
     }
@@ -61,7 +61,6 @@ plugin = "slow"
 input = "events"
 key = ["content_id"]
 view = "busy"
-call_rows = 1000
 
 [node.hung]
 plugin = "slow"
@@ -76,8 +75,8 @@ commit_interval = "10ms"
 stall_after = "2s"
 "#;
 
-/// One frame, so one round: many times what may pass without a sign of life, in calls that are each a small part of it.
-const ROWS: u64 = 400_000;
+/// Of one round: many times what may pass without a sign of life, in batches of 16,384 that are each a small part of it.
+const ROWS: u64 = 500_000;
 
 fn home() -> Home {
     let home = Home::new(PIPELINE);

@@ -299,6 +299,11 @@ impl Disk {
     /// Bytes of the keys that begin so and of their states, about: tables that hold other keys as well count half, and what
     /// was put again since the last merge counts twice.
     pub(crate) fn bytes_below(&self, prefix: &[u8]) -> u64 {
+        // Tables reach over many nodes: what has no key may lie in the middle of one.
+        let mut entries = self.tree.tree.prefix(prefix, NEWEST, None);
+        if entries.next().is_none() {
+            return 0;
+        }
         let tables = self.tree.tree.current_version();
         let on_disk = tables.iter_tables().map(|table| {
             let (range, bytes) = (&table.metadata.key_range, table.metadata.file_size);
