@@ -61,7 +61,7 @@ pub enum BuildError {
     BadName(String),
     /// There is no plugin of this kind to start from in this language.
     #[error(
-        "there is no process plugin to start from in {0}: use --language rust, python, javascript or typescript, or write one from wit/process.wit"
+        "there is no process plugin to start from in {0}: use another --language, or write one from wit/process.wit"
     )]
     NoTemplate(&'static str),
     /// A folder is there already.
