@@ -482,7 +482,13 @@ pub fn excerpt(layout: &Layout, rows_max: f64, rounds_max: usize) -> Excerpt {
 /// For tests: the rounds of one node.
 #[cfg(test)]
 pub fn of_one(rhythm: &Rhythm, arrivals: Vec<Arrival>, commit_interval_us: i64) -> Layout {
-    tests::chain(std::slice::from_ref(rhythm), arrivals, None, commit_interval_us).remove(0)
+    tests::chain(
+        std::slice::from_ref(rhythm),
+        arrivals,
+        None,
+        commit_interval_us,
+    )
+    .remove(0)
 }
 
 #[cfg(test)]

@@ -81,8 +81,16 @@ fn a_new_plugin_is_named_and_finds_its_sdk() {
 #[test]
 fn a_kind_without_template_makes_no_folder() {
     let folder = tempfile::tempdir().unwrap();
-    let made = create_plugin(folder.path(), "x", Language::AssemblyScript, TemplateKind::Process);
-    assert!(matches!(made, Err(BuildError::NoTemplate("assemblyscript"))));
+    let made = create_plugin(
+        folder.path(),
+        "x",
+        Language::AssemblyScript,
+        TemplateKind::Process,
+    );
+    assert!(matches!(
+        made,
+        Err(BuildError::NoTemplate("assemblyscript"))
+    ));
     assert!(!folder.path().join("x").exists());
 }
 
