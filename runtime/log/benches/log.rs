@@ -270,7 +270,7 @@ fn tens(log: &Log) {
             let told = log.optimize("tens", 0, base, false, &mut || true);
             let told = told.expect("it is whole");
             from = told.as_ref().and_then(|told| told.next);
-            for told in told {
+            if let Some(told) = told {
                 frames.0 += told.frames;
                 frames.1 += told.frames_after;
             }
