@@ -269,7 +269,7 @@ fn keys_of_a_view_and_rows_taken_back_cross() {
                 "{{\"hall\": \"a\", \"place\": {place}, \"name\": \"{name}\", \"blob\": \"AP8h\", \"at\": \"1969-12-31T23:59:59.999999Z\", \"calls\": {calls}}}\n"
             )
         };
-        let gone = "{\"hall\": \"a\", \"place\": 1, \"@deleted\": true}\n".to_owned();
+        let gone = "{\"@deleted\": true, \"hall\": \"a\", \"place\": 1}\n".to_owned();
         let refused = "{\"@rejected\": 7, \"reason\": \"three calls are enough\"}\n".to_owned();
         let expected = [
             out(1, "日本", 1),
