@@ -259,7 +259,7 @@ fn a_new_project_works_as_it_says() {
     assert_eq!(shop.view("totals").len(), 1);
 }
 
-/// Commands of ```console blocks, those of `refrain` only; the demo has a test of its own.
+/// Commands of ```console blocks without what is said of them, those of `refrain` only; the demo has a test of its own.
 fn commands_of(text: &str) -> Vec<String> {
     let mut inside = false;
     let mut commands = Vec::new();
@@ -267,7 +267,8 @@ fn commands_of(text: &str) -> Vec<String> {
         if line.starts_with("```") {
             inside = line == "```console";
         } else if let (true, Some(command)) = (inside, line.strip_prefix("$ ")) {
-            commands.push(command.to_string());
+            let command = command.split("  #").next().unwrap_or_default();
+            commands.push(command.trim_end().to_string());
         }
     }
     commands.retain(|command| command.starts_with("refrain ") && !command.contains(" demo"));
