@@ -73,6 +73,41 @@ impl Used {
 
 thread_local! {
     static USED: Cell<Used> = const { Cell::new(Used { cpu_ns: 0, guest_ns: 0, read_bytes: 0, written_bytes: 0, syncs: 0 }) };
+    static LAP: Cell<Option<Lap>> = const { Cell::new(None) };
+}
+
+/// What happened since a thread was last asked what it has used. The clock on the wall is read for each call of a plugin,
+/// since that costs a tenth of asking the system for processor time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Lap {
+    /// Processor time of the thread when it began.
+    cpu_ns: u64,
+    /// Time on the wall when it began.
+    wall_ns: u64,
+    /// Time on the wall inside plugins since then.
+    guest_wall_ns: u64,
+}
+
+impl Lap {
+    fn begin() -> Lap {
+        Lap {
+            cpu_ns: cpu_ns(),
+            wall_ns: wall_ns(),
+            guest_wall_ns: 0,
+        }
+    }
+
+    /// Processor time inside plugins in a lap that ends now: all of the lap's, shared by time on the wall. A lap is a turn
+    /// of work, so where the thread had to wait, for a core or for the disk, both shares lose alike.
+    fn guest_ns(self, cpu_ns: u64, wall_ns: u64) -> u64 {
+        let cpu = cpu_ns.saturating_sub(self.cpu_ns);
+        let wall = wall_ns.saturating_sub(self.wall_ns);
+        let share = u128::from(cpu) * u128::from(self.guest_wall_ns) / u128::from(wall.max(1));
+        u64::try_from(share)
+            .unwrap_or(u64::MAX)
+            .min(cpu)
+            .min(self.guest_wall_ns)
+    }
 }
 
 /// Whether nothing is counted.
@@ -89,10 +124,18 @@ pub fn is_paused() -> bool {
     PAUSED.load(Ordering::Relaxed)
 }
 
-/// What the calling thread has used until now.
+/// What the calling thread has used until now. Of the processor time since the last look the part inside plugins is that
+/// of their time on the wall, exact as long as the thread did not have to wait.
 pub fn so_far() -> Used {
+    if is_paused() {
+        return USED.get();
+    }
+    let now = Lap::begin();
+    if let Some(lap) = LAP.replace(Some(now)) {
+        change(|used| used.guest_ns += lap.guest_ns(now.cpu_ns, now.wall_ns));
+    }
     Used {
-        cpu_ns: cpu_ns(),
+        cpu_ns: now.cpu_ns,
         ..USED.get()
     }
 }
@@ -102,12 +145,16 @@ pub fn process_cpu_ns() -> u64 {
     ns(clock_gettime(ClockId::ProcessCPUTime))
 }
 
-/// Does work inside a plugin and counts the processor time that it takes.
+/// Does work inside a plugin and counts the time that it takes.
 pub fn in_guest<T>(work: impl FnOnce() -> T) -> T {
-    let began = cpu_ns();
+    if is_paused() {
+        return work();
+    }
+    let mut lap = LAP.get().unwrap_or_else(Lap::begin);
+    let began = wall_ns();
     let done = work();
-    let took = cpu_ns().saturating_sub(began);
-    change(|used| used.guest_ns += took);
+    lap.guest_wall_ns += wall_ns().saturating_sub(began);
+    LAP.set(Some(lap));
     done
 }
 
@@ -132,12 +179,14 @@ fn change(by: impl FnOnce(&mut Used)) {
     USED.set(used);
 }
 
-/// Processor time of the calling thread: a system call of about 0.2 µs, so once a call of many rows, never once a row.
+/// Processor time of the calling thread: a system call of some 0.5 µs, so once a turn of work.
 fn cpu_ns() -> u64 {
-    if is_paused() {
-        return 0;
-    }
     ns(clock_gettime(ClockId::ThreadCPUTime))
+}
+
+/// Time on the wall, from any beginning.
+fn wall_ns() -> u64 {
+    ns(clock_gettime(ClockId::Monotonic))
 }
 
 fn ns(time: Timespec) -> u64 {
@@ -165,6 +214,30 @@ mod tests {
             assert_eq!(sum, used, "{weights:?}");
         }
         assert_eq!(used.shared(&[1, 3])[0].cpu_ns, 250_000);
+    }
+
+    #[test]
+    fn a_lap_is_shared_by_time_on_the_wall() {
+        let lap = |guest_wall_ns| Lap {
+            cpu_ns: 1_000,
+            wall_ns: 50_000,
+            guest_wall_ns,
+        };
+        let table = [
+            // without a wait: as the wall says
+            (300, 2_000, 51_000, 300),
+            // half of the time somebody else had the core
+            (300, 1_500, 51_000, 150),
+            // clocks are not read at one moment
+            (1_000, 1_990, 51_000, 990),
+            (1_001, 3_000, 51_000, 1_001),
+            (0, 2_000, 51_000, 0),
+            (0, 1_000, 50_000, 0),
+        ];
+        for (guest_wall_ns, cpu_ns, wall_ns, wanted) in table {
+            let guest = lap(guest_wall_ns).guest_ns(cpu_ns, wall_ns);
+            assert_eq!(guest, wanted, "{guest_wall_ns} {cpu_ns} {wall_ns}");
+        }
     }
 
     #[test]
