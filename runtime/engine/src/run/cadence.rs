@@ -34,6 +34,8 @@ pub struct Cadence {
     pub tick: Option<Timestamp>,
     /// Sequences for one round.
     span: u64,
+    /// Where a round ended in which a call trapped, until a commit: see [`take_again`](Self::take_again).
+    again: Sequence,
 }
 
 /// How far something that nodes read has got.
@@ -82,6 +84,7 @@ impl Cadence {
             due: now,
             tick: None,
             span: SPAN_FIRST,
+            again: Sequence(0),
         }
     }
 
@@ -161,7 +164,19 @@ impl Cadence {
 
     /// Where a round ends that begins at the frontier and may go so far.
     pub fn cut(&self, frontier: Sequence, reachable: Sequence) -> Sequence {
-        reachable.min(Sequence(frontier.0.saturating_add(self.span)))
+        let span = Sequence(frontier.0.saturating_add(self.span));
+        reachable.min(span.max(self.again))
+    }
+
+    /// A call trapped in a round that went so far. What came since the last commit is taken again, as far: only then must
+    /// the trap come again. The rounds before it need not have been committed, if they had no rows.
+    pub fn take_again(&mut self, cut: Sequence) {
+        self.again = self.again.max(cut);
+    }
+
+    /// There was a commit.
+    pub fn committed(&mut self) {
+        self.again = Sequence(0);
     }
 
     /// Whether this is where the pass ends: there is a commit then, though there was nothing to take.
@@ -213,4 +228,27 @@ fn next_tick(due: Instant, micros: i64, now: Instant) -> Instant {
     let missed = now.saturating_duration_since(due).as_micros() / period.as_micros();
     let micros = (missed + 1).saturating_mul(period.as_micros());
     due + Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A node was stopped for a trap that "did not come again" in a round that had become too short to reach it.
+    #[test]
+    fn what_is_taken_again_goes_as_far_as_it_went() {
+        #[expect(clippy::disallowed_methods, reason = "a beginning; any will do")]
+        let now = Instant::now();
+        let mut cadence = Cadence::new(Rhythm::Continuous, None, now);
+        cadence.at_a_rate();
+        let end = Sequence(900);
+        // Rounds without rows up to 700, none of them committed; then a call traps.
+        assert_eq!(cadence.cut(Sequence(700), end), Sequence(701));
+        cadence.take_again(Sequence(701));
+        assert_eq!(cadence.cut(Sequence(3), end), Sequence(701));
+        assert_eq!(cadence.cut(Sequence(3), Sequence(500)), Sequence(500));
+        assert_eq!(cadence.cut(Sequence(701), end), Sequence(702));
+        cadence.committed();
+        assert_eq!(cadence.cut(Sequence(3), end), Sequence(4));
+    }
 }

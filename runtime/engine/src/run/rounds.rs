@@ -116,6 +116,9 @@ impl Run<'_> {
             unreachable!("called at the end of a round")
         };
         if let Some((task, failure)) = failure {
+            if matches!(failure, Failure::Suspect(_)) {
+                self.actors[place].cadence.take_again(cut);
+            }
             self.fail(place, task, failure, report);
             self.take_wanted(place);
             return Ok(());
@@ -170,6 +173,7 @@ impl Run<'_> {
         let commit_began = stopwatch();
         self.state.commit(vec![commit])?;
         actor.node.committed_at(cut);
+        actor.cadence.committed();
         let took = stopwatch().saturating_duration_since(commit_began);
         actor.commit_took = took;
         let name = &actor.node.setup.plan.name;
