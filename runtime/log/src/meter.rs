@@ -150,11 +150,17 @@ pub fn in_guest<T>(work: impl FnOnce() -> T) -> T {
     if is_paused() {
         return work();
     }
-    let mut lap = LAP.get().unwrap_or_else(Lap::begin);
+    if LAP.get().is_none() {
+        LAP.set(Some(Lap::begin()));
+    }
     let began = wall_ns();
     let done = work();
-    lap.guest_wall_ns += wall_ns().saturating_sub(began);
-    LAP.set(Some(lap));
+    let took = wall_ns().saturating_sub(began);
+    // The work may have looked, too, and begun another lap.
+    LAP.set(LAP.get().map(|lap| Lap {
+        guest_wall_ns: lap.guest_wall_ns + took,
+        ..lap
+    }));
     done
 }
 
