@@ -126,13 +126,17 @@ impl Cadence {
     }
 
     /// Whether a round over what is ready waits for more: it would stop short of the goal, what is missing is on its way, and
-    /// there is less than a round takes.
+    /// there is less than a round takes. One that takes rows again waits for all of them: a node above may take its own again.
     pub fn waits(&self, frontier: Sequence, reachable: Sequence, inputs: &[Way]) -> bool {
+        let comes = |to: Sequence| inputs.iter().any(|input| input.at < to && input.moves);
+        if reachable < self.again && comes(self.again) {
+            return true;
+        }
         let Some(goal) = self.goal.filter(|goal| reachable < *goal) else {
             return false;
         };
         let ready = reachable.0.saturating_sub(frontier.0);
-        ready < self.span && inputs.iter().any(|input| input.at < goal && input.moves)
+        ready < self.span && comes(goal)
     }
 
     /// How far the node has got for those below it, which has tasks at work or not.
@@ -246,9 +250,19 @@ mod tests {
         assert_eq!(cadence.cut(Sequence(700), end), Sequence(701));
         cadence.take_again(Sequence(701));
         assert_eq!(cadence.cut(Sequence(3), end), Sequence(701));
+        // What it reads stands at 500 again, and goes on.
+        let above = |moves| Way {
+            at: Sequence(500),
+            leads_to: end,
+            moves,
+        };
+        assert!(cadence.waits(Sequence(3), Sequence(500), &[above(true)]));
+        assert!(!cadence.waits(Sequence(3), Sequence(500), &[above(false)]));
+        assert!(!cadence.waits(Sequence(3), Sequence(701), &[above(true)]));
         assert_eq!(cadence.cut(Sequence(3), Sequence(500)), Sequence(500));
         assert_eq!(cadence.cut(Sequence(701), end), Sequence(702));
         cadence.committed();
+        assert!(!cadence.waits(Sequence(3), Sequence(500), &[above(true)]));
         assert_eq!(cadence.cut(Sequence(3), end), Sequence(4));
     }
 }

@@ -33,7 +33,7 @@ impl Run<'_> {
                 a.cadence.tick.map(|tick| now + self.until(tick))
             }
             (At::Rest, Rhythm::Every(_)) if a.cadence.goal.is_none() => Some(a.cadence.due),
-            (At::Rest, Rhythm::Continuous) if self.reachable(i) > a.node.frontier => {
+            (At::Rest, Rhythm::Continuous) if self.reachable(i) > a.node.frontier && !a.waits => {
                 Some(a.cadence.due.max(a.rests_until))
             }
             (At::Rest, _) if self.reachable(i) > a.node.frontier && !a.waits => Some(a.rests_until),
