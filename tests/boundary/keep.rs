@@ -211,7 +211,7 @@ fn kills_while_rows_go_change_nothing() {
 }
 
 /// Copies of a folder, as `cp -a` makes them: links within it are files of their own then.
-fn copied(from: &Path, to: &Path) {
+pub(crate) fn copied(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();

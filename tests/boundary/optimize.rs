@@ -1,11 +1,13 @@
 //! Small frames that are merged, as users meet it: less room, fewer frames, and nothing else that anybody could tell.
 
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use refrain_tests::strace::{Accident, Strace, strace_is_there};
 use refrain_tests::{Done, Home, Luck, count, events_csv_parts, pipeline};
 use serde_json::Value;
+
+use crate::keep::copied;
 
 const ROWS: usize = 9_000;
 const PARTS: usize = 150;
@@ -224,20 +226,6 @@ fn results_go_back_into_the_middle_of_a_merged_frame() {
         (digests(&home), topics(&home)),
         (digests_before, topics_before)
     );
-}
-
-/// Copies of a folder, as `cp -a` makes them: links within it are files of their own then.
-fn copied(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let to = to.join(entry.file_name());
-        match entry.file_type().unwrap() {
-            kind if kind.is_dir() => copied(&entry.path(), &to),
-            kind if kind.is_file() => drop(std::fs::copy(entry.path(), to).unwrap()),
-            _ => {}
-        }
-    }
 }
 
 #[test]
