@@ -9,18 +9,9 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use gimli::{Dwarf, EndianSlice, LittleEndian, SectionId};
+use wasmparser::{Encoding, Parser, Payload};
 
 use crate::build::SDK_FOLDER;
-
-/// Kinds of sections.
-const CUSTOM: u8 = 0;
-const CODE: u8 = 10;
-const CORE_MODULE: u8 = 1;
-const COMPONENT: u8 = 4;
-/// Bytes of magic number, version and layer.
-const PREAMBLE_BYTES: usize = 8;
-/// Components in components that are looked into.
-const DEPTH_MAX: u32 = 8;
 
 type Reader<'a> = EndianSlice<'a, LittleEndian>;
 
@@ -58,12 +49,14 @@ struct File {
 impl Lines {
     /// Whether there is anything to find.
     pub(crate) fn are_in(component: &[u8]) -> bool {
-        modules(component).any(|module| module.debug.contains_key(SectionId::DebugLine.name()))
+        modules(component)
+            .iter()
+            .any(|module| module.debug.contains_key(SectionId::DebugLine.name()))
     }
 
     /// Of all modules of a component.
     pub(crate) fn of(component: &[u8]) -> Lines {
-        let modules = modules(component).filter_map(|found| {
+        let modules = modules(component).into_iter().filter_map(|found| {
             let mut module = Module {
                 code: found.code.clone(),
                 rows: Vec::new(),
@@ -175,69 +168,38 @@ impl Module {
 }
 
 /// A core module in a component.
+#[derive(Default)]
 struct Found<'a> {
+    /// Its code section; empty where there is none.
     code: Range<usize>,
     debug: BTreeMap<&'a str, &'a [u8]>,
 }
 
-fn modules(component: &[u8]) -> impl Iterator<Item = Found<'_>> {
+/// All core modules of a component and of those in it, as far as its bytes can be read.
+fn modules(component: &[u8]) -> Vec<Found<'_>> {
     let mut found = Vec::new();
-    walk(component, 0..component.len(), DEPTH_MAX, &mut found);
-    found.into_iter()
-}
-
-/// Core modules in the component that these bytes are, and in those in it.
-fn walk<'a>(bytes: &'a [u8], component: Range<usize>, depth: u32, found: &mut Vec<Found<'a>>) {
-    for (kind, body) in sections(bytes, component) {
-        match kind {
-            CORE_MODULE => found.extend(module(bytes, body)),
-            COMPONENT if depth > 0 => walk(bytes, body, depth - 1, found),
-            _ => {}
-        }
-    }
-}
-
-fn module(bytes: &[u8], module: Range<usize>) -> Option<Found<'_>> {
-    let (mut code, mut debug) = (None, BTreeMap::new());
-    for (kind, body) in sections(bytes, module) {
-        match kind {
-            CODE => code = Some(body),
-            CUSTOM => {
-                let (len, start) = leb(bytes, body.start)?;
-                let end = start.checked_add(len).filter(|end| *end <= body.end)?;
-                let name = std::str::from_utf8(&bytes[start..end]).ok()?;
-                debug.insert(name, &bytes[end..body.end]);
+    // What is being read, the outermost first; none: a component.
+    let mut within: Vec<Option<Found<'_>>> = Vec::new();
+    for payload in Parser::new(0).parse_all(component).map_while(Result::ok) {
+        match payload {
+            Payload::Version { encoding, .. } => {
+                within.push((encoding == Encoding::Module).then(Found::default));
             }
+            Payload::CodeSectionStart { range, .. } => {
+                if let Some(Some(module)) = within.last_mut() {
+                    module.code = range;
+                }
+            }
+            Payload::CustomSection(section) => {
+                if let Some(Some(module)) = within.last_mut() {
+                    module.debug.insert(section.name(), section.data());
+                }
+            }
+            Payload::End(_) => found.extend(within.pop().flatten()),
             _ => {}
         }
     }
-    code.map(|code| Found { code, debug })
-}
-
-/// Kind and body of each section of a module or component, as far as they can be read.
-fn sections(bytes: &[u8], of: Range<usize>) -> impl Iterator<Item = (u8, Range<usize>)> {
-    let mut at = of.start + PREAMBLE_BYTES;
-    std::iter::from_fn(move || {
-        let kind = *bytes.get(at).filter(|_| at < of.end)?;
-        let (len, start) = leb(bytes, at + 1)?;
-        let end = start.checked_add(len).filter(|end| *end <= of.end)?;
-        at = end;
-        Some((kind, start..end))
-    })
-}
-
-/// A length, and where what it is of begins.
-fn leb(bytes: &[u8], mut at: usize) -> Option<(usize, usize)> {
-    let mut value = 0_usize;
-    for shift in (0..35).step_by(7) {
-        let byte = *bytes.get(at)?;
-        at += 1;
-        value |= usize::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some((value, at));
-        }
-    }
-    None
+    found
 }
 
 #[cfg(test)]
@@ -281,14 +243,16 @@ mod tests {
     #[test]
     fn sections_are_found_and_broken_bytes_say_nothing() {
         let module = wat::parse_str("(module (func (export \"f\")))").unwrap();
-        let code: Vec<_> = sections(&module, 0..module.len())
-            .filter(|(kind, _)| *kind == CODE)
-            .collect();
-        assert_eq!(code.len(), 1);
+        let found = modules(&module);
+        let [Found { code, .. }] = &found[..] else {
+            panic!("one module");
+        };
+        // The number of functions, the length of the first, no locals, its end.
+        assert_eq!(module[code.clone()], [1, 2, 0, 0x0b]);
         let component =
             wat::parse_str("(component (core module (func)) (component (core module (func))))")
                 .unwrap();
-        assert_eq!(modules(&component).count(), 2);
+        assert_eq!(modules(&component).len(), 2);
         assert!(!Lines::are_in(&component));
         for end in 0..component.len() {
             assert_eq!(Lines::of(&component[..end]).place(&[end / 2]), None);
