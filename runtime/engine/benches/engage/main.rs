@@ -11,20 +11,21 @@
 //! - `engage FOLDER whatif ROWS`: what other rhythms would take, as `cost` foretells it, and as it then is.
 //! - `engage FOLDER upgrade KEYS`: how long a node of so many states stands still when another component takes over;
 //!   FOLDER holds the components of tests/guests/upgrade.
-//! - `engage FOLDER replay SECONDS [ROWS_PER_SECOND [INTERVAL]]`: the same without and with a replay of the same node.
+//! - `engage FOLDER replay SECONDS [ROWS_PER_SECOND [INTERVAL]]`: the same without and with replays of the same node.
+//! - `engage FOLDER optimize SECONDS [ROWS_PER_SECOND [INTERVAL]]`: the same without and with small frames being merged.
 
 #![allow(
     clippy::disallowed_methods,
     reason = "a benchmark handles files and measures time"
 )]
 
+mod beside;
 mod cache;
 mod events;
 mod kinds;
 mod large;
 mod latency;
 mod metering;
-mod replay;
 mod throughput;
 mod upgrade;
 mod whatif;
@@ -64,11 +65,15 @@ fn main() {
             rest.first().map_or(3_000_000, |rows| number(rows)),
             rest.get(1).map_or(12, |pairs| number(pairs)),
         ),
-        [plugins, "replay", seconds, rest @ ..] => replay::measure(
+        [plugins, other @ ("replay" | "optimize"), seconds, rest @ ..] => beside::measure(
             Path::new(plugins),
             number(seconds),
             rest.first().map_or(50_000, |rate| number(rate)),
             rest.get(1).unwrap_or(&"10ms"),
+            match *other {
+                "replay" => beside::Other::Replays,
+                _ => beside::Other::Merging,
+            },
         ),
         [plugins, rows, rest @ ..] => throughput::measure(
             Path::new(plugins),
