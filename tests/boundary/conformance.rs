@@ -100,37 +100,52 @@ fn a_plugin_that_wants_keys_is_shown_those_that_are_said() {
 #[test]
 fn states_of_an_older_version_are_taken_over_as_promised() {
     let guests = repository().join("tests/guests");
-    let first = guests.join("upgrade/first.wasm").display().to_string();
-    let second = guests.join("upgrade/second.wasm");
-    let older = ["--older", first.as_str()];
-    let migrate = |more: &[&str]| verdict(&conformance(&second, more), "migrate");
-    assert_eq!(migrate(&older).0, "passed");
-    let (said, text) = migrate(&[]);
-    assert!(said == "skipped" && text.contains("--older"), "{text}");
-    let itself = second.display().to_string();
-    let (said, text) = migrate(&["--older", &itself]);
+    let file = |name: &str| guests.join(name).display().to_string();
+    for (prefix, bad) in [("", "bad"), ("process_", "bad_process")] {
+        let first = file(&format!("upgrade/{prefix}first.wasm"));
+        let second = file(&format!("upgrade/{prefix}second.wasm"));
+        let migrate = |of: &str, more: &[&str]| verdict(&conformance(of.as_ref(), more), "migrate");
+        assert_eq!(migrate(&second, &["--older", &first]).0, "passed", "{bad}");
+        let (said, text) = migrate(&second, &[]);
+        assert!(said == "skipped" && text.contains("--older"), "{text}");
+        let (said, text) = migrate(&second, &["--older", &second]);
+        assert!(
+            said == "failed" && text.contains("not older than 2"),
+            "{text}"
+        );
+        for (behaviour, wanted) in [
+            ("none", ""),
+            ("migrate-short", "states for"),
+            ("migrate-hidden", "one by one"),
+            ("migrate-any", "refuse it with `fatal`"),
+            ("migrate-other", "other bytes"),
+        ] {
+            let option = format!("behaviour={behaviour}");
+            let more = ["--older", &first, "--option", &option];
+            let (said, text) = migrate(&file(&format!("bad/{bad}.wasm")), &more);
+            let expected = if wanted.is_empty() {
+                "passed"
+            } else {
+                "failed"
+            };
+            assert!(
+                said == expected && text.contains(wanted),
+                "{bad}, {behaviour}: {said}, {text}"
+            );
+        }
+    }
+    let (fold, process) = (
+        file("upgrade/first.wasm"),
+        file("upgrade/process_second.wasm"),
+    );
+    let (said, text) = verdict(
+        &conformance(process.as_ref(), &["--older", &fold]),
+        "migrate",
+    );
     assert!(
-        said == "failed" && text.contains("not older than 2"),
+        said == "failed" && text.contains("is a fold, not a process"),
         "{text}"
     );
-    let bad = |behaviour: &str| {
-        let option = format!("behaviour={behaviour}");
-        let more = [&older[..], &["--option", &option]].concat();
-        verdict(&conformance(&guests.join("bad/bad.wasm"), &more), "migrate")
-    };
-    assert_eq!(bad("none").0, "passed");
-    for (behaviour, wanted) in [
-        ("migrate-short", "states for"),
-        ("migrate-hidden", "one by one"),
-        ("migrate-any", "refuse it with `fatal`"),
-        ("migrate-other", "other bytes"),
-    ] {
-        let (said, text) = bad(behaviour);
-        assert!(
-            said == "failed" && text.contains(wanted),
-            "{behaviour}: {text}"
-        );
-    }
 }
 
 #[test]

@@ -16,6 +16,11 @@ fn fold(about: &str, input: &str, state: &str, output: &str) -> String {
     )
 }
 
+/// A process that is right.
+const PROCESS: &str = "#[derive(Plugin)] struct Counts;\n#[derive(Inputs)] enum Came { Events(Event) }\nimpl Process for Counts {\n\
+                       type Input<'a> = Came; type State = Totals; type Output = Shown;\n\
+                       fn process(&self, _: &mut Totals, _: Came, _: &mut Context<Shown>) {} }\n";
+
 fn good() -> String {
     fold("#[derive(Plugin)]", "Event", "Totals", "Shown")
 }
@@ -73,6 +78,8 @@ fn mistakes_are_told_with_what_to_do() {
     let folder = std::env::temp_dir().join(format!("refrain-errors-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let right = good() + "export_fold!(Counts);";
+    assert_eq!(said(&folder, &right), "", "what is right compiles");
+    let right = PROCESS.to_owned() + "export_process!(Counts);";
     assert_eq!(said(&folder, &right), "", "what is right compiles");
     let cases: Vec<(String, &[&str])> = vec![
         (
@@ -143,6 +150,13 @@ fn mistakes_are_told_with_what_to_do() {
         (
             good() + "export_process!(Counts);",
             &["`Counts` is not a process", "a plugin with one input"],
+        ),
+        (
+            PROCESS.to_owned() + "export_process!(Counts, migrate);",
+            &[
+                "`Counts` cannot take over states of an older version",
+                "needs `impl MigrateProcess for Counts`",
+            ],
         ),
     ];
     for (source, wanted) in cases {

@@ -46,6 +46,8 @@ const REJECTED: &str = "a rejected row leaves its slots as they were";
 const FULL: &str = "the same with calls of 4,096 rows";
 const FULL_SLOTS: &str = "the same with calls of 4,096 rows, and 10,000 slots";
 const MEMORY: &str = "seeing the same rows again takes no more memory";
+const MIGRATE: &str = "takes over states of an older version, as many, the same each time, and refuses a version that it \
+                       does not know";
 
 /// Of a plugin without state.
 const TRANSFORM: &[Promise] = &[
@@ -70,11 +72,7 @@ const FOLD: &[Promise] = &[
         "joined pair by pair or at once, with states saved and restored in between: the same states and rows",
         joined::merge,
     ),
-    (
-        "migrate",
-        "takes over states of an older version, as many, the same each time, and refuses a version that it does not know",
-        older::migrate,
-    ),
+    ("migrate", MIGRATE, older::migrate),
 ];
 
 /// Of several inputs and timers.
@@ -84,6 +82,7 @@ const PROCESS: &[Promise] = &[
     ("state bytes", STATE_BYTES, process::round_trip),
     ("full calls", FULL_SLOTS, large::process),
     ("memory", MEMORY, process::memory),
+    ("migrate", MIGRATE, older::migrate),
 ];
 
 /// All of them, for a plugin that loads.

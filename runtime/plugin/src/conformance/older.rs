@@ -2,13 +2,13 @@
 //! is; without it, only what holds of any states can be asked for.
 
 use super::checks::{Done, KEPT};
-use super::fold::{self, Batch, Way};
+use super::fold::{self, Way};
 use super::rows::{Dice, Sort};
-use super::{Older, Problem, Subject, options_of};
+use super::{Older, Problem, Subject, options_of, process};
 use crate::about::PluginKind;
 use crate::fault::FaultKind;
 use crate::grant::Grants;
-use crate::instance::States;
+use crate::instance::{Instance, States};
 
 /// A version that no plugin has had.
 const UNKNOWN: u32 = u32::MAX;
@@ -31,9 +31,12 @@ pub(super) fn migrate(subject: &Subject<'_>) -> Done {
 
 /// The states of some rows, by slot.
 fn states(subject: &Subject<'_>) -> Result<Vec<Vec<u8>>, Problem> {
+    if subject.about().kind == PluginKind::Process {
+        return process::states(subject);
+    }
     let mut dice = Dice::of(subject.settings.seed);
     let count = subject.rows();
-    let batch = Batch::new(subject, Sort::Ordinary, count, &mut dice);
+    let batch = fold::Batch::new(subject, Sort::Ordinary, count, &mut dice);
     let way = Way {
         calls: vec![count],
         ..Way::oracle()
@@ -42,7 +45,20 @@ fn states(subject: &Subject<'_>) -> Result<Vec<Vec<u8>>, Problem> {
     fold::saved(&mut instance, &way.all(&batch))
 }
 
+fn put(subject: &Subject<'_>, slots: &[u32], states: &[Vec<u8>]) -> Result<Instance, Problem> {
+    let mut instance = subject.start()?;
+    match subject.about().kind {
+        PluginKind::Process => process::restore(&mut instance, slots, states)?,
+        _ => fold::put(&mut instance, slots, states)?,
+    }
+    Ok(instance)
+}
+
+/// Of a process that keeps nothing the host asks for nothing.
 fn unknown(subject: &Subject<'_>, states: &[Vec<u8>]) -> Result<(), Problem> {
+    if states.iter().all(Vec::is_empty) {
+        return Ok(());
+    }
     match subject.start()?.migrate(UNKNOWN, &States::of(states)) {
         Err(fault) if fault.kind == FaultKind::Fatal => Ok(()),
         Err(fault) => Err(Problem(format!(
@@ -62,8 +78,9 @@ fn from(subject: &Subject<'_>, older: &Older) -> Done {
         .host
         .load_granting(&older.name, &older.bytes, &Grants::all())
         .map_err(|error| Problem(error.to_string()))?;
-    if plugin.about().kind != PluginKind::Fold {
-        return Err(told("is no fold".into()));
+    let (was, is) = (plugin.about().kind, subject.about().kind);
+    if was != is {
+        return Err(told(format!("is a {}, not a {}", was.name(), is.name())));
     }
     let version = plugin.about().state_version;
     if version >= subject.about().state_version {
@@ -92,8 +109,7 @@ fn from(subject: &Subject<'_>, older: &Older) -> Done {
     }
     taken(&[])?;
     let slots: Vec<u32> = (0..new.len() as u32).collect();
-    let mut instance = subject.start()?;
-    fold::put(&mut instance, &slots, &new)?;
+    let mut instance = put(subject, &slots, &new)?;
     match fold::saved(&mut instance, &slots)? == new {
         true => KEPT,
         false => Err(Problem(

@@ -276,7 +276,11 @@ impl<'a> Drive<'a> {
 }
 
 /// Puts states into slots. One without bytes is initial, and is not restored.
-fn restore(instance: &mut Instance, slots: &[u32], states: &[Vec<u8>]) -> Result<(), Problem> {
+pub(super) fn restore(
+    instance: &mut Instance,
+    slots: &[u32],
+    states: &[Vec<u8>],
+) -> Result<(), Problem> {
     let some = slots.iter().zip(states).filter(|(_, s)| !s.is_empty());
     let (slots, states): (Vec<u32>, Vec<Vec<u8>>) =
         some.map(|(slot, state)| (*slot, state.clone())).unzip();
@@ -352,10 +356,14 @@ pub(super) fn release(subject: &Subject<'_>) -> Done {
     initial(used == never)
 }
 
+/// The states of some rows, by slot; without bytes where one is as it began.
+pub(super) fn states(subject: &Subject<'_>) -> Result<Vec<Vec<u8>>, Problem> {
+    Ok(drive(subject, &some_rows(subject), &Way::oracle())?.states)
+}
+
 pub(super) fn round_trip(subject: &Subject<'_>) -> Done {
-    let batch = some_rows(subject);
-    let states = drive(subject, &batch, &Way::oracle())?.states;
-    let slots: Vec<u32> = (0..batch.groups).rev().collect();
+    let states = states(subject)?;
+    let slots: Vec<u32> = (0..states.len() as u32).rev().collect();
     let mut instance = subject.start()?;
     restore(&mut instance, &slots, &states)?;
     for _ in 0..2 {

@@ -1,12 +1,14 @@
 //! A process plugin that misbehaves on request: the option `behaviour` names what it does wrong, `none` for nothing.
 //!
-//! It counts and sums `value`, gives the totals for each row, and gives them again five seconds of event time later. It is
+//! It counts and sums `value`, gives the totals for each row, and gives them again five seconds of event time later. States of
+//! version 1, whatever bytes they are, are taken over as a count of these bytes. It is
 //! written against the generated bindings; the README of ../bad lists what each behaviour is for.
 
 #![allow(unsafe_code)]
 
 use std::cell::{Cell, RefCell};
 
+use refrain_sdk::bindings::migrate_plugin::exports::refrain::plugin::migrate;
 use refrain_sdk::bindings::process_plugin::exports::refrain::plugin::about::{self, Description};
 use refrain_sdk::bindings::process_plugin::exports::refrain::plugin::process::{
     self, Declaration, Input, Part, Processed, Timers,
@@ -60,7 +62,7 @@ impl about::Guest for Component {
             inputs: Vec::new(),
             outputs: vec![field("count"), field("sum")],
             wants_keys: false,
-            state_version: 1,
+            state_version: 2,
             settings: vec![about::Setting {
                 name: "behaviour".to_string(),
                 kind: "text".to_string(),
@@ -232,5 +234,42 @@ impl process::Guest for Component {
     }
 }
 
+/// One as it began has no bytes, before and after.
+impl migrate::Guest for Component {
+    fn migrate(from_version: u32, states: Spans) -> Result<Spans, Failure> {
+        if from_version != 1 && !is("migrate-any") {
+            return Err(Failure::Fatal(format!(
+                "states of version {from_version} are not known"
+            )));
+        }
+        let mut spans = Spans {
+            ends: Vec::new(),
+            bytes: Vec::new(),
+        };
+        let mut start = 0;
+        for (place, end) in states.ends.iter().enumerate() {
+            let mut count = i64::from(end - start);
+            if is("migrate-hidden") {
+                count += place as i64;
+            }
+            if is("migrate-other") {
+                count |= 1 << 40;
+            }
+            if count > 0 {
+                spans.bytes.extend(count.to_le_bytes());
+                spans.bytes.extend(0i64.to_le_bytes());
+            }
+            spans.ends.push(spans.bytes.len() as u32);
+            start = *end;
+        }
+        if is("migrate-short") {
+            spans.ends.pop();
+        }
+        Ok(spans)
+    }
+}
+
 #[cfg(target_arch = "wasm32")]
 refrain_sdk::bindings::process_plugin::export_process_plugin!(Component with_types_in refrain_sdk::bindings::process_plugin);
+#[cfg(target_arch = "wasm32")]
+refrain_sdk::bindings::migrate_plugin::export_migrate_plugin!(Component with_types_in refrain_sdk::bindings::migrate_plugin);
