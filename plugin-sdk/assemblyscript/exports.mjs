@@ -1,7 +1,7 @@
 // Gives what the host calls its name in the contract: AssemblyScript has identifiers only. `fold_update` becomes
 // `refrain:plugin/fold@0.1.0#update`, with `after` to be called when its answer has been read; what else is exported goes.
 
-const CONTRACT = /^(about|fold|transform)_([a-z]+)$/;
+const CONTRACT = /^(about|fold|transform|process)_([a-z]+)$/;
 const KEPT = ["memory", "cabi_realloc", "_initialize"];
 
 export default class {

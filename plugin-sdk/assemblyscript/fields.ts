@@ -24,11 +24,13 @@ export abstract class Field {
 
 // ---- what is read --------------------------------------------------------------------------------
 
-/** The row at hand. */
+/** The row at hand, and the input that it is of. */
 let row: usize = 0;
+let atHand: Inputs | null = null;
 
-export function turnTo(place: usize): void {
+export function turnTo(place: usize, owner: Inputs = inputs): void {
   row = place;
+  atHand = owner;
 }
 
 export abstract class Input extends Field {
@@ -36,9 +38,17 @@ export abstract class Input extends Field {
   protected bytes: usize = 0;
   private valid: usize = 0;
 
+  owner: Inputs | null = null;
+
   /** Whether the row has no value; of a nullable field, ask first. */
   get isNull(): bool {
-    return this.valid != 0 && !isSet(this.valid, row);
+    return this.valid != 0 && !isSet(this.valid, this.row);
+  }
+
+  /** Another input has other rows: what is read of it here would be chance. */
+  protected get row(): usize {
+    assert(this.owner === atHand, "a field of an input that the row at hand is not of");
+    return row;
   }
 
   /** Takes the column of a call; false: it is of another type. */
@@ -52,29 +62,30 @@ export abstract class Input extends Field {
 
 export class BoolInput extends Input {
   get value(): bool {
-    return load<u8>(this.values + row) != 0;
+    return load<u8>(this.values + this.row) != 0;
   }
 }
 
 export class IntInput extends Input {
   get value(): i64 {
-    return load<i64>(this.values + (row << 3));
+    return load<i64>(this.values + (this.row << 3));
   }
 }
 
 export class FloatInput extends Input {
   get value(): f64 {
-    return load<f64>(this.values + (row << 3));
+    return load<f64>(this.values + (this.row << 3));
   }
 }
 
 abstract class SpanInput extends Input {
   protected get start(): usize {
+    const row = this.row;
     return row ? <usize>load<u32>(this.values + (row << 2) - 4) : 0;
   }
 
   protected get length(): usize {
-    return <usize>load<u32>(this.values + (row << 2)) - this.start;
+    return <usize>load<u32>(this.values + (this.row << 2)) - this.start;
   }
 }
 
@@ -103,8 +114,20 @@ export class BytesInput extends SpanInput {
   }
 }
 
+/** The fields that are read of one input. */
 export class Inputs {
   all: Input[] = [];
+
+  /** Of a process its name, by which the pipeline file says which topic it is. */
+  constructor(
+    readonly name: string = "",
+    readonly doc: string = "",
+  ) {}
+
+  /** Whether the row at hand is of it. */
+  get isAtHand(): bool {
+    return atHand === this;
+  }
 
   bool(name: string, nullable: bool = false): BoolInput {
     return this.add(new BoolInput(name, "bool", nullable, Tag.bools));
@@ -136,6 +159,7 @@ export class Inputs {
   }
 
   private add<T extends Input>(field: T): T {
+    field.owner = this;
     this.all.push(field);
     return field;
   }

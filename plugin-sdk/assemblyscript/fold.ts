@@ -1,25 +1,11 @@
 // Keyed state over one input: what an author writes, and the states by slot. engagement/assembly/index.ts is a whole fold.
 
-import { Plugin } from "./about";
+import { Plugin, describeAs } from "./about";
+import { keep, sizeOf, stateOf } from "./states";
 
 export { options } from "./about";
 export { inputs, outputs } from "./fields";
 export { Level, say } from "./voice";
-
-/** The states, one after another: bytes that are zero where nothing was written. */
-let states: usize = 0;
-let room: usize = 0;
-
-/** The state of a slot, of so many bytes. */
-export function stateAt(slot: usize, size: usize): usize {
-  if (slot >= room) {
-    const wanted = max<usize>(2 * room, max<usize>(1024, slot + 1));
-    states = states ? heap.realloc(states, wanted * size) : heap.alloc(wanted * size);
-    memory.fill(states + room * size, 0, (wanted - room) * size);
-    room = wanted;
-  }
-  return states + slot * size;
-}
 
 /** A fold as the exports see it, whatever its state is. */
 export abstract class AnyFold extends Plugin {
@@ -48,22 +34,16 @@ export abstract class Fold<S> extends AnyFold {
   abstract evaluate(state: S): bool;
 
   get size(): usize {
-    if (isManaged<S>()) ERROR("the state of a fold is an @unmanaged class of numbers");
-    return offsetof<S>();
+    return sizeOf<S>();
   }
   refusal(slot: usize): string | null {
-    return this.check(this.at(slot));
+    return this.check(stateOf<S>(slot));
   }
   take(slot: usize): void {
-    this.update(this.at(slot));
+    this.update(stateOf<S>(slot));
   }
   show(slot: usize): bool {
-    return this.evaluate(this.at(slot));
-  }
-
-  @inline
-  private at(slot: usize): S {
-    return changetype<S>(stateAt(slot, offsetof<S>()));
+    return this.evaluate(stateOf<S>(slot));
   }
 }
 
@@ -71,6 +51,8 @@ let fold: AnyFold | null = null;
 
 /** Makes the component a fold. */
 export function exportFold(plugin: AnyFold): void {
+  describeAs(plugin);
+  keep(plugin.size, false);
   fold = plugin;
 }
 

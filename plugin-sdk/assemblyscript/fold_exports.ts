@@ -1,26 +1,12 @@
 // What the host calls of a fold. `exports.mjs` gives these functions the names of the contract.
 
-import { configured, described, putReject } from "./about";
+import { putReject } from "./about";
 import { inputs, outputs, turnTo } from "./fields";
-import { exported, stateAt } from "./fold";
-import { Buffer, answer, bitmap, fatal, forget, putList, realloc, setBit, take } from "./memory";
+import { exported } from "./fold";
+import { Buffer, answer, bitmap, fatal, putList, setBit } from "./memory";
 
-export function cabi_realloc(old: usize, oldSize: usize, alignment: usize, size: usize): usize {
-  return realloc(old, oldSize, alignment, size);
-}
-
-/** The host has read an answer. */
-export function after(_: usize): void {
-  forget();
-}
-
-export function about_describe(): usize {
-  return described(exported());
-}
-
-export function about_configure(given: usize, count: usize): usize {
-  return configured(given, count);
-}
+export { about_configure, about_describe, after, cabi_realloc } from "./exports";
+export { release as fold_release, restore as fold_restore, save as fold_save } from "./states";
 
 export function fold_update(
   count: u32,
@@ -65,42 +51,4 @@ export function fold_evaluate(slots: usize, count: usize, keyCount: u32, keys: u
   outputs.finish(at + 4);
   putList(at + 16, present, (count + 7) >> 3);
   return at;
-}
-
-export function fold_save(slots: usize, count: usize): usize {
-  const size = exported().size;
-  const ends = take(4 * count);
-  const bytes = take(size * count);
-  for (let i: usize = 0; i < count; i++) {
-    memory.copy(bytes + i * size, stateAt(load<u32>(slots + 4 * i), size), size);
-    store<u32>(ends + 4 * i, <u32>((i + 1) * size));
-  }
-  const at = answer();
-  putList(at + 4, ends, count);
-  putList(at + 12, bytes, size * count);
-  return at;
-}
-
-export function fold_restore(
-  slots: usize,
-  count: usize,
-  ends: usize,
-  endCount: usize,
-  bytes: usize,
-  length: usize,
-): usize {
-  const size = exported().size;
-  for (let i: usize = 0; i < count; i++) {
-    if (i >= endCount || <usize>load<u32>(ends + 4 * i) != (i + 1) * size) {
-      return fatal("a saved state is of another size: raise stateVersion");
-    }
-    memory.copy(stateAt(load<u32>(slots + 4 * i), size), bytes + i * size, size);
-  }
-  return answer();
-}
-
-export function fold_release(slots: usize, count: usize): void {
-  const size = exported().size;
-  for (let i: usize = 0; i < count; i++) memory.fill(stateAt(load<u32>(slots + 4 * i), size), 0, size);
-  forget();
 }

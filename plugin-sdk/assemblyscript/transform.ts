@@ -1,6 +1,6 @@
 // Rows to rows, without state: what an author writes.
 
-import { Plugin } from "./about";
+import { Plugin, describeAs } from "./about";
 import { outputs } from "./fields";
 
 export { options } from "./about";
@@ -22,6 +22,7 @@ let transform: Transform | null = null;
 
 /** Makes the component a transform. */
 export function exportTransform(plugin: Transform): void {
+  describeAs(plugin);
   transform = plugin;
 }
 

@@ -1,26 +1,11 @@
 // What the host calls of a transform. `exports.mjs` gives these functions the names of the contract.
 
-import { configured, described, putReject } from "./about";
+import { putReject } from "./about";
 import { inputs, outputs, turnTo } from "./fields";
-import { Buffer, answer, fatal, forget, putList, realloc } from "./memory";
+import { Buffer, answer, fatal, putList } from "./memory";
 import { exported } from "./transform";
 
-export function cabi_realloc(old: usize, oldSize: usize, alignment: usize, size: usize): usize {
-  return realloc(old, oldSize, alignment, size);
-}
-
-/** The host has read an answer. */
-export function after(_: usize): void {
-  forget();
-}
-
-export function about_describe(): usize {
-  return described(exported());
-}
-
-export function about_configure(given: usize, count: usize): usize {
-  return configured(given, count);
-}
+export { about_configure, about_describe, after, cabi_realloc } from "./exports";
 
 export function transform_process(count: u32, columns: usize, width: usize): usize {
   if (!inputs.bind(columns, width)) return fatal("the host sent other columns than declared");

@@ -8,7 +8,13 @@ use refrain_plugin::build::{Language, build_plugin, default_cache, examine};
 use refrain_tests::{Home, Luck, component, program, repository};
 
 /// Languages in which `settled` is written, and those whose components are committed.
-const WRITTEN: &[Language] = &[Language::Rust, Language::C, Language::Zig, Language::Go];
+const WRITTEN: &[Language] = &[
+    Language::Rust,
+    Language::C,
+    Language::Zig,
+    Language::Go,
+    Language::AssemblyScript,
+];
 const COMMITTED: &[Language] = &[Language::C, Language::Zig];
 
 /// Small ones, so that no input is far ahead of the other.

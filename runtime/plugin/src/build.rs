@@ -59,11 +59,6 @@ pub enum BuildError {
         "`{0}` cannot be the name of a plugin: use lower-case letters, digits, `_` and `-`, a letter first"
     )]
     BadName(String),
-    /// There is no plugin of this kind to start from in this language.
-    #[error(
-        "there is no process plugin to start from in {0}: use another --language, or write one from wit/process.wit"
-    )]
-    NoTemplate(&'static str),
     /// A folder is there already.
     #[error("{} is there already: choose another name or remove it", .0.display())]
     Exists(PathBuf),

@@ -174,7 +174,8 @@ impl Job<'_> {
         let sdk = |file: &str| format!("{}/assemblyscript/{file}", sdk::SDK_FOLDER);
         let exports = match self.kind()? {
             PluginKind::Fold => "fold_exports.ts",
-            _ => "transform_exports.ts",
+            PluginKind::Transform => "transform_exports.ts",
+            PluginKind::Process => "process_exports.ts",
         };
         let name = self.package.file_name().unwrap_or_default();
         let out = self.out("module.wasm")?;

@@ -102,7 +102,7 @@ fn hint(language: Language) -> &'static str {
         }
         Language::Go => "does plugin.go import refrain/fold, refrain/transform or refrain/process?",
         Language::AssemblyScript => {
-            "does assembly/index.ts end with `exportFold(..)` or `exportTransform(..)`?"
+            "does assembly/index.ts end with `exportFold(..)`, `exportTransform(..)` or `exportProcess(..)`?"
         }
         _ => "is the source as the template has it?",
     }

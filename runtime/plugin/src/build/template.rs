@@ -17,13 +17,9 @@ pub enum TemplateKind {
     Process,
 }
 
-/// The files of a new plugin, by their path in its folder. None when there is no such plugin to start from yet.
-pub fn template(
-    name: &str,
-    language: Language,
-    kind: TemplateKind,
-) -> Option<Vec<(PathBuf, String)>> {
-    let source = source(language, kind)?;
+/// The files of a new plugin, by their path in its folder.
+pub fn template(name: &str, language: Language, kind: TemplateKind) -> Vec<(PathBuf, String)> {
+    let source = source(language, kind);
     let fill = |text: &str| {
         text.replace("\"NAME\"", &format!("\"{name}\""))
             .replace("SDK/", &format!("../{SDK_FOLDER}/"))
@@ -42,7 +38,7 @@ pub fn template(
         let path = Path::new("fixtures/first").join(file);
         (path, (*text).to_owned())
     }));
-    Some(files)
+    files
 }
 
 macro_rules! fixture {
@@ -63,9 +59,9 @@ fn fixture(kind: TemplateKind) -> &'static [(&'static str, &'static str)] {
 }
 
 /// What a plugin of this kind looks like.
-fn source(language: Language, kind: TemplateKind) -> Option<&'static str> {
+fn source(language: Language, kind: TemplateKind) -> &'static str {
     use TemplateKind::{Fold, Process, Transform};
-    Some(match (language, kind) {
+    match (language, kind) {
         (Language::Rust, Fold) => include_str!("template/fold.rs"),
         (Language::Rust, Transform) => include_str!("template/transform.rs"),
         (Language::Rust, Process) => include_str!("template/process.rs"),
@@ -89,8 +85,8 @@ fn source(language: Language, kind: TemplateKind) -> Option<&'static str> {
         (Language::Go, Process) => include_str!("template/process.go"),
         (Language::AssemblyScript, Fold) => include_str!("template/fold.as.ts"),
         (Language::AssemblyScript, Transform) => include_str!("template/transform.as.ts"),
-        (_, Process) => return None,
-    })
+        (Language::AssemblyScript, Process) => include_str!("template/process.as.ts"),
+    }
 }
 
 /// Makes plugin `name` in folder `plugins`, and the SDK of its language beside it. Returns the plugin's folder.
@@ -107,11 +103,10 @@ pub fn create_plugin(
     if folder.exists() {
         return Err(BuildError::Exists(folder));
     }
-    let files = template(name, language, kind).ok_or(BuildError::NoTemplate(language.name()))?;
     for sdk in sdk_of(language) {
         unpack(*sdk, plugins)?;
     }
-    for (path, text) in files {
+    for (path, text) in template(name, language, kind) {
         write(&folder.join(path), &text)?;
     }
     Ok(folder)
