@@ -71,6 +71,8 @@ fn wrong_words_are_told_with_what_to_do() {
         "view export engagement out.txt",
         "run --once --node nobody",
         "run --workers 0",
+        "run --workers two",
+        "topic read events --limit 99999999999999999999",
         "plugin inspect missing",
         "plugin build missing",
         "topics",

@@ -129,8 +129,14 @@ fn results_outlive_their_rows_and_the_commit_log() {
         .code(2)
         .says(&["no topics"]);
     home.refrain(&["savepoint", "restore", "base"])
+        .ok()
+        .says(&["would go back", "--confirm"]);
+    home.refrain(&["savepoint", "restore", "bass"])
         .code(2)
-        .says(&["--confirm"]);
+        .says(&["no savepoint", "bass"]);
+    home.run()
+        .code(2)
+        .says(&["savepoint restore base --confirm"]);
     home.refrain(&["savepoint", "restore", "base", "--confirm"])
         .ok();
     assert_eq!(digests(&home), digests_of(base));

@@ -1,7 +1,10 @@
 //! What can be typed. One definition gives the help texts; what it means is in `commands`.
 
+use std::error::Error;
+use std::num::{IntErrorKind, ParseIntError};
 use std::path::PathBuf;
 
+use clap::error::{ContextKind, ErrorKind};
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::commands;
@@ -32,6 +35,39 @@ pub(crate) struct Args {
     pub(crate) global: Global,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Args {
+    /// What was typed. Where it cannot be understood, that is said, and the process ends with 2; after help, with 0.
+    pub(crate) fn typed() -> Args {
+        Args::try_parse().unwrap_or_else(|error| in_words(error).exit())
+    }
+}
+
+/// A number that cannot be read, in words that say what to write.
+fn in_words(error: clap::Error) -> clap::Error {
+    let Some(cause) = error
+        .source()
+        .and_then(|s| s.downcast_ref::<ParseIntError>())
+    else {
+        return error;
+    };
+    let said = |kind| {
+        error
+            .get(kind)
+            .map_or(String::new(), |value| value.to_string())
+    };
+    let wanted = match cause.kind() {
+        IntErrorKind::PosOverflow => "that is too large",
+        _ => "write a whole number",
+    };
+    let (value, of) = (
+        said(ContextKind::InvalidValue),
+        said(ContextKind::InvalidArg),
+    );
+    let more = "For more information, try '--help'.";
+    let what = format!("invalid value '{value}' for '{of}': {wanted}\n\n{more}\n");
+    clap::Error::raw(ErrorKind::ValueValidation, what)
 }
 
 /// What every command takes.

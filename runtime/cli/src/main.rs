@@ -21,7 +21,6 @@ mod wire;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
 use args::{
@@ -30,7 +29,7 @@ use args::{
 use failure::Failure;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = Args::typed();
     start_tracing(args.global.verbose);
     match run(&args) {
         Ok(()) => ExitCode::SUCCESS,

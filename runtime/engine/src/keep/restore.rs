@@ -29,6 +29,8 @@ pub struct Restored {
     pub nodes: Vec<NodeSaved>,
     /// Bytes that it names.
     pub bytes: u64,
+    /// Whether it was done; otherwise it was looked at alone.
+    pub done: bool,
 }
 
 /// Makes a new project of a savepoint. Beside a running host, too. `into` is absent or empty; after an error it is not a
@@ -70,15 +72,23 @@ pub fn restore_into(project: &Project, name: &str, into: &Path) -> Result<Restor
     Ok(restored(savepoint, into))
 }
 
-/// Sets the results of a project back to a savepoint. No host runs meanwhile.
-pub fn restore(project: &Project, name: &str) -> Result<Restored> {
+/// Sets the results of a project back to a savepoint. No host runs meanwhile. Without `confirm`, every byte of the savepoint
+/// is read and nothing is changed; a host may run.
+pub fn restore(project: &Project, name: &str, confirm: bool) -> Result<Restored> {
     let data = project.data();
     let storage: std::sync::Arc<dyn Storage> = std::sync::Arc::new(DiskStorage);
-    let _lock = host::lock(&storage, &data)?;
     let place = Place {
         storage: &*storage,
         data: &data,
     };
+    if !confirm {
+        let savepoint = whole(&place, name)?;
+        return Ok(Restored {
+            done: false,
+            ..restored(savepoint, project.root())
+        });
+    }
+    let _lock = host::lock(&storage, &data)?;
     let savepoint = whole(&place, name)?;
     let note = data.join(RESTORING);
     let noted = storage.replace(&note, savepoint.name.as_bytes());
@@ -237,5 +247,6 @@ fn restored(savepoint: Savepoint, into: &Path) -> Restored {
         name: savepoint.name,
         into: into.to_path_buf(),
         nodes: NodeSaved::all(savepoint.nodes),
+        done: true,
     }
 }

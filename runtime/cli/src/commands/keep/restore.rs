@@ -25,7 +25,7 @@ pub(crate) struct RestoreArgs {
     /// Make a new project in this folder, which is not there yet
     #[arg(long, value_name = "DIR", conflicts_with = "confirm")]
     into: Option<PathBuf>,
-    /// Set this project's results back
+    /// Set this project's results back; without it, it is shown what they would be
     #[arg(long)]
     confirm: bool,
 }
@@ -35,23 +35,28 @@ pub(crate) fn run(global: &Global, args: &RestoreArgs) -> Result<(), Failure> {
     let progress = Progress::spinner("reading the savepoint");
     let restored = match &args.into {
         Some(into) => restore_into(&project, &args.name, into)?,
-        None if args.confirm => restore(&project, &args.name)?,
-        None => {
-            return Err(Failure::refused(
-                "this would set the results of this project back, and nothing has been changed: do it with --confirm, or \
-                 make a new project with --into DIR",
-            ));
-        }
+        None => restore(&project, &args.name, args.confirm)?,
     };
     drop(progress);
     if global.output == Output::Json {
         return print_json(&restored);
     }
     print_nodes(global, &restored.nodes)?;
-    eprintln!(
-        "savepoint {} is restored in {}; `refrain run` goes on from there",
-        restored.name,
-        restored.into.display()
-    );
+    let into = restored.into.display();
+    match restored.done {
+        true => eprintln!(
+            "savepoint {} is restored in {into}; `refrain run` goes on from there",
+            restored.name
+        ),
+        false => {
+            eprintln!(
+                "savepoint {} is whole; the results in {into} would go back to it",
+                restored.name
+            );
+            eprintln!(
+                "nothing has been changed; do it with --confirm, or make a new project with --into DIR"
+            );
+        }
+    }
     Ok(())
 }
