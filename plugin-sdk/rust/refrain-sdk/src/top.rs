@@ -1,6 +1,9 @@
 //! Top N: the items of each key that rank first, as a view.
 
+use std::cmp::{Ordering, Reverse};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
@@ -30,7 +33,7 @@ pub trait TopN: Plugin {
     /// What is kept of an item; its default before its first row.
     type Item: Default + Kept;
     /// What ranks items.
-    type Score: Ord;
+    type Score: Ord + 'static;
     /// A row of the view. Its field `rank` is the rank that it is made with: a part of the view's key.
     type Output: Row<'static>;
     /// Name of the input.
@@ -70,11 +73,15 @@ pub struct TopInput<'a, J: TopN>(pub J::Row<'a>);
 /// The items of a key, and which of them rank first.
 #[derive(Serialize, Deserialize)]
 #[serde(bound = "I: Ord + Kept, T: Kept")]
-pub struct Ranking<I, T> {
+pub struct Ranking<I, T, S> {
     items: BTreeMap<I, Item<T>>,
     top: Vec<I>,
     /// The one timer of the key: no item is dropped before.
     timer: Option<Timestamp>,
+    /// The first items with their scores: those of `top`, and others that follow, so that not all items need to be looked
+    /// through whenever one of the first falls behind. No part of the state: made from the rest of it.
+    #[serde(skip)]
+    first: Vec<(Reverse<S>, I)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -84,17 +91,23 @@ struct Item<T> {
     kept: T,
 }
 
-impl<I, T> Default for Ranking<I, T> {
+impl<I, T, S> Default for Ranking<I, T, S> {
     fn default() -> Self {
         Self {
             items: BTreeMap::new(),
             top: Vec::new(),
             timer: None,
+            first: Vec::new(),
         }
     }
 }
 
-impl<I: Ord + Kept, T: Kept> State for Ranking<I, T> {}
+impl<I: Ord + Kept, T: Kept, S: 'static> State for Ranking<I, T, S> {}
+
+type RankingOf<J> = Ranking<<J as TopN>::Id, <J as TopN>::Item, <J as TopN>::Score>;
+
+/// How many items are known to follow those that have a rank, at most: as many again, and so many more.
+const FOLLOWING: usize = 32;
 
 wrapped!(Top, TopN);
 one_input!(TopInput, TopN, J::INPUT);
@@ -119,62 +132,105 @@ impl<J: TopN> Top<J> {
         }
     }
 
-    /// Whether the first item ranks before the second.
-    fn is_before(&self, ranking: &Ranking<J::Id, J::Item>, a: &J::Id, b: &J::Id) -> bool {
-        let score = |id: &J::Id| ranking.items.get(id).map(|item| self.top.score(&item.kept));
-        match score(a).cmp(&score(b)) {
-            std::cmp::Ordering::Equal => a < b,
-            order => order.is_gt(),
+    /// How many of the first items are known at most.
+    fn first_max(&self) -> usize {
+        self.count.saturating_mul(2).saturating_add(FOLLOWING)
+    }
+
+    /// Knows the first items of a ranking that was restored.
+    fn know(&self, ranking: &mut RankingOf<J>) {
+        if ranking.first.is_empty() {
+            let scored = |id: &J::Id| {
+                let item = ranking.items.get(id)?;
+                Some((Reverse(self.top.score(&item.kept)), id.clone()))
+            };
+            ranking.first = ranking.top.iter().filter_map(scored).collect();
         }
     }
 
-    /// Puts an item whose score may have changed in its place; the ranks, from 0, whose rows are other ones now.
-    fn place(&self, ranking: &mut Ranking<J::Id, J::Item>, id: J::Id) -> std::ops::Range<usize> {
-        let old = ranking.top.iter().position(|other| *other == id);
-        if let Some(old) = old {
-            ranking.top.remove(old);
-        }
-        let new = ranking
-            .top
-            .partition_point(|other| self.is_before(ranking, other, &id));
-        if new < ranking.top.len() || ranking.top.len() == ranking.items.len() - 1 {
-            if new == self.count {
-                return 0..0;
+    /// Puts an item in its place whose score was another one before, or that had none; the ranks, from 0, whose rows are
+    /// other ones now.
+    fn place(
+        &self,
+        ranking: &mut RankingOf<J>,
+        id: J::Id,
+        before: Option<J::Score>,
+        score: J::Score,
+    ) -> Range<usize> {
+        let first = &mut ranking.first;
+        let fell = before.as_ref().is_some_and(|before| score < *before);
+        let old = before.and_then(|before| {
+            let old = first.binary_search_by(|other| order(other, &before, &id));
+            old.ok().inspect(|old| drop(first.remove(*old)))
+        });
+        let new = first.partition_point(|other| order(other, &score, &id).is_lt());
+        let known_all = first.len() == ranking.items.len() - 1;
+        let new = match new < first.len() || known_all || (old.is_some() && !fell) {
+            true => {
+                first.insert(new, (Reverse(score), id));
+                first.truncate(self.first_max());
+                Some(new)
             }
-            ranking.top.insert(new, id);
-            ranking.top.truncate(self.count);
-            let end = old.map_or(ranking.top.len(), |old| old.max(new) + 1);
-            return old.map_or(new, |old| old.min(new))..end;
-        }
-        match old {
-            // it was not among the first, and is not now
-            None if ranking.top.len() == self.count => 0..0,
-            // it was, and comes last of them now: perhaps another one is before it
-            _ => {
+            // One that is not known may be before it.
+            false => {
                 self.fill(ranking);
-                old.unwrap_or(new).min(new)..ranking.top.len()
+                let first = &ranking.first;
+                first
+                    .binary_search_by(|other| order(other, &score, &id))
+                    .ok()
             }
-        }
+        };
+        self.moved(ranking, old, new)
     }
 
-    /// Fills the ranks that nobody has with the best of the items that have none.
-    fn fill(&self, ranking: &mut Ranking<J::Id, J::Item>) {
-        while ranking.top.len() < self.count.min(ranking.items.len()) {
-            let unranked = ranking.items.keys().filter(|id| !ranking.top.contains(id));
-            let best = unranked.reduce(|best, id| match self.is_before(ranking, id, best) {
-                true => id,
-                false => best,
-            });
-            match best.cloned() {
-                Some(best) => ranking.top.push(best),
-                None => return,
+    /// The ranks that have other rows when an item is in another place.
+    fn moved(
+        &self,
+        ranking: &mut RankingOf<J>,
+        old: Option<usize>,
+        new: Option<usize>,
+    ) -> Range<usize> {
+        let ranked = |place: &usize| *place < self.count;
+        let end = self.count.min(ranking.first.len());
+        let ranks = match (old.filter(ranked), new.filter(ranked)) {
+            (None, None) => 0..0,
+            (Some(old), Some(new)) => old.min(new)..old.max(new) + 1,
+            (Some(begin), None) | (None, Some(begin)) => begin..end,
+        };
+        for rank in ranks.clone() {
+            let (_, id) = &ranking.first[rank];
+            match ranking.top.get_mut(rank) {
+                Some(known) if known == id => {}
+                Some(known) => known.clone_from(id),
+                None => ranking.top.push(id.clone()),
             }
         }
+        ranks
+    }
+
+    /// Where there are fewer first items than ranks, looks through all of them.
+    fn fill(&self, ranking: &mut RankingOf<J>) {
+        let Ranking { items, first, .. } = ranking;
+        if first.len() >= self.count.min(items.len()) {
+            return;
+        }
+        let scored = |(id, item): (_, &Item<J::Item>)| (Reverse(self.top.score(&item.kept)), id);
+        let mut all: Vec<(Reverse<J::Score>, &J::Id)> = items.iter().map(scored).collect();
+        let most = self.first_max();
+        if all.len() > most {
+            all.select_nth_unstable(most - 1);
+            all.truncate(most);
+        }
+        all.sort_unstable();
+        *first = all
+            .into_iter()
+            .map(|(score, id)| (score, id.clone()))
+            .collect();
     }
 
     fn emit(
         &self,
-        ranking: &Ranking<J::Id, J::Item>,
+        ranking: &RankingOf<J>,
         ranks: impl Iterator<Item = usize>,
         context: &mut Context<J::Output>,
     ) {
@@ -187,12 +243,8 @@ impl<J: TopN> Top<J> {
     }
 
     /// Drops the items that have had no row for long enough.
-    fn expire(
-        &self,
-        ranking: &mut Ranking<J::Id, J::Item>,
-        horizon: Span,
-        context: &mut Context<J::Output>,
-    ) {
+    fn expire(&self, ranking: &mut RankingOf<J>, horizon: Span, context: &mut Context<J::Output>) {
+        self.know(ranking);
         let watermark = context.watermark();
         let over = |item: &Item<J::Item>| item.last.plus(horizon) <= watermark;
         let gone: Vec<(J::Id, Item<J::Item>)> =
@@ -200,10 +252,12 @@ impl<J: TopN> Top<J> {
         let Some((any, item)) = gone.last() else {
             return;
         };
-        let before = ranking.top.clone();
+        let before = std::mem::take(&mut ranking.top);
         let items = &ranking.items;
-        ranking.top.retain(|id| items.contains_key(id));
+        ranking.first.retain(|(_, id)| items.contains_key(id));
         self.fill(ranking);
+        let ids = ranking.first.iter().map(|(_, id)| id.clone());
+        ranking.top = ids.take(self.count).collect();
         let other = |rank: &usize| before.get(*rank) != ranking.top.get(*rank);
         self.emit(ranking, (0..ranking.top.len()).filter(other), context);
         for rank in ranking.top.len()..before.len() {
@@ -215,7 +269,7 @@ impl<J: TopN> Top<J> {
 
 impl<J: TopN> Process for Top<J> {
     type Input<'a> = TopInput<'a, J>;
-    type State = Ranking<J::Id, J::Item>;
+    type State = RankingOf<J>;
     type Output = J::Output;
     const VIEW_KEY: &'static [&'static str] = &["rank"];
 
@@ -233,20 +287,29 @@ impl<J: TopN> Process for Top<J> {
         row: Self::Input<'_>,
         context: &mut Context<J::Output>,
     ) {
+        self.know(ranking);
         let (id, at) = (self.top.id(&row.0), context.time());
-        let item = ranking.items.entry(id.clone()).or_insert_with(|| Item {
-            last: at,
-            kept: J::Item::default(),
-        });
+        let (item, before) = match ranking.items.entry(id.clone()) {
+            Entry::Occupied(known) => {
+                let item = known.into_mut();
+                let before = self.top.score(&item.kept);
+                (item, Some(before))
+            }
+            Entry::Vacant(new) => {
+                let kept = J::Item::default();
+                (new.insert(Item { last: at, kept }), None)
+            }
+        };
         item.last = item.last.max(at);
         self.top.update(&mut item.kept, row.0);
+        let score = self.top.score(&item.kept);
         if let Some(horizon) = self.horizon {
             let over = item.last.plus(horizon);
             if ranking.timer.is_none_or(|timer| over < timer) {
                 move_timer(context, ranking.timer.replace(over), Some(over));
             }
         }
-        let ranks = self.place(ranking, id);
+        let ranks = self.place(ranking, id, before, score);
         self.emit(ranking, ranks, context);
     }
 
@@ -259,6 +322,11 @@ impl<J: TopN> Process for Top<J> {
         ranking.timer = last.map(|last| last.plus(horizon));
         move_timer(context, None, ranking.timer);
     }
+}
+
+/// How a known item ranks to one with this score.
+fn order<S: Ord, I: Ord>(known: &(Reverse<S>, I), score: &S, id: &I) -> Ordering {
+    score.cmp(&known.0.0).then_with(|| known.1.cmp(id))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Ranks against a model that sorts everything anew.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::{Top, TopInput, TopN};
@@ -132,6 +133,44 @@ fn the_view_is_what_sorting_all_items_gives() {
             }
         }
     });
+}
+
+/// Three times as many items as are known to follow the ranks, in which the first often fall behind all of them.
+#[test]
+fn items_that_fall_behind_make_room_for_the_best_of_many() {
+    for seed in 0..8 {
+        let mut random = Random::new(seed);
+        let count = 1 + seed as i64;
+        let names: Vec<String> = (0..120).map(|name| format!("{name:03}")).collect();
+        let mut scores: BTreeMap<&str, i64> = BTreeMap::new();
+        let mut test = TestProcess::new(Top::new(Best {
+            count,
+            horizon: Span(0),
+        }));
+        for call in 0..40 {
+            let mut rows = Vec::new();
+            for _ in 0..=random.below(150) {
+                let mut place = random.below(120);
+                if random.below(3) > 0 {
+                    let ranks = scores.iter().map(|(name, score)| (*score, Reverse(*name)));
+                    place = ranks
+                        .max()
+                        .map_or(place, |(_, first)| first.0.parse().unwrap());
+                }
+                let (name, score) = (names[place as usize].as_str(), random.below(9) - 2);
+                let kept = scores.entry(name).or_default();
+                *kept = (*kept + score) % 7;
+                rows.push(("a", Timestamp(call), TopInput(Scored { name, score })));
+            }
+            test = test.rows_in_one_call(rows);
+            let mut all: Vec<(i64, &str)> = scores.iter().map(|(name, s)| (-s, *name)).collect();
+            all.sort_unstable();
+            let shown = test.view("a").into_iter();
+            let shown: Vec<(i64, &str)> = shown.map(|r| (-r.score, r.name.as_str())).collect();
+            all.truncate(count as usize);
+            assert_eq!(shown, all, "seed {seed}, call {call}");
+        }
+    }
 }
 
 #[test]
