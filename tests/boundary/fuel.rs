@@ -132,6 +132,27 @@ fn a_plugin_without_a_pipeline_is_fed_made_up_rows() {
         .says(&["nothing.wasm"]);
 }
 
+/// Rows that begin sessions, prolong them and make one of several, and sessions that close: those of all keys share calls.
+#[test]
+fn sessions_of_many_keys_share_calls() {
+    let home = Home::new(&format!(
+        "{EVENTS}disorder = \"1s\"\n[node.visits]\nplugin = \"sessions\"\ninput = \"events\"\nkey = [\"content_id\"]\n\
+         window = {{ session = \"3s\", lateness = \"4s\" }}\nview = \"visits\"\n"
+    ))
+    .with_plugins(&["sessions"]);
+    home.write("events.csv", events_csv(1, ROWS));
+    home.append("events", "events.csv", "p").ok();
+    let of = |rows: &str| fuel(&home, "visits", &["--call-rows", rows]);
+    let shared = of("4096");
+    let exports = shared["exports"].as_object().unwrap();
+    for (export, used) in exports {
+        let calls = used["calls"].as_u64().unwrap();
+        assert!(calls < 60, "{export}: {shared}");
+    }
+    assert!(exports.contains_key("merge.merge"), "{shared}");
+    assert_eq!(of("4")["digest"], of("1")["digest"]);
+}
+
 #[test]
 fn a_node_without_rows_says_so() {
     let home = Home::new(&format!(

@@ -131,6 +131,15 @@ impl Batch {
         }
     }
 
+    /// Event time of a row.
+    #[inline(always)]
+    pub fn time_of(&self, row: usize) -> i64 {
+        match &self.times {
+            Some(times) => times[row],
+            None => self.run_of(row).append_time.0,
+        }
+    }
+
     /// The run that a row is in.
     pub fn run_of(&self, row: usize) -> &Run {
         &self.runs[self.runs.partition_point(|run| run.end <= row)]

@@ -4,10 +4,12 @@
 //! last commit; there is no other way back.
 
 mod care;
+mod clock;
 pub mod fold;
 pub mod letters;
 pub mod out;
 pub mod process;
+mod produced;
 mod room;
 pub mod slots;
 mod source;

@@ -353,6 +353,12 @@ impl Slots {
 
     /// Gives one slot back and takes it out of its table.
     pub fn forget(&mut self, table: &mut Table, slot: u32) {
+        self.leave(table, slot);
+        self.give_back(slot);
+    }
+
+    /// Takes a slot out of its table. It keeps its key.
+    pub fn leave(&self, table: &mut Table, slot: u32) {
         let at = slot as usize;
         match self.form {
             Form::Int => {
@@ -368,10 +374,9 @@ impl Slots {
                 }
             }
         }
-        self.give_back(slot);
     }
 
-    /// Gives a slot back whose table is gone.
+    /// Gives a slot back that is in no table.
     pub fn give_back(&mut self, slot: u32) {
         let at = slot as usize;
         if self.form != Form::Int {

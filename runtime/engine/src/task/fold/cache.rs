@@ -332,7 +332,6 @@ impl FoldTask {
             cache.cold.insert(0);
             if let Some(end) = core.sessions.noted(*slot) {
                 cache.indexed.next = cache.indexed.next.min(end);
-                core.next_close = core.next_close.min(core.sessions.closes_at(end));
             }
         }
         leaving.iter().for_each(|slot| self.core.forget(*slot));

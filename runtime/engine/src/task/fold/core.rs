@@ -7,7 +7,7 @@ use crate::watermark::{NEVER, Watermark};
 use crate::window::{Index, Sliding, Tumbling};
 
 use super::counted::Counted;
-use super::session::Sessions;
+use super::session::{NONE, Sessions};
 
 /// Which kind of window the node has. Decided once a frame, never per row.
 #[derive(Clone, Copy, Debug)]
@@ -86,6 +86,9 @@ pub(super) struct Core {
     pub(super) counted: Counted,
 }
 
+/// A call that has an entry for less than one in so many rows gives the plugin these rows alone.
+const THIN: usize = 8;
+
 /// Rows collected for one `update`.
 #[derive(Default)]
 pub(super) struct Call {
@@ -143,6 +146,18 @@ impl Call {
         self.slots.clear();
     }
 
+    /// Becomes a call of these entries: rows of the batch, rising.
+    pub(super) fn fill(&mut self, entries: &[(usize, u32)]) {
+        let (first, last) = (entries[0].0, entries[entries.len() - 1].0);
+        (self.from, self.count) = (first, last + 1 - first);
+        self.keep(entries.iter().copied());
+    }
+
+    /// Whether it is about few of the rows that it spans, about each once.
+    pub(super) fn is_thin(&self) -> bool {
+        self.sparse && self.slots.len() * THIN < self.count && self.rows.is_sorted_by(|a, b| a < b)
+    }
+
     /// Only these entries stay; the call still spans the same rows.
     pub(super) fn keep(&mut self, entries: impl Iterator<Item = (usize, u32)>) {
         self.sparse = true;
@@ -186,7 +201,6 @@ impl Core {
         core.open_until(core.mark.current().0);
         if matches!(core.shape, Shape::Session) {
             core.table(0);
-            core.next_close = i64::MIN;
         }
         core
     }
@@ -201,18 +215,36 @@ impl Core {
 
     /// Gives a slot back of which nothing is left.
     pub(super) fn forget(&mut self, slot: u32) {
-        let window = match self.shape {
-            Shape::Session => {
-                let place = self.table(0);
-                self.sessions
-                    .unlink(&mut self.slots, &mut self.tables[place], slot);
-                0
-            }
-            _ => self.slots.get(slot).window,
-        };
+        if matches!(self.shape, Shape::Session) {
+            self.detach(slot);
+            self.give_back(slot);
+            return;
+        }
         self.counted.forget(slot);
-        let place = self.table(window);
+        let place = self.table(self.slots.get(slot).window);
         self.slots.forget(&mut self.tables[place], slot);
+    }
+
+    /// Takes a session out of the chain of its key.
+    pub(super) fn detach(&mut self, slot: u32) {
+        let head = self.slots.head(&self.tables[0], slot);
+        let first = self.sessions.unlink(head, slot);
+        self.lead(head, first);
+    }
+
+    /// The table finds this session of a key from now on where it found the other one; none: the key has none.
+    pub(super) fn lead(&mut self, from: u32, to: u32) {
+        match to {
+            NONE => self.slots.leave(&mut self.tables[0], from),
+            to if to != from => self.slots.repoint(&mut self.tables[0], from, to),
+            _ => {}
+        }
+    }
+
+    /// Gives the slot of a session back that is in no chain.
+    pub(super) fn give_back(&mut self, slot: u32) {
+        self.sessions.forget(slot);
+        self.slots.give_back(slot);
     }
 
     /// Place of a window's table, made now if there is none.

@@ -266,10 +266,10 @@ impl FoldTask {
         Ok(())
     }
 
-    /// Fetches the sessions that may close at this watermark. The watermark before which no other does.
-    pub(super) fn fetch_due(&mut self, watermark: i64) -> Result<i64, Failure> {
+    /// Fetches the sessions that may close at this watermark.
+    pub(super) fn fetch_due(&mut self, watermark: i64) -> Result<(), Failure> {
         let Some(cache) = &mut self.cache else {
-            return Ok(i64::MAX);
+            return Ok(());
         };
         let bound = self.core.sessions.bound(watermark);
         if cache.is_cold() && watermark != NEVER && bound >= cache.indexed.next {
@@ -291,11 +291,7 @@ impl FoldTask {
                 }
             }
         }
-        let cache = self.cache.as_ref().expect("looked at above");
-        Ok(match cache.is_cold() {
-            true => self.core.sessions.closes_at(cache.indexed.next),
-            false => i64::MAX,
-        })
+        Ok(())
     }
 
     /// Sessions under these noted ends come here; entries of sessions that are no more leave the store.

@@ -11,13 +11,14 @@ mod session;
 mod show;
 mod stored;
 mod timed;
+mod waves;
 
 pub(crate) use self::stored::lead_bytes;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
+use arrow_array::{ArrayRef, RecordBatch, UInt32Array};
 use refrain_log::ids::{Offset, Sequence};
 use refrain_plugin::{Entries, Fault, Input, Instance};
 use refrain_state::commit::TaskChanges;
@@ -27,7 +28,6 @@ pub use self::cache::Cache;
 use self::core::{Call, Core, Here, Shape};
 use self::counted::Numbered;
 use self::keep::Kept;
-use self::session::Silence;
 use self::show::Closed;
 use self::timed::{Several, Single};
 use super::care::{Careful, Refused};
@@ -147,33 +147,42 @@ impl FoldTask {
         self.prefetch(batch, &keys)?;
         self.taken.push_batch(batch);
         self.core.call = Call::default();
-        for run in 0..batch.runs.len() {
-            match self.core.shape {
-                Shape::Total => match self.setup.sample {
-                    None => self.take_total(batch, run, &keys)?,
-                    Some(sample) => self.take_total_of(sample, batch, run, &keys)?,
-                },
-                Shape::Tumbling(windows) => {
-                    let here = Here::NOWHERE;
-                    self.take_assigned(batch, run, &keys, Single { windows, here })?;
-                }
-                Shape::Sliding(windows) => {
-                    self.take_assigned(batch, run, &keys, Several::new(windows))?;
-                }
-                Shape::Session => self.take_assigned(batch, run, &keys, Silence)?,
-                Shape::Count => self.take_assigned(batch, run, &keys, Numbered)?,
-            }
-            self.counts.frames += 1;
-            let run = &batch.runs[run];
+        match self.core.shape {
+            Shape::Session => self.take_sessions(batch, &keys)?,
+            _ => self.take_runs(batch, &keys)?,
+        }
+        for run in &batch.runs {
             self.ends.insert(run.lane, run.offset_end);
         }
-        self.flush(batch)?;
+        self.counts.frames += batch.runs.len() as u64;
         self.counts.rows += batch.rows as u64;
         if let Some(late) = &mut self.outs.late {
             late.end_batch(batch)?;
         }
         self.outs.rejected.end_batch(batch)?;
         Ok(())
+    }
+
+    /// Rows of one frame after another, each into its slots.
+    fn take_runs(&mut self, batch: &Batch, keys: &BatchKeys<'_>) -> Result<(), Failure> {
+        for run in 0..batch.runs.len() {
+            match self.core.shape {
+                Shape::Total => match self.setup.sample {
+                    None => self.take_total(batch, run, keys)?,
+                    Some(sample) => self.take_total_of(sample, batch, run, keys)?,
+                },
+                Shape::Tumbling(windows) => {
+                    let here = Here::NOWHERE;
+                    self.take_assigned(batch, run, keys, Single { windows, here })?;
+                }
+                Shape::Sliding(windows) => {
+                    self.take_assigned(batch, run, keys, Several::new(windows))?;
+                }
+                Shape::Count => self.take_assigned(batch, run, keys, Numbered)?,
+                Shape::Session => unreachable!("sessions take a whole batch"),
+            }
+        }
+        self.flush(batch)
     }
 
     /// Rows of one frame into running totals.
@@ -209,10 +218,8 @@ impl FoldTask {
         if !self.core.call.slots.is_empty() {
             self.update(batch, &mut refused)?;
         }
-        match self.core.shape {
-            Shape::Session => self.core.sessions.settle(&refused, &mut self.core.slots),
-            Shape::Count => self.core.counted.settle(&refused),
-            Shape::Total | Shape::Tumbling(_) | Shape::Sliding(_) => {}
+        if matches!(self.core.shape, Shape::Count) {
+            self.core.counted.settle(&refused);
         }
         if !refused.is_empty() {
             self.reject(batch, refused)?;
@@ -225,13 +232,22 @@ impl FoldTask {
     fn update(&mut self, batch: &Batch, refused: &mut Refused) -> Result<(), Failure> {
         let call = &self.core.call;
         self.handed += call.slots.len() as u64;
-        let input = Input {
-            columns: &batch.columns,
-            start: call.from,
-            count: call.count,
+        let thin = call.is_thin().then(|| gather(&batch.columns, call));
+        let input = match &thin {
+            Some(columns) => Input {
+                columns,
+                start: 0,
+                count: call.slots.len(),
+            },
+            None => Input {
+                columns: &batch.columns,
+                start: call.from,
+                count: call.count,
+            },
         };
+        let listed = call.sparse && thin.is_none();
         let entries = Entries {
-            rows: if call.sparse { &call.rows } else { &[] },
+            rows: if listed { &call.rows } else { &[] },
             slots: &call.slots,
         };
         let rejects = match self.instance.update(input, entries) {
@@ -239,10 +255,11 @@ impl FoldTask {
             Err(fault) => return Err(self.failed(batch, fault)),
         };
         if !rejects.is_empty() {
-            let rows = rejects
-                .into_iter()
-                .map(|r| (call.from + r.row as usize, r.reason));
-            refused.extend(rows);
+            let row = |row: u32| match &thin {
+                Some(_) => call.from + call.rows[row as usize] as usize,
+                None => call.from + row as usize,
+            };
+            refused.extend(rejects.into_iter().map(|r| (row(r.row), r.reason)));
             refused.sort_unstable_by_key(|r| r.0);
         }
         Ok(())
@@ -280,6 +297,15 @@ impl FoldTask {
         }
         Ok(())
     }
+}
+
+/// The rows of a call, one after another.
+fn gather(columns: &[ArrayRef], call: &Call) -> Vec<ArrayRef> {
+    let places = call.rows.iter().map(|row| (call.from as u32) + row);
+    let places = UInt32Array::from_iter_values(places);
+    let take = |column: &ArrayRef| arrow_select::take::take(column, &places, None);
+    let taken = columns.iter().map(take).collect::<Result<_, _>>();
+    taken.expect("the rows of a call are in its batch")
 }
 
 /// Why a task cannot be opened.

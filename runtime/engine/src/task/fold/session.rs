@@ -2,9 +2,9 @@
 //!
 //! A row at t spans [t, t + gap), and a session the union of the spans of its rows. A row that touches no open session
 //! begins one; one that touches several makes one of them, the states joined by the plugin, the earlier first. A row that
-//! the plugin refuses leaves no trace, neither in a state nor in the span of a session: so a row joins a call only when
-//! its place does not hang on whether rows before it in the same call are taken. Where it does, the call is made first.
-//! That is seldom: a row has to come later than a gap after all that its key had before the call.
+//! the plugin refuses leaves no trace, neither in a state nor in the span of a session: so a session has two spans, of the
+//! rows that were taken, and with those of the wave under way ([`super::waves`]). Where they differ for a row, its place
+//! is not sure before that wave is made.
 //!
 //! A session is named by its *mark*, the earliest time of a row that would not have been late alone. Nearly always that
 //! is its start. A row that is late alone and touches an open session counts in it, and widens it, and does not become
@@ -13,19 +13,11 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use refrain_plugin::States;
-
-use super::FoldTask;
-use super::timed::{Assign, At};
-use crate::input::Batch;
 use crate::pipeline::Window;
-use crate::task::Failure;
-use crate::task::care::Refused;
-use crate::task::slots::{Found, Slots, Table};
 use crate::watermark::NEVER;
 
-/// No next session of the key.
-const NONE: u32 = u32::MAX;
+/// No session: the end of a chain.
+pub(super) const NONE: u32 = u32::MAX;
 
 /// An open session. The sessions of a key are a chain, earliest first, whose first slot the table knows.
 #[derive(Clone, Copy, Debug)]
@@ -37,11 +29,13 @@ struct Session {
     /// Span of the rows that were taken.
     start: i64,
     end: i64,
-    /// The same with those of the call being filled.
+    /// The same with those of the wave under way.
     lo: i64,
     hi: i64,
     /// Whether a row was taken.
     born: bool,
+    /// Whether it is in no chain any more: its slot is about to be given back.
+    left: bool,
     next: u32,
     /// Mark under which the store and the view know it.
     known: Option<i64>,
@@ -54,29 +48,17 @@ pub(super) struct Sessions {
     gap: i64,
     lateness: i64,
     all: Vec<Option<Session>>,
-    /// Rows of the call being filled.
-    pending: Vec<Pending>,
     /// One entry a session that was born: an end that it had at some time, its id, its slot. What is out of date is put
     /// right when it is due.
     due: BinaryHeap<Reverse<(i64, u64, u32)>>,
-    /// Earliest end that a session begun in the call being filled may have.
-    unborn_end: i64,
     ids: u64,
-}
-
-/// A row of the call being filled.
-#[derive(Clone, Copy)]
-struct Pending {
-    row: usize,
-    slot: u32,
-    time: i64,
-    /// Whether it would be late alone.
-    late_alone: bool,
+    /// Of the slots that the table finds: which line of the batch under way has the rows of the key.
+    lines: Vec<u32>,
 }
 
 /// What a row finds.
-enum Sight {
-    /// Its place hangs on rows of the call being filled.
+pub(super) enum Sight {
+    /// Its place hangs on rows of the wave under way.
     Unsure,
     Late,
     Alone,
@@ -99,10 +81,9 @@ impl Sessions {
             gap,
             lateness,
             all: Vec::new(),
-            pending: Vec::new(),
             due: BinaryHeap::new(),
-            unborn_end: i64::MAX,
             ids: 0,
+            lines: Vec::new(),
         }
     }
 
@@ -118,9 +99,22 @@ impl Sessions {
             .expect("a slot in use has its session")
     }
 
+    pub(super) fn start(&self, slot: u32) -> i64 {
+        self.at(slot).start
+    }
+
     /// End of a session: the last row's event time and the gap.
     pub(super) fn end(&self, slot: u32) -> i64 {
         self.at(slot).end
+    }
+
+    pub(super) fn mark(&self, slot: u32) -> i64 {
+        self.at(slot).mark
+    }
+
+    /// Whether a row of it was taken.
+    pub(super) fn is_born(&self, slot: u32) -> bool {
+        self.at(slot).born
     }
 
     pub(super) fn known(&self, slot: u32) -> Option<i64> {
@@ -154,6 +148,15 @@ impl Sessions {
         end.saturating_add(self.lateness)
     }
 
+    /// Whether a row of this time would be late if it touched no session.
+    pub(super) fn is_late_alone(&self, time: i64, watermark: i64) -> bool {
+        self.closed(time.saturating_add(self.gap), watermark)
+    }
+
+    fn closed(&self, end: i64, watermark: i64) -> bool {
+        watermark != NEVER && self.closes_at(end) <= watermark
+    }
+
     /// Forgets what was due of sessions that are no more here, when that is most of it.
     pub(super) fn trim(&mut self, in_use: usize) {
         if self.due.len() > 2 * in_use + 1024 {
@@ -165,44 +168,47 @@ impl Sessions {
         }
     }
 
-    pub(super) fn start(&self, slot: u32) -> i64 {
-        self.at(slot).start
-    }
-
-    fn closed(&self, end: i64, watermark: i64) -> bool {
-        watermark != NEVER && end.saturating_add(self.lateness) <= watermark
-    }
-
     fn chain(&self, head: u32) -> impl Iterator<Item = (u32, &Session)> {
-        let next = |slot: &u32| Some(self.at(*slot).next).filter(|next| *next != NONE);
-        std::iter::successors(Some(head), next).map(|slot| (slot, self.at(slot)))
+        let some = |slot: u32| Some(slot).filter(|slot| *slot != NONE);
+        let next = move |slot: &u32| some(self.at(*slot).next);
+        std::iter::successors(some(head), next).map(|slot| (slot, self.at(slot)))
     }
 
-    /// What a row of the key whose first session is `head` finds.
-    fn look(&self, head: u32, time: i64, watermark: i64) -> Sight {
+    /// The line of the batch under way that has the rows of the key that the table finds this slot under.
+    pub(super) fn line_mut(&mut self, slot: u32) -> &mut u32 {
+        let at = slot as usize;
+        if at >= self.lines.len() {
+            self.lines.resize(at + 1, NONE);
+        }
+        &mut self.lines[at]
+    }
+
+    /// What a row of the key whose first session is `head` finds, when all that are closed at the watermark have left.
+    pub(super) fn look(&self, head: u32, time: i64, watermark: i64) -> Sight {
         let own_end = time.saturating_add(self.gap);
-        let (mut end, mut end_maybe) = (own_end, own_end);
+        let (mut end_least, mut end_most) = (own_end, own_end);
         let mut first = None;
         let mut more = Vec::new();
         for (slot, session) in self.chain(head) {
-            let sure = session.born && session.start < own_end && time < session.end;
-            let maybe = session.lo < own_end && time < session.hi;
+            let (sure, maybe) = self.touches(session, time, own_end);
             if sure != maybe {
                 return Sight::Unsure;
             }
             if !sure {
                 continue;
             }
-            end = end.max(session.end);
-            end_maybe = end_maybe.max(session.hi);
+            if session.born {
+                end_least = end_least.max(session.end);
+            }
+            end_most = end_most.max(session.hi);
             match first {
                 None => first = Some(slot),
                 Some(_) => more.push(slot),
             }
         }
         match (
-            self.closed(end, watermark),
-            self.closed(end_maybe, watermark),
+            self.closed(end_least, watermark),
+            self.closed(end_most, watermark),
         ) {
             (true, true) => return Sight::Late,
             (false, false) => {}
@@ -216,6 +222,20 @@ impl Sessions {
                 Sight::Between(more)
             }
         }
+    }
+
+    /// Whether a row that spans [time, end) touches a session whichever rows of the wave are taken, and whether it does when
+    /// all are. To touch each row of a session that is not born yet is enough: if none of them is taken, the row begins it.
+    fn touches(&self, session: &Session, time: i64, end: i64) -> (bool, bool) {
+        let maybe = session.lo < end && time < session.hi;
+        let sure = match session.born {
+            true => session.start < end && time < session.end,
+            false => {
+                let last = session.hi.saturating_sub(self.gap);
+                last < end && time < session.lo.saturating_add(self.gap)
+            }
+        };
+        (sure, maybe)
     }
 
     fn put(&mut self, slot: u32, session: Session) {
@@ -232,17 +252,16 @@ impl Sessions {
     }
 
     /// Begins a session that nobody has taken a row of yet.
-    fn begin(&mut self, slot: u32, time: i64) {
-        let hi = time.saturating_add(self.gap);
-        self.unborn_end = self.unborn_end.min(hi);
+    pub(super) fn begin(&mut self, slot: u32, time: i64) {
         let session = Session {
             id: self.id(),
             mark: time,
             start: time,
             end: time,
             lo: time,
-            hi,
+            hi: time.saturating_add(self.gap),
             born: false,
+            left: false,
             next: NONE,
             known: None,
             noted: None,
@@ -263,6 +282,7 @@ impl Sessions {
                 lo: start,
                 hi: end,
                 born: true,
+                left: false,
                 next: NONE,
                 known: Some(mark),
                 noted: None,
@@ -292,59 +312,63 @@ impl Sessions {
         }
     }
 
-    /// Takes a slot out of the chain of its key. The table finds the next one then, or still this one when it is the
-    /// last.
-    pub(super) fn unlink(&mut self, slots: &mut Slots, table: &mut Table, slot: u32) {
-        let head = slots.head(table, slot);
+    /// Takes a slot out of the chain of its key, which begins with `head`. Returns the first of the chain now.
+    pub(super) fn unlink(&mut self, head: u32, slot: u32) -> u32 {
         let next = self.at(slot).next;
+        self.at_mut(slot).left = true;
         if head == slot {
-            if next != NONE {
-                slots.repoint(table, slot, next);
-            }
-        } else {
-            let before = self
-                .chain(head)
-                .find(|(_, s)| s.next == slot)
-                .map(|(slot, _)| slot);
-            self.at_mut(before.expect("a session is in the chain of its key"))
-                .next = next;
+            return next;
         }
-        self.all[slot as usize] = None;
+        let before = self.chain(head).find(|(_, s)| s.next == slot);
+        let before = before.map(|(slot, _)| slot);
+        self.at_mut(before.expect("a session is in the chain of its key"))
+            .next = next;
+        head
     }
 
-    fn join_call(&mut self, slot: u32, at: &At<'_>) {
-        let hi = at.time.saturating_add(self.gap);
-        let late_alone = self.closed(hi, at.watermark);
+    /// The slot has no session any more.
+    pub(super) fn forget(&mut self, slot: u32) {
+        if let Some(session) = self.all.get_mut(slot as usize) {
+            *session = None;
+        }
+    }
+
+    /// Takes sessions that are closed at a watermark out of the chain that begins with `head`. False: of one it is not sure.
+    pub(super) fn leave(&mut self, head: &mut u32, watermark: i64, left: &mut Vec<u32>) -> bool {
+        let mut slot = *head;
+        while slot != NONE {
+            let session = self.at(slot);
+            let next = session.next;
+            let end_least = match session.born {
+                true => session.end,
+                false => session.lo.saturating_add(self.gap),
+            };
+            match (
+                self.closed(end_least, watermark),
+                self.closed(session.hi, watermark),
+            ) {
+                (false, false) => {}
+                (true, true) => {
+                    *head = self.unlink(*head, slot);
+                    left.push(slot);
+                }
+                _ => return false,
+            }
+            slot = next;
+        }
+        true
+    }
+
+    /// A row joins the wave under way.
+    pub(super) fn widen(&mut self, slot: u32, time: i64) {
+        let hi = time.saturating_add(self.gap);
         let session = self.at_mut(slot);
-        session.lo = session.lo.min(at.time);
+        session.lo = session.lo.min(time);
         session.hi = session.hi.max(hi);
-        self.pending.push(Pending {
-            row: at.row,
-            slot,
-            time: at.time,
-            late_alone,
-        });
     }
 
-    /// The call was taken but for the refused rows. Sessions that are still not born have none.
-    pub(super) fn settle(&mut self, refused: &Refused, slots: &mut Slots) {
-        self.unborn_end = i64::MAX;
-        let pending = std::mem::take(&mut self.pending);
-        for pending in &pending {
-            if refused.binary_search_by_key(&pending.row, |r| r.0).is_err() {
-                self.take(pending.slot, pending.time, pending.late_alone);
-                slots.get_mut(pending.slot).window = self.at(pending.slot).mark;
-            }
-        }
-        for pending in &pending {
-            let session = self.at_mut(pending.slot);
-            if session.born {
-                (session.lo, session.hi) = (session.start, session.end);
-            }
-        }
-    }
-
-    fn take(&mut self, slot: u32, time: i64, late_alone: bool) {
+    /// A row was taken.
+    pub(super) fn take(&mut self, slot: u32, time: i64, late_alone: bool) {
         let end = time.saturating_add(self.gap);
         let session = self.at_mut(slot);
         if session.born {
@@ -361,202 +385,98 @@ impl Sessions {
         }
     }
 
-    /// Sessions that close at this watermark as far as is known, and the watermark before which none other does.
-    fn passed(&mut self, watermark: i64) -> (Vec<u32>, i64) {
+    /// The wave is made. Whether the session is in a chain without having been born.
+    pub(super) fn settle(&mut self, slot: u32) -> bool {
+        let session = self.at_mut(slot);
+        if session.born {
+            (session.lo, session.hi) = (session.start, session.end);
+        }
+        !session.born && !session.left
+    }
+
+    /// A later session of a key is one with an earlier one now.
+    pub(super) fn absorb(&mut self, into: u32, other: u32) {
+        let later = *self.at(other);
+        let first = self.at_mut(into);
+        first.mark = first.mark.min(later.mark);
+        first.end = first.end.max(later.end);
+    }
+
+    /// Sessions that close at this watermark and have not left their chains.
+    pub(super) fn passed(&mut self, watermark: i64) -> Vec<u32> {
         let mut passed = Vec::new();
         while let Some(Reverse((end, id, slot))) = self.due.peek().copied() {
             if !self.closed(end, watermark) {
-                return (passed, end.saturating_add(self.lateness));
+                break;
             }
             self.due.pop();
             match self.all.get(slot as usize).copied().flatten() {
-                Some(session) if session.id == id && session.end > end => {
+                Some(session) if session.id != id || session.left => {}
+                Some(session) if session.end > end => {
                     self.due.push(Reverse((session.end, id, slot)));
                 }
-                Some(session) if session.id == id => passed.push(slot),
-                _ => {}
+                Some(_) => passed.push(slot),
+                None => {}
             }
         }
-        (passed, i64::MAX)
-    }
-
-    /// A session that has passed is looked at again.
-    fn look_again(&mut self, slot: u32) {
-        let session = self.at(slot);
-        self.due.push(Reverse((session.end, session.id, slot)));
-    }
-
-    /// The watermark before which no session closes that the call being filled begins.
-    fn unborn_close(&self) -> i64 {
-        self.unborn_end.saturating_add(self.lateness)
+        passed
     }
 }
 
-/// Each row in the session of its key that it touches.
-pub(super) struct Silence;
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Assign for Silence {
-    fn row(&mut self, task: &mut FoldTask, at: &At<'_>) -> Result<(), Failure> {
-        loop {
-            let core = &mut task.core;
-            let found = core.slots.find(&mut core.tables[0], at.keys, at.row);
-            let sight = match found {
-                Found::Known(head) => core.sessions.look(head, at.time, at.watermark),
-                Found::New(slot) => {
-                    let end = at.time.saturating_add(core.sessions.gap);
-                    if core.sessions.closed(end, at.watermark) {
-                        core.slots.fresh.pop();
-                        core.slots.forget(&mut core.tables[0], slot);
-                        Sight::Late
-                    } else {
-                        core.sessions.begin(slot, at.time);
-                        Sight::In(slot)
-                    }
-                }
-            };
-            match sight {
-                Sight::Unsure => {
-                    task.flush(at.batch)?;
-                    continue;
-                }
-                Sight::Late => task.late(at),
-                Sight::In(slot) => task.join_session(slot, at),
-                Sight::Alone => {
-                    let slot = task.begin_session(found.slot(), at.time);
-                    task.join_session(slot, at);
-                }
-                Sight::Between(slots) => task.bridge(&slots, at)?,
-            }
-            return Ok(());
-        }
-    }
-}
+    const HEAD: u32 = 0;
 
-impl FoldTask {
-    fn join_session(&mut self, slot: u32, at: &At<'_>) {
-        self.core.sessions.join_call(slot, at);
-        self.core.slots.mark(slot);
-        self.core.call.take(slot);
-        self.core.next_close = self.core.next_close.min(self.core.sessions.unborn_close());
+    /// A session that begins with rows at 0 and 8 that nobody has taken yet.
+    fn unborn() -> Sessions {
+        let mut sessions = Sessions::new(None);
+        (sessions.gap, sessions.lateness) = (10, 5);
+        sessions.begin(HEAD, 0);
+        sessions.widen(HEAD, 8);
+        sessions
     }
 
-    /// One more session of a key whose first is `head`.
-    fn begin_session(&mut self, head: u32, time: i64) -> u32 {
-        let core = &mut self.core;
-        let slot = core.slots.sibling(head);
-        core.sessions.begin(slot, time);
-        if core.sessions.link(head, slot) == slot {
-            core.slots.repoint(&mut core.tables[0], head, slot);
+    fn sight(sessions: &Sessions, time: i64, watermark: i64) -> &'static str {
+        match sessions.look(HEAD, time, watermark) {
+            Sight::Unsure => "unsure",
+            Sight::Late => "late",
+            Sight::Alone => "alone",
+            Sight::In(_) => "in",
+            Sight::Between(_) => "between",
         }
-        slot
     }
 
-    /// A row that makes one session of several: alone in its call, so that all can be as before when it is refused.
-    fn bridge(&mut self, sessions: &[u32], at: &At<'_>) -> Result<(), Failure> {
-        self.flush(at.batch)?;
-        let (into, others) = sessions.split_first().expect("several are two at least");
-        let saved = self
-            .instance
-            .save(sessions)
-            .map_err(|f| self.since_commit(f))?;
-        self.core.call.take(*into);
-        let mut refused = match self.careful {
-            None => Refused::new(),
-            Some(_) => self.sift(at.batch, others)?,
-        };
-        if refused.is_empty() {
-            self.merge(*into, others)?;
-            self.update(at.batch, &mut refused)?;
-            match refused.is_empty() {
-                true => self.joined(*into, others, at)?,
-                false => self.take_back(sessions, &saved)?,
-            }
+    #[test]
+    fn a_place_is_sure_where_it_does_not_hang_on_which_rows_are_taken() {
+        let mut sessions = unborn();
+        for (time, seen) in [(9, "in"), (10, "unsure"), (17, "unsure"), (18, "alone")] {
+            assert_eq!(sight(&sessions, time, NEVER), seen, "{time}");
         }
-        if !refused.is_empty() {
-            self.reject(at.batch, refused)?;
+        assert_eq!(sight(&sessions, -1, 14), "unsure", "late if none is taken");
+        sessions.take(HEAD, 0, false);
+        assert!(!sessions.settle(HEAD), "it is born");
+        for (time, seen) in [(-9, "in"), (9, "in"), (10, "alone")] {
+            assert_eq!(sight(&sessions, time, NEVER), seen, "{time}");
         }
-        self.core.call.next();
-        Ok(())
+        assert_eq!(sight(&sessions, -10, 5), "late");
     }
 
-    fn merge(&mut self, into: u32, others: &[u32]) -> Result<(), Failure> {
-        let into = vec![into; others.len()];
-        self.instance
-            .merge(&into, others)
-            .map_err(|f| Failure::Stop(self.since_commit(f)))
-    }
-
-    fn take_back(&mut self, sessions: &[u32], saved: &States) -> Result<(), Failure> {
-        self.instance
-            .restore(sessions, saved)
-            .map_err(|f| Failure::Stop(self.since_commit(f)))
-    }
-
-    /// The states are one: so are the sessions. What the store and the view know of the others goes.
-    fn joined(&mut self, into: u32, others: &[u32], at: &At<'_>) -> Result<(), Failure> {
-        self.instance
-            .release(others)
-            .map_err(|f| self.since_commit(f))?;
-        for other in others {
-            let later = *self.core.sessions.at(*other);
-            let first = self.core.sessions.at_mut(into);
-            first.mark = first.mark.min(later.mark);
-            first.end = first.end.max(later.end);
+    #[test]
+    fn a_session_leaves_when_it_is_closed_whichever_rows_are_taken() {
+        for (watermark, sure, leaves) in
+            [(14, true, 0), (15, false, 0), (22, false, 0), (23, true, 1)]
+        {
+            let (mut sessions, mut head, mut left) = (unborn(), HEAD, Vec::new());
+            assert_eq!(sessions.leave(&mut head, watermark, &mut left), sure);
+            assert_eq!(left.len(), leaves, "{watermark}");
+            assert_eq!(head == NONE, leaves == 1);
+            assert_eq!(
+                sessions.settle(HEAD),
+                leaves == 0,
+                "nothing of it was taken"
+            );
         }
-        self.unknow(others);
-        self.unnote(others);
-        others.iter().for_each(|other| self.core.forget(*other));
-        let core = &mut self.core;
-        let own_end = at.time.saturating_add(core.sessions.gap);
-        let late_alone = core.sessions.closed(own_end, at.watermark);
-        core.sessions.take(into, at.time, late_alone);
-        let session = core.sessions.at_mut(into);
-        (session.lo, session.hi) = (session.start, session.end);
-        core.slots.get_mut(into).window = session.mark;
-        core.slots.mark(into);
-        Ok(())
-    }
-
-    /// Deletes what the store and the view know of these sessions under the mark that they had at the last commit.
-    pub(super) fn unknow(&mut self, sessions: &[u32]) {
-        let known = |slot: &u32| Some((*slot, self.core.sessions.known(*slot)?));
-        let known: Vec<(u32, i64)> = sessions.iter().filter_map(known).collect();
-        let mut key = Vec::new();
-        for (slot, mark) in &known {
-            self.core.state_key_at(*slot, *mark, &mut key);
-            self.deleted.push(&key);
-            self.core.slots.get_mut(*slot).stored = false;
-        }
-        self.hide(&known);
-    }
-
-    /// Closes the sessions that the watermark has passed, by end and key.
-    pub(super) fn close_sessions(
-        &mut self,
-        batch: &Batch,
-        watermark: i64,
-        origin_row: u32,
-        before: i64,
-    ) -> Result<(), Failure> {
-        if self.core.sessions.unborn_close() <= watermark {
-            self.flush(batch)?;
-        }
-        let next_cold = self.fetch_due(watermark)?;
-        let (mut passed, mut next) = self.core.sessions.passed(watermark);
-        if !passed.is_empty() && !self.core.call.slots.is_empty() {
-            // Rows of the call may move their ends.
-            self.flush(batch)?;
-            passed
-                .drain(..)
-                .for_each(|slot| self.core.sessions.look_again(slot));
-            (passed, next) = self.core.sessions.passed(watermark);
-        }
-        let next = next.min(next_cold);
-        self.core.next_close = next.min(self.core.sessions.unborn_close());
-        self.core.slots.sort(&mut passed);
-        passed.sort_by_key(|slot| self.core.sessions.end(*slot));
-        self.close(&passed, origin_row, before)?;
-        passed.iter().for_each(|slot| self.core.forget(*slot));
-        Ok(())
     }
 }

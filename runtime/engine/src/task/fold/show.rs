@@ -35,7 +35,7 @@ pub(super) struct Shown {
 }
 
 impl Shown {
-    fn has(&self, place: usize) -> bool {
+    pub(super) fn has(&self, place: usize) -> bool {
         self.present.as_ref().is_none_or(|p| p.value(place))
     }
 }
@@ -73,9 +73,6 @@ impl FoldTask {
         origin_row: u32,
         before: i64,
     ) -> Result<(), Failure> {
-        if matches!(self.core.shape, Shape::Session) {
-            return self.close_sessions(batch, watermark, origin_row, before);
-        }
         self.flush(batch)?;
         self.core.open_until(watermark);
         let (closing, cold) = self.closing();
@@ -102,27 +99,31 @@ impl FoldTask {
         before: i64,
     ) -> Result<(), Failure> {
         for block in slots.chunks(self.setup.plan.call_rows) {
-            let shown = self.evaluate(block)?;
-            self.counts.out += shown.rows.num_rows() as u64;
-            let ends = self.leave_store(block, &shown);
-            match &mut self.outs.topic {
-                Some(out) => {
-                    let count = shown.rows.num_rows();
-                    out.push(shown.rows, std::iter::repeat_n((origin_row, before), count));
-                }
-                None => {
-                    self.closed.push(Closed {
-                        rows: shown.rows,
-                        ends,
-                    });
-                    self.hidden.extend(shown.hidden);
-                }
+            let shown = self.show_last(block)?;
+            if let (Some(out), Some(Shown { rows, .. })) = (&mut self.outs.topic, shown) {
+                let count = rows.num_rows();
+                out.push(rows, std::iter::repeat_n((origin_row, before), count));
             }
-            self.instance
-                .release(block)
-                .map_err(|f| self.since_commit(f))?;
         }
         Ok(())
+    }
+
+    /// The same of some of them. What goes to a topic is the caller's to write.
+    pub(super) fn show_last(&mut self, slots: &[u32]) -> Result<Option<Shown>, Failure> {
+        let shown = self.evaluate(slots)?;
+        self.counts.out += shown.rows.num_rows() as u64;
+        let ends = self.leave_store(slots, &shown);
+        let released = self.instance.release(slots);
+        released.map_err(|f| self.since_commit(f))?;
+        if self.outs.topic.is_some() {
+            return Ok(Some(shown));
+        }
+        self.closed.push(Closed {
+            rows: shown.rows,
+            ends,
+        });
+        self.hidden.extend(shown.hidden);
+        Ok(None)
     }
 
     /// States of closing windows leave the store; with `keep`, the ends of those shown.
@@ -227,8 +228,21 @@ impl FoldTask {
         })
     }
 
+    /// Deletes what the store and the view know of these sessions under the mark that they had at the last commit.
+    pub(super) fn unknow(&mut self, sessions: &[u32]) {
+        let known = |slot: &u32| Some((*slot, self.core.sessions.known(*slot)?));
+        let known: Vec<(u32, i64)> = sessions.iter().filter_map(known).collect();
+        let mut key = Vec::new();
+        for (slot, mark) in &known {
+            self.core.state_key_at(*slot, *mark, &mut key);
+            self.deleted.push(&key);
+            self.core.slots.get_mut(*slot).stored = false;
+        }
+        self.hide(&known);
+    }
+
     /// Deletes the view's rows of these slots under marks that their sessions have no more.
-    pub(super) fn hide(&mut self, slots: &[(u32, i64)]) {
+    fn hide(&mut self, slots: &[(u32, i64)]) {
         if slots.is_empty() || !self.to_view() {
             return;
         }

@@ -169,16 +169,20 @@ impl FoldTask {
     #[cold]
     pub(super) fn late(&mut self, at: &At<'_>) {
         self.core.call.skip();
+        self.late_row(at.batch, at.row, at.time, at.watermark);
+    }
+
+    #[cold]
+    pub(super) fn late_row(&mut self, batch: &Batch, row: usize, time: i64, watermark: i64) {
         self.counts.late += 1;
         let reason = format!(
-            "late: event time {} µs is in a window that was closed at watermark {} µs",
-            at.time, at.watermark
+            "late: event time {time} µs is in a window that was closed at watermark {watermark} µs"
         );
         let late = self
             .outs
             .late
             .as_mut()
             .expect("a windowed node has a topic for late rows");
-        late.push(at.batch, at.row, reason);
+        late.push(batch, row, reason);
     }
 }

@@ -2,7 +2,6 @@
 
 mod cache;
 mod call;
-mod clock;
 mod out;
 mod pin;
 mod stored;
@@ -22,13 +21,14 @@ use refrain_state::commit::TaskChanges;
 use refrain_state::store::StateChanges;
 
 use self::call::{Call, Shape};
-use self::clock::{Clock, Crossing, Walk};
-use self::out::{Origin, Produced, Shown};
+use self::out::Shown;
 use self::timers::Timers;
 use super::care::{self, Careful, Refused};
+use super::clock::{Clock, Crossing, Walk};
 use super::fold::KeyedState;
 use super::letters::Letters;
 use super::out::Out;
+use super::produced::{Origin, Produced};
 use super::slots::{BatchKeys, Slots, Table};
 use super::{Care, Counts, Failure, Memo, NodeSetup, Prepared, Progress, Taken, Task};
 use crate::error::{Error, Extent, Result};

@@ -1,5 +1,4 @@
-//! What comes out of a process task: rows of a topic, sorted into the runs of the batch that caused them; or rows of a view,
-//! of which the last of each key counts.
+//! What a process task shows in a view: of each key the last row counts.
 
 use arrow_array::{BooleanArray, RecordBatch};
 use arrow_buffer::{BooleanBuffer, BooleanBufferBuilder};
@@ -8,61 +7,7 @@ use hashbrown::HashSet;
 use refrain_log::schema::Schema;
 use refrain_state::view::ViewChanges;
 
-use super::clock::Walk;
-use crate::error::Result;
-use crate::input::Batch;
 use crate::keys;
-use crate::task::out::Out;
-
-/// Where in the log a row comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Origin {
-    /// Run of the batch.
-    pub(super) run: usize,
-    /// Row of its source frame.
-    pub(super) row: u32,
-    /// The node's watermark before that row.
-    pub(super) before: i64,
-}
-
-/// Rows of a topic on their way into the runs of one batch.
-#[derive(Default)]
-pub(super) struct Produced {
-    parts: Vec<RecordBatch>,
-    /// Of each row, in the order of the runs.
-    origins: Vec<Origin>,
-}
-
-impl Produced {
-    pub(super) fn push(&mut self, rows: RecordBatch, origins: impl Iterator<Item = Origin>) {
-        self.parts.push(rows);
-        self.origins.extend(origins);
-    }
-
-    /// Writes them, and ends the runs of the batch.
-    pub(super) fn write(self, batch: &Batch, walk: &Walk, out: &mut Out) -> Result<()> {
-        let all = match self.parts.as_slice() {
-            [] => None,
-            [one] => Some(one.clone()),
-            parts => Some(
-                arrow_select::concat::concat_batches(&parts[0].schema(), parts)
-                    .expect("rows of one node have one schema"),
-            ),
-        };
-        let mut done = 0;
-        for (index, (run, after)) in batch.runs.iter().zip(&walk.after).enumerate() {
-            let end = self.origins.partition_point(|origin| origin.run <= index);
-            if let (Some(all), true) = (&all, end > done) {
-                let origins = self.origins[done..end].iter();
-                let origins = origins.map(|origin| (origin.row, origin.before));
-                out.push(all.slice(done, end - done), origins);
-            }
-            out.end_run(run, *after)?;
-            done = end;
-        }
-        Ok(())
-    }
-}
 
 /// Rows held before earlier ones of the same key are dropped for the first time.
 const HELD_ROWS: usize = 65_536;
