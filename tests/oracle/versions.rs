@@ -20,6 +20,7 @@ use refrain_engine::receipt::sample::Sample;
 use refrain_engine::request::{From, Request, Response};
 use refrain_engine::run::RunOptions;
 use refrain_engine::upgrade::UpgradeOrder;
+use refrain_engine::versions::VersionName;
 use refrain_engine::versions::request::{Beginning, CutoverOrder, ReplayOrder};
 use refrain_log::ids::Sequence;
 
@@ -272,9 +273,10 @@ impl Life {
         if self.dice.one_in(3) {
             return;
         }
+        // By its number: one that was begun before, and goes on, need not be the newest.
         let order = CutoverOrder {
             name: node.name.clone(),
-            version: None,
+            version: Some(VersionName::parse(&replaying.nodes[0]).number),
             consumers: Vec::new(),
             require: Vec::new(),
         };

@@ -292,9 +292,14 @@ fn print(global: &Global, replaying: &Replaying) -> Result<(), Failure> {
     }
     deed.print_deed(global.output)?;
     eprintln!(
-        "{}: built up to cut {}; next: `refrain validate`, then `refrain cutover`",
+        "{}: built up to cut {}",
         replaying.nodes.join(", "),
         replaying.goal
     );
+    // By its number: one that was begun before, and goes on, need not be the newest.
+    if let Some(first) = replaying.nodes.first().map(|node| VersionName::parse(node)) {
+        let of = format!("{} --candidate {}", first.name, first.number);
+        eprintln!("next: `refrain validate {of}`, then `refrain cutover {of}`");
+    }
     Ok(())
 }
