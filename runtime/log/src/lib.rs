@@ -26,6 +26,7 @@ pub mod parts;
 mod prepare;
 mod queue;
 mod recovery;
+pub mod regroup;
 pub mod retention;
 mod scan;
 pub mod schema;

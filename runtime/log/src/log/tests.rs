@@ -6,6 +6,7 @@ mod keep;
 mod life;
 mod notes;
 mod optimize;
+mod regroup;
 
 use std::path::PathBuf;
 use std::sync::Arc;
