@@ -25,6 +25,11 @@ pub(crate) fn is_due(grown_bytes: u64, live_bytes: u64, free_bytes: u64) -> bool
     grown_bytes > free_bytes.max(live_bytes.saturating_mul(GROWTH_HALVES) / 2)
 }
 
+/// What a commit of so many bytes owes to a round under way.
+pub(crate) fn owed_bytes(commit_bytes: u64) -> u64 {
+    commit_bytes * SLICE_QUARTERS / 4
+}
+
 /// A round under way.
 #[derive(Debug)]
 pub(crate) struct Round {
@@ -32,10 +37,40 @@ pub(crate) struct Round {
     pub(crate) from: Offset,
     /// What is still to be walked through, the next one last.
     parts: Vec<Part>,
-    owed_bytes: u64,
-    slice_bytes_min: u64,
+    owed: Owed,
     /// A commit was made since it began.
     open: bool,
+}
+
+/// What commits owe to a round under way.
+#[derive(Clone, Debug)]
+pub(crate) struct Owed {
+    bytes: u64,
+    slice_bytes_min: u64,
+}
+
+impl Owed {
+    /// Nothing yet. `free_bytes` as for [`is_due`].
+    pub(crate) fn new(free_bytes: u64) -> Owed {
+        Owed {
+            bytes: 0,
+            slice_bytes_min: SLICE_BYTES_MIN.min(free_bytes),
+        }
+    }
+
+    /// A commit of so many bytes was made. How many are to be written for the base, with it or with a later one.
+    pub(crate) fn owe(&mut self, commit_bytes: u64) -> u64 {
+        self.bytes += owed_bytes(commit_bytes);
+        if self.bytes < self.slice_bytes_min {
+            return 0;
+        }
+        self.bytes
+    }
+
+    /// It was written.
+    pub(crate) fn paid(&mut self) {
+        self.bytes = 0;
+    }
 }
 
 /// What a round walks through.
@@ -79,8 +114,7 @@ impl Round {
         Round {
             from,
             parts,
-            owed_bytes: 0,
-            slice_bytes_min: SLICE_BYTES_MIN.min(free_bytes),
+            owed: Owed::new(free_bytes),
             open: false,
         }
     }
@@ -100,13 +134,9 @@ impl Round {
         self.parts.is_empty()
     }
 
-    /// A commit of so many bytes was made. How many are to be written for the base, with it or with a later one.
+    /// A commit of so many bytes was made: see [`Owed::owe`].
     pub(crate) fn owe(&mut self, commit_bytes: u64) -> u64 {
-        self.owed_bytes += commit_bytes * SLICE_QUARTERS / 4;
-        if self.owed_bytes < self.slice_bytes_min {
-            return 0;
-        }
-        self.owed_bytes
+        self.owed.owe(commit_bytes)
     }
 
     /// What is next, of about so many bytes.
@@ -143,7 +173,7 @@ impl Round {
 
     /// A slice is durable. Before anything that its commit changes is applied.
     pub(crate) fn done(&mut self, held: &mut Held, slice: Slice) {
-        self.owed_bytes = 0;
+        self.owed.paid();
         self.parts.truncate(self.parts.len() - slice.ended);
         for step in slice.steps {
             match step {

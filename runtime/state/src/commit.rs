@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use refrain_log::ids::{Offset, Sequence, Timestamp};
 use serde::{Deserialize, Serialize};
 
+pub use crate::committer::Written;
 pub use crate::host::{State, StateOptions};
 use crate::store::StateChanges;
 use crate::view::ViewChanges;

@@ -9,7 +9,7 @@ use refrain_log::log::Finding;
 use refrain_log::segments::{Draft, SegmentOptions, Segments};
 use refrain_log::storage::Storage;
 
-use crate::base::{Round, Slice};
+use crate::base::{Round, Slice, owed_bytes};
 use crate::commit::{NodeCommit, NodeState};
 use crate::held::{Changes, Held};
 use crate::record::{Base, ClosedNode, Closing, Frames, log_schema};
@@ -23,7 +23,7 @@ use crate::{Error, Result};
 /// Name of the commit log in messages.
 const NAME: &str = "commits";
 /// Largest size of one of its segments.
-const SEGMENT_BYTES: u64 = 64 << 20;
+pub(crate) const SEGMENT_BYTES: u64 = 64 << 20;
 
 /// The one who writes the commit log.
 #[derive(Debug)]
@@ -36,12 +36,25 @@ pub(crate) struct Committer {
     pub(crate) time: Timestamp,
     /// Views declared since.
     pub(crate) undeclared: Vec<ViewSpec>,
-    /// Bytes of commits since the last base, about.
+    /// Bytes of commits since the last base.
     pub(crate) grown_bytes: u64,
     /// The base under way.
     pub(crate) round: Option<Round>,
+    /// What was written since the log was opened.
+    pub(crate) written: Written,
     /// Everything before this is not needed any more.
     droppable: Option<Offset>,
+}
+
+/// Bytes that were written to a commit log since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Of commits.
+    pub commit_bytes: u64,
+    /// Of bases, with whichever commit they were written.
+    pub base_bytes: u64,
+    /// What commits owed to bases, each in proportion to its own bytes: as much in the end.
+    pub owed_bytes: u64,
 }
 
 /// Whether commits are taken.
@@ -212,8 +225,11 @@ fn close_base(
 
 /// Bytes that frames take in the log, about.
 fn drafts_bytes(drafts: &[Draft]) -> u64 {
-    let bytes = |draft: &Draft| draft.rows.as_ref().map_or(0, rows_bytes) + 192;
-    drafts.iter().map(bytes).sum()
+    drafts.iter().map(draft_bytes).sum()
+}
+
+fn draft_bytes(draft: &Draft) -> u64 {
+    draft.rows.as_ref().map_or(0, rows_bytes) + 192
 }
 
 impl Committer {
@@ -233,6 +249,7 @@ impl Committer {
             time: recovered.time,
             undeclared: Vec::new(),
             round: None,
+            written: Written::default(),
             droppable: None,
         };
         Ok((committer, recovered.held))
@@ -271,7 +288,6 @@ impl Committer {
     pub(crate) fn advance(&mut self, held: &mut Held, plan: &mut Plan) {
         self.commit = plan.number;
         self.time = plan.time;
-        self.grown_bytes += drafts_bytes(&plan.frames);
         if plan.closing.is_some() || plan.base.is_some() {
             self.undeclared.clear();
         }
@@ -324,6 +340,7 @@ impl Committer {
 
     /// Writes a plan and makes it durable. Where there is no space for its slice, it goes without.
     pub(crate) fn write(&mut self, plan: &mut Plan) -> Result<()> {
+        let before = self.log.bytes();
         let mut appended = self.log.append(&plan.drafts(true));
         if matches!(appended, Err(refrain_log::Error::NoSpace { .. })) && plan.slice.is_some() {
             plan.slice = None;
@@ -331,12 +348,31 @@ impl Committer {
         }
         self.note(appended.map_err(Error::from))?;
         match self.log.sync() {
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                self.wrote(plan, self.log.bytes().saturating_sub(before));
+                Ok(())
+            }
             Err(error) => {
                 self.health = Health::Failed(error.to_string());
                 Err(error.into())
             }
         }
+    }
+
+    /// A plan took so many bytes: those of the commit, and those of a base.
+    fn wrote(&mut self, plan: &Plan, bytes: u64) {
+        let of_base = plan.slice.iter().flat_map(|s| &s.frames);
+        let of_base = of_base.chain(plan.base.iter().flatten());
+        let base: u64 = of_base.map(draft_bytes).sum();
+        let all = base + drafts_bytes(&plan.frames);
+        let base_bytes = u128::from(bytes) * u128::from(base) / u128::from(all.max(1));
+        let base_bytes = u64::try_from(base_bytes).unwrap_or(bytes);
+        self.written.base_bytes += base_bytes;
+        self.written.commit_bytes += bytes - base_bytes;
+        if self.round.is_some() && plan.base.is_none() {
+            self.written.owed_bytes += owed_bytes(bytes - base_bytes);
+        }
+        self.grown_bytes += bytes - base_bytes;
     }
 
     /// Remembers an error after which the log cannot be written.

@@ -15,7 +15,8 @@ use refrain_log::storage::Storage;
 
 use crate::base::{Round, is_due};
 use crate::commit::{KeyedState, NodeCommit, NodeState};
-use crate::committer::{Committer, Health, Plan, Work, open_log, read_log};
+use crate::committer::{Committer, Health, Plan, Work, Written, open_log, read_log};
+use crate::height::Height;
 use crate::held::{Held, apply_views};
 use crate::reader::TaskReader;
 use crate::registry::{Decision, Registry};
@@ -327,6 +328,16 @@ impl State {
     /// Bytes of the commit log.
     pub fn log_bytes(&self) -> u64 {
         self.committer().log.bytes()
+    }
+
+    /// What was written to the commit log since it was opened.
+    pub fn written(&self) -> Written {
+        self.committer().written
+    }
+
+    /// How a commit log of so many bytes would go on from here, by what is held now.
+    pub fn height(&self, log_bytes: u64) -> Height {
+        Height::new(&self.options, log_bytes, self.read().live_bytes())
     }
 
     /// What failed, when the commit log takes no commits until [`State::reopen`].

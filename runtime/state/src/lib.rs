@@ -7,6 +7,7 @@ pub mod commit;
 mod committer;
 pub mod digest;
 pub mod error;
+pub mod height;
 mod held;
 mod host;
 mod reader;

@@ -325,8 +325,9 @@ impl View {
         }
     }
 
-    /// Bytes of its living rows, about.
-    pub(crate) fn live_bytes(&self) -> u64 {
+    /// Bytes of its living rows, about: the same whatever commits they came with, unlike what is kept of them in memory
+    /// ([`ViewState::bytes`]).
+    pub fn live_bytes(&self) -> u64 {
         match &self.read().rows {
             Keeping::Memory(table) => table.live_bytes(),
             Keeping::Tree(table) => table.counts.bytes,

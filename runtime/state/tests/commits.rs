@@ -8,9 +8,12 @@ use std::sync::Arc;
 
 use life::{Act, Life, Model, seen};
 use proptest::prelude::*;
+use refrain_log::ids::{Sequence, Timestamp};
 use refrain_log::storage::{Fault, MemoryStorage};
 use refrain_state::Error;
-use refrain_state::commit::{State, StateOptions};
+use refrain_state::commit::{Lineage, NodeCommit, State, StateOptions, TaskChanges};
+use refrain_state::height::Height;
+use refrain_state::store::StateChanges;
 
 /// A life that touches everything, a base written bit by bit and one in one go, the same at each call.
 fn script() -> Vec<Act> {
@@ -293,6 +296,63 @@ fn a_base_is_written_bit_by_bit_and_the_log_stays_bounded() {
         again.check().is_ok() && findings.iter().any(|f| f.acknowledged),
         "{findings:?}"
     );
+}
+
+/// The log that is laid out stands where the log that is written stands, commit by commit, over a base and segments that go.
+#[test]
+fn a_log_is_as_high_as_it_is_laid_out() {
+    let options = StateOptions::default();
+    let (state, _) = life::open_with(&MemoryStorage::new(3), options.clone()).unwrap();
+    let mut height = Height::new(&options, 0, LARGE_KEYS * (512 << 10));
+    let (mut laid_bytes, mut highest, mut dropped, mut apart) = (0, 0, false, 0);
+    for i in 0..200_u64 {
+        let before = state.written();
+        state.commit(vec![large(i)]).unwrap();
+        let written = state.written();
+        laid_bytes += height.commit(written.commit_bytes - before.commit_bytes);
+        let (stands, laid) = (state.log_bytes(), height.bytes());
+        apart += u32::from(stands.abs_diff(laid) > 2 << 20);
+        dropped |= stands + (32 << 20) < highest;
+        highest = highest.max(stands);
+    }
+    assert!(dropped, "the log fell");
+    // A base may end a commit or two earlier than it is laid out.
+    assert!(apart < 5, "{apart}");
+    let written = state.written();
+    let (base_bytes, owed_bytes) = (written.base_bytes, written.owed_bytes);
+    assert!(base_bytes > 0 && base_bytes.abs_diff(owed_bytes) < base_bytes / 5);
+    assert!(
+        owed_bytes.abs_diff(laid_bytes) < base_bytes / 5,
+        "{written:?}, {laid_bytes}"
+    );
+}
+
+/// So many times half a MiB are held.
+const LARGE_KEYS: u64 = 16;
+
+/// Half a MiB of states.
+fn large(number: u64) -> NodeCommit {
+    let mut state = StateChanges::default();
+    for key in 0..64_u8 {
+        state.put_keys.push(&[(number % LARGE_KEYS) as u8, key]);
+        state.put_states.push(&[number as u8; 8 << 10]);
+    }
+    NodeCommit {
+        node: "n".into(),
+        cut: Sequence(number),
+        lineage: Lineage {
+            component: "c".into(),
+            configuration: "d".into(),
+        },
+        tasks: vec![TaskChanges {
+            state,
+            ..TaskChanges::default()
+        }],
+        sources: Vec::new(),
+        derived: Vec::new(),
+        watermark: Timestamp(0),
+        counts: Default::default(),
+    }
 }
 
 #[test]
