@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 
 use crossbeam::channel::{Receiver, Sender};
 use refrain_log::ids::Sequence;
-use refrain_log::meter::so_far;
+use refrain_log::meter::{Used, so_far};
 
 use crate::error::Error;
 use crate::meter::Steps;
@@ -79,8 +79,9 @@ fn start_as(
                 if background {
                     step_back();
                 }
+                let mut before = so_far();
                 for item in &work {
-                    let event = perform(item, &work);
+                    let event = perform(item, &work, &mut before);
                     // The other side is gone only when the run is over.
                     let _ = done.send(event);
                 }
@@ -97,14 +98,17 @@ fn start_as(
 }
 
 /// Goes on with one task until it is done, must wait, or, batch by batch, others wait for a worker: a task with much to
-/// do does not keep other nodes from their commits.
-fn perform(mut work: Work, others: &Receiver<Work>) -> Event {
+/// do does not keep other nodes from their commits. `before`: what the thread had used when it was done with the last one;
+/// waking up for this one is part of what this one takes.
+fn perform(mut work: Work, others: &Receiver<Work>, before: &mut Used) -> Event {
     let mut began = so_far();
+    work.spent.taking.add(began.since(*before));
+    *before = began;
     loop {
         let step = caught(|| work.body.step(work.cut));
         let stepped = so_far();
         work.spent.taking.add(stepped.since(began));
-        began = stepped;
+        (began, *before) = (stepped, stepped);
         if matches!(step, Ok(Progress::More | Progress::Done)) {
             work.steps.note(stopwatch());
         }
@@ -119,7 +123,8 @@ fn perform(mut work: Work, others: &Receiver<Work>) -> Event {
         if result.is_err() {
             work.body.abandon();
         }
-        work.spent.preparing.add(so_far().since(began));
+        *before = so_far();
+        work.spent.preparing.add(before.since(began));
         return Event::Done(Done {
             node: work.node,
             task: work.task,

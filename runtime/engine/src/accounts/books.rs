@@ -31,6 +31,10 @@ pub struct Work {
     pub read_bytes: u64,
     /// Bytes written to files.
     pub written_bytes: u64,
+    /// Of them, bytes of its commits in the commit log.
+    pub commit_bytes: u64,
+    /// Of them, its share of what was written for bases of the commit log.
+    pub base_bytes: u64,
     /// Syncs of files.
     pub syncs: u64,
     /// Rows taken.
@@ -70,6 +74,8 @@ impl Work {
         self.host_ns += other.host_ns;
         self.read_bytes += other.read_bytes;
         self.written_bytes += other.written_bytes;
+        self.commit_bytes += other.commit_bytes;
+        self.base_bytes += other.base_bytes;
         self.syncs += other.syncs;
         self.rows += other.rows;
         self.out_rows += other.out_rows;
@@ -162,6 +168,44 @@ pub struct ConsumerBook {
     pub hours: BTreeMap<i64, Kept>,
 }
 
+/// How high the commit log stood in an hour or a day.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Stood {
+    /// Time looked at, in microseconds.
+    pub us: i64,
+    /// Bytes by microseconds that they were there.
+    pub byte_us: f64,
+    /// Bytes when it was first looked at.
+    pub first_bytes: u64,
+}
+
+impl Stood {
+    fn add(&mut self, next: &Stood) {
+        if self.us == 0 {
+            self.first_bytes = next.first_bytes;
+        }
+        self.us += next.us;
+        self.byte_us += next.byte_us;
+    }
+
+    /// Bytes on average; none: it was not looked at.
+    pub fn mean_bytes(&self) -> Option<u64> {
+        (self.us > 0).then(|| (self.byte_us / self.us as f64).round() as u64)
+    }
+}
+
+/// The commit log over time.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LogBook {
+    /// Looked at until then; 0: never.
+    pub until: i64,
+    /// Bytes of it since then.
+    pub bytes: u64,
+    /// By start of the hour or day.
+    pub hours: BTreeMap<i64, Stood>,
+}
+
 /// A node's runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunBook {
@@ -191,6 +235,8 @@ pub struct Books {
     pub live: BTreeMap<String, String>,
     /// Bytes held by builds of nodes, when somebody last looked.
     pub held: BTreeMap<String, Held>,
+    /// The commit log.
+    pub log: LogBook,
     /// Time in which a host ran, in microseconds, by start of the hour or day.
     pub alive: BTreeMap<i64, i64>,
     /// Consumers.
@@ -272,6 +318,25 @@ impl Books {
         *until = now.0;
     }
 
+    /// The commit log has so many bytes from now on; until now it had as many as it was last said to have.
+    pub fn log_stands(&mut self, bytes: u64, now: Timestamp) {
+        let LogBook {
+            until,
+            bytes: had,
+            hours,
+        } = &mut self.log;
+        if *until != 0 {
+            spread((*until).max(now.0 - KEPT_US), now.0, |start, us| {
+                hours.entry(start).or_default().add(&Stood {
+                    us,
+                    byte_us: *had as f64 * us as f64,
+                    first_bytes: *had,
+                });
+            });
+        }
+        (*until, *had) = ((*until).max(now.0), bytes);
+    }
+
     /// A pass of a node began; `missed` runs before it did not happen.
     pub fn ran(&mut self, node: &str, now: Timestamp, missed: u64) {
         let book = self.runs.entry(node.to_owned()).or_default();
@@ -316,6 +381,14 @@ impl Books {
         since(&self.rest, from)
     }
 
+    /// The commit log since `from`.
+    pub fn log_stood(&self, from: Timestamp) -> Stood {
+        let mut stood = Stood::default();
+        let hours = self.log.hours.range(hour(from.0)..);
+        hours.for_each(|(_, hour)| stood.add(hour));
+        stood
+    }
+
     /// Time in which a host ran since `from`, in microseconds.
     pub fn lived_us(&self, from: Timestamp) -> i64 {
         self.alive.range(hour(from.0)..).map(|(_, us)| us).sum()
@@ -339,6 +412,9 @@ impl Books {
                 *into += other
             });
         }
+        bound(&mut self.log.hours, now.0, |into: &mut Stood, other| {
+            into.add(&other);
+        });
         bound(&mut self.alive, now.0, |into: &mut i64, other| {
             *into += other
         });
@@ -411,6 +487,29 @@ mod tests {
             prop_assert_eq!(kept.missed_us, missed);
             books.bound(at(end + 10 * DAY_US));
             prop_assert_eq!(books.kept("c", at(-DAY_US)).missed_us, missed);
+        }
+
+        /// However often one looks at the commit log, and though hours become days: its mean is that of all instants.
+        #[test]
+        fn the_log_stands_as_high_as_it_stood(
+            steps in prop::collection::vec((1..30 * HOUR_US, 0_u64..1 << 30), 1..20),
+        ) {
+            let mut books = Books::default();
+            books.log_stands(7, at(0));
+            let (mut now, mut bytes, mut byte_us) = (0, 7, 0.0);
+            for (us, next) in &steps {
+                byte_us += bytes as f64 * *us as f64;
+                books.log_stands(bytes, at(now + us / 2));
+                now += us;
+                books.log_stands(*next, at(now));
+                bytes = *next;
+            }
+            books.bound(at(now + 10 * DAY_US));
+            let stood = books.log_stood(at(-DAY_US));
+            prop_assert_eq!((stood.us, stood.first_bytes), (now, 7));
+            prop_assert!((stood.byte_us / byte_us - 1.0).abs() < 1e-9);
+            prop_assert_eq!(stood.mean_bytes(), Some((byte_us / now as f64).round() as u64));
+            prop_assert_eq!(Books::default().log_stood(at(0)).mean_bytes(), None);
         }
 
         /// Old hours become days and very old ones go, so that the books stay small.

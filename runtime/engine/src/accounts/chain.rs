@@ -128,6 +128,7 @@ impl Host {
         gauge.look_at_all(self.log(), cut);
         gauge.watch(self.watched());
         let (live, held) = (self.live(), self.all_held());
+        gauge.log_stands(self.state().log_bytes(), self.log().now());
         gauge.ledger.change(self.log().now(), |books| {
             books.live = live;
             books.held = held;

@@ -169,6 +169,15 @@ impl Gauge {
         self.outside.lock().expect("nobody panics with the gauge")
     }
 
+    /// The commit log has so many bytes.
+    pub fn log_stands(&self, bytes: u64, now: Timestamp) {
+        if is_paused() {
+            return;
+        }
+        self.ledger
+            .change(now, |books| books.log_stands(bytes, now));
+    }
+
     /// A node has worked, and committed up to this cut.
     pub fn committed(&self, node: &str, now: Timestamp, cut: Sequence, work: &Work) {
         if is_paused() {

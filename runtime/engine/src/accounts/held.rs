@@ -16,7 +16,7 @@ impl Host {
         let topics = topics.filter_map(|topic| self.log().topic(&topic));
         Held {
             state_bytes: self.state().node_bytes(build),
-            view_bytes: views.map(|view| view.state().bytes).sum(),
+            view_bytes: views.map(|view| view.live_bytes()).sum(),
             topic_bytes: topics.map(|topic| topic.bytes()).sum(),
         }
     }
@@ -33,7 +33,7 @@ impl Host {
     }
 
     /// Topics that a build writes: its output where that is one, what it rejected, what came too late.
-    fn topics_written(&self, build: &str) -> Vec<String> {
+    pub(crate) fn topics_written(&self, build: &str) -> Vec<String> {
         let name = VersionName::parse(build);
         let mut nodes = self.declaration().nodes.iter();
         let node = nodes.find(|n| *n.name.get_ref() == name.name);

@@ -13,7 +13,7 @@ mod outside;
 pub mod parts;
 pub mod runs;
 
-pub use books::{Books, Held, Kept, RunBook, Work};
+pub use books::{Books, Held, Kept, RunBook, Stood, Work};
 pub use chain::Chain;
 pub use commits::{CommitFigures, Commits};
 pub use freshness::Freshness;

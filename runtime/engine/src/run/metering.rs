@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use refrain_log::meter::{Used, so_far};
+use refrain_state::commit::Written;
 
 use super::Run;
 use super::actor::Actor;
@@ -26,10 +27,21 @@ pub struct Spent {
 pub(super) struct Meter {
     taking: Used,
     preparing: Used,
+    /// Processor time of the deciding thread for its rounds, beside commits, in nanoseconds.
+    deciding_ns: u64,
     /// What is in no round with a commit.
     aside: Work,
     /// Time of the pass so far, in microseconds.
     pass_us: u64,
+}
+
+/// A turn of the deciding thread: from one thing that happened to the next.
+#[derive(Debug, Default)]
+pub(super) struct Turn {
+    /// What the thread had used when it began.
+    before: Used,
+    /// Of what it used since then, processor time that is in an account already, in nanoseconds.
+    metered_ns: u64,
 }
 
 /// How many rows and states a round took and changed.
@@ -87,7 +99,9 @@ impl Meter {
         let (rows, frames, changed) =
             (sizes.rows as f64, sizes.frames as f64, sizes.changed as f64);
         work.taking.push(&[1.0, frames, rows], taking.cpu_ns as f64);
-        let commit_ns = preparing.cpu_ns + committing.cpu_ns;
+        let deciding_ns = std::mem::take(&mut self.deciding_ns);
+        work.host_ns += deciding_ns;
+        let commit_ns = preparing.cpu_ns + committing.cpu_ns + deciding_ns;
         work.committing.push(&[1.0, changed], commit_ns as f64);
         work.changing.push(rows, changed);
         work
@@ -116,8 +130,26 @@ impl Run<'_> {
         let actor = &mut self.actors[place];
         let before = so_far();
         let opened = actor.node.open_tasks(self.log, self.state);
-        actor.meter.opened(so_far().since(before));
+        let used = so_far().since(before);
+        self.turn.metered_ns += used.cpu_ns;
+        self.actors[place].meter.opened(used);
         opened
+    }
+
+    /// Something happened that is no node's.
+    pub(super) fn meter_begin_turn(&mut self) {
+        self.turn = Turn {
+            before: so_far(),
+            metered_ns: 0,
+        };
+    }
+
+    /// What the deciding thread did since the last turn was for a round of this node: handing out its tasks, waking up for
+    /// them, and all that follows, but for what is in an account already.
+    pub(super) fn meter_turn(&mut self, place: usize) {
+        let used = so_far().since(self.turn.before);
+        self.actors[place].meter.deciding_ns += used.cpu_ns.saturating_sub(self.turn.metered_ns);
+        self.meter_begin_turn();
     }
 
     /// Puts a round whose commit used `before` to now of this thread in the books.
@@ -126,6 +158,7 @@ impl Run<'_> {
         place: usize,
         sizes: Sizes,
         before: Used,
+        written: Written,
         began: Instant,
     ) {
         let caught_up = self.has_caught_up(place);
@@ -134,13 +167,24 @@ impl Run<'_> {
         let took = stopwatch().saturating_duration_since(began);
         let meter = &mut actor.meter;
         meter.pass_us += u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        let mut work = meter.committed(sizes, so_far().since(before));
+        let used = so_far().since(before);
+        self.turn.metered_ns += used.cpu_ns;
+        let mut work = meter.committed(sizes, used);
+        let wrote = self.state.written();
+        work.commit_bytes += wrote.commit_bytes.saturating_sub(written.commit_bytes);
+        // What is written for a base is not for the node whose turn it was, but for all that commit meanwhile.
+        let base_bytes = wrote.base_bytes.saturating_sub(written.base_bytes);
+        let owed_bytes = wrote.owed_bytes.saturating_sub(written.owed_bytes);
+        work.written_bytes = work.written_bytes.saturating_sub(base_bytes) + owed_bytes;
+        work.base_bytes += owed_bytes;
         if caught_up {
             work.pass(std::mem::take(&mut meter.pass_us));
         }
         if let Some(gauge) = self.board.gauge() {
             let cut = actor.node.committed;
-            gauge.committed(actor.name(), self.log.now(), cut, &work);
+            let now = self.log.now();
+            gauge.committed(actor.name(), now, cut, &work);
+            gauge.log_stands(self.state.log_bytes(), now);
         }
     }
 
@@ -150,7 +194,8 @@ impl Run<'_> {
             return;
         };
         for actor in &mut self.actors {
-            let work = std::mem::take(&mut actor.meter.aside);
+            let mut work = std::mem::take(&mut actor.meter.aside);
+            work.host_ns += std::mem::take(&mut actor.meter.deciding_ns);
             if work != Work::default() {
                 gauge.worked(&actor.node.setup.plan.name, self.log.now(), &work);
             }

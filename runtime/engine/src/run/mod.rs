@@ -36,6 +36,7 @@ pub use self::actor::Upstream;
 pub use self::joining::{Ask, Swap};
 pub use self::meeting::Meet;
 pub use self::metering::Spent;
+use self::metering::Turn;
 pub use self::options::{Event, Graduation, RunOptions, RunReport, Stopper, Terms, Timing};
 pub(crate) use self::time::stopwatch;
 
@@ -56,6 +57,7 @@ pub struct Run<'a> {
     background: Sender<Work>,
     events: Receiver<Event>,
     meetings: Vec<Meeting>,
+    turn: Turn,
 }
 
 impl<'a> Run<'a> {
@@ -100,6 +102,7 @@ impl<'a> Run<'a> {
             background,
             events,
             meetings: Vec::new(),
+            turn: Turn::default(),
         };
         if state.cache_bytes().is_some() {
             let actors = run.actors.iter_mut();
@@ -129,6 +132,7 @@ impl<'a> Run<'a> {
                 report.stopped.push((actor.name().clone(), error));
             }
         }
+        self.meter_begin_turn();
         loop {
             let now = self.time.now();
             self.start_rounds(now, &mut report);
@@ -139,8 +143,13 @@ impl<'a> Run<'a> {
             }
             let busy = self.actors.iter().any(Actor::is_busy);
             let event = self.time.wait(&self.events, self.patience(now), busy)?;
+            let place = event.as_ref().and_then(Event::node);
             if let Some(event) = event {
                 self.take(event, &mut report)?;
+            }
+            match place {
+                Some(place) => self.meter_turn(place),
+                None => self.meter_begin_turn(),
             }
         }
     }

@@ -33,6 +33,17 @@ pub enum Event {
     Ask(Box<Ask>),
 }
 
+impl Event {
+    /// The place of the node of whose task it tells.
+    pub(super) fn node(&self) -> Option<usize> {
+        match self {
+            Event::Done(done) => Some(done.node),
+            Event::Again(work) => Some(work.node),
+            _ => None,
+        }
+    }
+}
+
 /// A node gets another rhythm.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Graduation {

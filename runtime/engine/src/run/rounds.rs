@@ -170,7 +170,7 @@ impl Run<'_> {
         let rows: u64 = prepared.iter().map(|p| p.counts.rows).sum();
         let commit = actor.node.commit(cut, prepared);
         let tapped = self.board.taps().changes(&commit);
-        let commit_began = stopwatch();
+        let (commit_began, written) = (stopwatch(), self.state.written());
         self.state.commit(vec![commit])?;
         actor.node.committed_at(cut);
         actor.cadence.committed();
@@ -179,7 +179,7 @@ impl Run<'_> {
         let name = &actor.node.setup.plan.name;
         self.board.committed(name, cut, rows, took);
         self.board.taps().put(name, &tapped);
-        self.meter_commit(place, sizes, before, began.stopwatch);
+        self.meter_commit(place, sizes, before, written, began.stopwatch);
         Ok(())
     }
 }
