@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use refrain_engine::Result;
 use refrain_engine::cost::outcome::{Outcome, outcomes};
-use refrain_engine::cost::{Bill, Question};
+use refrain_engine::cost::{Bill, Money, Question};
 use refrain_engine::host::{Host, Project};
 use refrain_engine::request::{Request, Response};
 use refrain_engine::run::RunOptions;
@@ -50,9 +50,30 @@ pub(crate) fn measure(plugins: &Path, rows: u64) {
     };
     let played: Vec<Played> = RHYTHMS
         .iter()
-        .map(|rhythm| play(&project, rows, rhythm, &with))
+        .map(|rhythm| play(&project, rows, rhythm, &with, true))
+        .collect();
+    // How far the same differs from itself, on this machine at this time.
+    let again: Vec<Played> = RHYTHMS
+        .iter()
+        .map(|rhythm| play(&project, rows, rhythm, &with, false))
         .collect();
     println!("{rows} rows in an hour, {BATCHES} batches");
+    for (rhythm, was) in RHYTHMS.iter().zip(&played) {
+        show(rhythm, &was.bill);
+    }
+    let mut sheet = Sheet::default();
+    println!("the same again");
+    for ((rhythm, was), is) in RHYTHMS.iter().zip(&played).zip(&again) {
+        let first = Bill {
+            then: Some(Box::new(was.bill.clone())),
+            ..was.bill.clone()
+        };
+        for outcome in outcomes(&first, &is.bill) {
+            sheet.add(rhythm, rhythm, &outcome);
+        }
+    }
+    sheet.sum_up();
+    println!("foretold and made");
     let mut sheet = Sheet::default();
     for (now, was) in played.iter().enumerate() {
         for (then, is) in played.iter().enumerate().filter(|(then, _)| *then != now) {
@@ -62,6 +83,26 @@ pub(crate) fn measure(plugins: &Path, rows: u64) {
         }
     }
     sheet.sum_up();
+}
+
+/// What each item of a bill costs, and of what it is.
+fn show(rhythm: &str, bill: &Bill) {
+    let cents = |money: Money| money.0 as f64 / 1e4;
+    for item in &bill.items {
+        let held = item.held.unwrap_or_default();
+        println!(
+            "{rhythm:11} {:6} {:17} {:9.4} cents: processor {:9.4} storage {:9.4}; state {} view {} topics {} of {} bytes",
+            item.kind,
+            item.name,
+            cents(item.total),
+            cents(item.cpu),
+            cents(item.storage),
+            held.state_bytes,
+            held.view_bytes,
+            held.topic_bytes,
+            item.held_bytes
+        );
+    }
 }
 
 /// The table, and how many of its lines of each figure are within a quarter.
@@ -104,7 +145,13 @@ impl Sheet {
     }
 }
 
-fn play(project: &Project, rows: u64, rhythm: &str, with: &dyn Fn(&str) -> String) -> Played {
+fn play(
+    project: &Project,
+    rows: u64,
+    rhythm: &str,
+    with: &dyn Fn(&str) -> String,
+    asks: bool,
+) -> Played {
     #[expect(clippy::disallowed_methods, reason = "files of the benchmark")]
     {
         let _ = std::fs::remove_dir_all(project.data());
@@ -132,7 +179,8 @@ fn play(project: &Project, rows: u64, rhythm: &str, with: &dyn Fn(&str) -> Strin
         Response::Cost(bill) => *bill,
         other => panic!("{other:?}"),
     };
-    let foretold = RHYTHMS.iter().map(|then| {
+    let asked = RHYTHMS.iter().filter(|_| asks);
+    let foretold = asked.map(|then| {
         let file = Some(with(then));
         ask(Question {
             month: true,

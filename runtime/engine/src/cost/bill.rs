@@ -10,7 +10,7 @@ use super::model::Model;
 use super::money::{MONTH_US, Money};
 use super::rounds::{Arriving, Known, simulate};
 use super::share::{Step, steps};
-use crate::accounts::{Chain, Held, Work};
+use crate::accounts::{Chain, Held, Stood, Work};
 use crate::pipeline::{Prices, Rhythm};
 use crate::tiers::graph::{Graph, NEVER_US, Reader, Vertex};
 use crate::tiers::planner;
@@ -29,8 +29,10 @@ pub struct Metered {
     pub rest: Work,
     /// Bytes of source topics.
     pub topic_bytes: BTreeMap<String, u64>,
-    /// Bytes of the commit log.
+    /// Bytes of the commit log, on average over the time that it was looked at.
     pub commit_bytes: u64,
+    /// The commit log in that time.
+    pub log: Stood,
     /// What each consumer's view comes from.
     pub chains: BTreeMap<String, Chain>,
     /// Time over which it was metered, in microseconds.
@@ -89,7 +91,7 @@ pub struct Item {
     pub tier: Option<String>,
     /// What was metered; of a node, of appends, of the rest of the process.
     pub work: Option<Work>,
-    /// Bytes held on local disk or in memory.
+    /// Bytes held on local disk or in memory; of the commit log, which goes up and down, on average.
     pub held_bytes: u64,
     /// Of a node: of what they are.
     pub held: Option<Held>,

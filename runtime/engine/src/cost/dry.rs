@@ -3,23 +3,30 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use refrain_log::meter::{Used, so_far};
 
+use super::handing;
 use super::model::{Model, Tried};
 use super::rounds::{Excerpt, Layout, Round, excerpt};
 use crate::error::{Error, Result};
 use crate::host::Host;
+use crate::run::time::stopwatch;
 use crate::validate::rerun::Rerun;
 use crate::versions::Start;
 use crate::versions::roster::Member;
 
 /// Rows of one layout that are worked through.
 const ROWS_MAX: f64 = 400_000.0;
-/// Rounds of one layout.
-const ROUNDS_MAX: usize = 64;
+/// Rounds of one layout: enough for what happens once in many of them, such as the end of a window.
+const ROUNDS_MAX: usize = 1_024;
 /// Processor time for one layout, in nanoseconds; the round in which it is used up is finished.
 const CPU_NS_MAX: u64 = 1_000_000_000;
+/// Time for one layout, most of it for syncs.
+const TIME_MAX: Duration = Duration::from_secs(4);
+/// Of many rounds so many are worked through before anything is measured: files are begun in them, and caches filled.
+const WARM_ROUNDS: usize = 4;
 /// The folder, in the data folder.
 const FOLDER: &str = "dry";
 
@@ -59,8 +66,7 @@ impl Host {
     fn try_out_in(&self, member: &Member, layouts: &[&Layout], folder: &Path) -> Result<Dry> {
         // What a process left that ended in the middle.
         self.remove_all(folder)?;
-        let mut all: Vec<Vec<Tried>> = Vec::new();
-        let mut used = Used::default();
+        let mut tries = Vec::new();
         for (place, layout) in layouts.iter().enumerate() {
             let rounds = excerpt(layout, ROWS_MAX, ROUNDS_MAX);
             let start = Start {
@@ -72,11 +78,28 @@ impl Host {
                 ..member.clone()
             };
             let folder = folder.join(place.to_string());
-            let mut rerun = self.rerun_in(&member, Arc::clone(&self.storage), &folder)?;
-            all.push(try_out(&mut rerun, &rounds, &mut used)?);
+            let rerun = self.rerun_in(&member, Arc::clone(&self.storage), &folder)?;
+            tries.push(Trying::begin(rerun, rounds)?);
         }
+        let handing_ns = handing::round_ns();
+        // In turns, so that a machine which is faster at one moment than at another is so for all layouts.
+        let goes_on = |trying: &&mut Trying| trying.goes_on();
+        while let Some(next) = tries
+            .iter_mut()
+            .filter(goes_on)
+            .min_by_key(|trying| trying.used.cpu_ns)
+        {
+            next.try_round()?;
+        }
+        let mut used = Used::default();
+        tries.iter().for_each(|trying| used.add(trying.used));
+        let rows: f64 = tries
+            .iter()
+            .flat_map(|t| &t.tried)
+            .map(|t| t.round.rows)
+            .sum();
+        let all: Vec<Vec<Tried>> = tries.into_iter().map(|t| t.told(handing_ns)).collect();
         let rounds = all.iter().map(|tried| tried.len() as u64).sum::<u64>();
-        let rows: f64 = all.iter().flatten().map(|tried| tried.round.rows).sum();
         if rows <= 0.0 {
             return Err(Error::Refused(format!(
                 "no rows of its input are kept, so no round of node {} can be tried out",
@@ -91,38 +114,68 @@ impl Host {
     }
 }
 
-/// Rounds with what they took.
-fn try_out(rerun: &mut Rerun, rounds: &Excerpt, used: &mut Used) -> Result<Vec<Tried>> {
-    // Instances are made and warm before anything is measured.
-    for cut in [rounds.from, rounds.after] {
-        let step = rerun.step(cut.max(rerun.at()), None)?;
-        rerun.keep(step)?;
-    }
-    let began = so_far();
-    let mut tried = Vec::new();
-    for round in &rounds.rounds {
-        tried.push(try_round(rerun, round)?);
-        if so_far().since(began).cpu_ns > CPU_NS_MAX {
-            break;
-        }
-    }
-    used.add(so_far().since(began));
-    Ok(tried)
+/// A layout on its way.
+struct Trying {
+    rerun: Rerun,
+    rounds: std::vec::IntoIter<Round>,
+    tried: Vec<Tried>,
+    used: Used,
+    took: Duration,
 }
 
-fn try_round(rerun: &mut Rerun, round: &Round) -> Result<Tried> {
-    let (before, (commit_bytes, topic_bytes)) = (so_far(), rerun.bytes());
-    let step = rerun.step(round.cut.max(rerun.at()), None)?;
-    let changed = step.changed();
-    rerun.keep(step)?;
-    let used = so_far().since(before);
-    let bytes = rerun.bytes();
-    Ok(Tried {
-        round: *round,
-        changed: changed as f64,
-        cpu_ns: used.cpu_ns as f64,
-        commit_bytes: bytes.0.saturating_sub(commit_bytes) as f64,
-        topic_bytes: bytes.1.saturating_sub(topic_bytes) as f64,
-        syncs: used.syncs as f64,
-    })
+impl Trying {
+    /// Instances are made and warm before anything is measured.
+    fn begin(mut rerun: Rerun, rounds: Excerpt) -> Result<Trying> {
+        for cut in [rounds.from, rounds.after] {
+            let step = rerun.step(cut.max(rerun.at()), None)?;
+            rerun.keep(step)?;
+        }
+        Ok(Trying {
+            rerun,
+            rounds: rounds.rounds.into_iter(),
+            tried: Vec::new(),
+            used: Used::default(),
+            took: Duration::ZERO,
+        })
+    }
+
+    fn goes_on(&self) -> bool {
+        self.rounds.len() > 0 && self.used.cpu_ns < CPU_NS_MAX && self.took < TIME_MAX
+    }
+
+    /// Works through the next round.
+    fn try_round(&mut self) -> Result<()> {
+        let Some(round) = self.rounds.next() else {
+            return Ok(());
+        };
+        let (began, before) = (stopwatch(), so_far());
+        let (commit_bytes, topic_bytes) = self.rerun.bytes();
+        let step = self.rerun.step(round.cut.max(self.rerun.at()), None)?;
+        let changed = step.changed();
+        self.rerun.keep(step)?;
+        let used = so_far().since(before);
+        let bytes = self.rerun.bytes();
+        self.took += stopwatch().saturating_duration_since(began);
+        self.used.add(used);
+        self.tried.push(Tried {
+            round,
+            changed: changed as f64,
+            cpu_ns: used.cpu_ns as f64,
+            commit_bytes: bytes.0.saturating_sub(commit_bytes) as f64,
+            topic_bytes: bytes.1.saturating_sub(topic_bytes) as f64,
+            syncs: used.syncs as f64,
+        });
+        Ok(())
+    }
+
+    /// Its rounds with what they took; handing over each is part of it.
+    fn told(mut self, handing_ns: f64) -> Vec<Tried> {
+        if self.tried.len() > 4 * WARM_ROUNDS {
+            self.tried.drain(..WARM_ROUNDS);
+        }
+        self.tried
+            .iter_mut()
+            .for_each(|tried| tried.cpu_ns += handing_ns);
+        self.tried
+    }
 }

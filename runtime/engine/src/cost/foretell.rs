@@ -1,13 +1,16 @@
 //! Prices a change before it is made: what differs between the pipeline as it is and as it would be, how much work that
 //! makes, by rounds tried out on the newest rows of the log, and the bill of that.
 
-use refrain_state::commit::StateOptions;
+use refrain_log::ids::Sequence;
+use refrain_log::regroup::Looked;
 
 use super::bill::{self, Bill, Metered};
-use super::change::{self, Change, Foretold, Kind, Scene};
+use super::change::{self, Change, Foretold, Kind, Scene, Topics};
+use super::commits::{Coming, fill};
 use super::dry::Dry;
 use super::model::Model;
 use super::money::Money;
+use super::rounds::Layout;
 use super::{Question, arrivals};
 use crate::accounts::Work;
 use crate::changes::reasons;
@@ -15,9 +18,14 @@ use crate::error::{Error, Result};
 use crate::host::{Host, Loaded, load_with};
 use crate::pipeline::Declaration;
 use crate::run::Terms;
+use crate::task::out::FRAME_ROWS;
 use crate::tiers::Graph;
+use crate::tiers::graph::Vertex;
 use crate::versions::roster::Member;
 use crate::versions::{Start, VersionName};
+
+/// So many of the newest rows of each partition that a node writes are laid out in other frames.
+const ROWS_MAX: u64 = 100_000;
 
 /// What a change is priced with.
 struct Foretelling<'a> {
@@ -114,7 +122,7 @@ impl Foretelling<'_> {
     fn all(&mut self) -> Result<(Metered, Vec<Change>)> {
         let mut then = self.metered.clone();
         let mut changes = Vec::new();
-        let mut commit_bytes = 0.0;
+        let mut coming = [self.coming_now(), Vec::new()];
         for (place, node) in self.scene.graph.nodes.iter().enumerate() {
             if !self.scene.changed.nodes.iter().any(|n| n.name == node.name) {
                 let of_node = |build: &String| VersionName::parse(build).name != node.name;
@@ -139,26 +147,68 @@ impl Foretelling<'_> {
             let work = self.metered.work.get(&build).filter(|w| w.commits > 0);
             let nothing = self.scene.then[place].rounds.is_empty();
             let found = match (kind, was, work) {
-                (Kind::Rhythm, Some(was), _) if nothing || self.scene.same(was, place) => continue,
+                (Kind::Rhythm, Some(was), _) if nothing || self.scene.same(was, place) => None,
                 (Kind::Rhythm, Some(was), Some(work)) => {
                     self.in_other_rounds(&build, was, place, work)
                 }
-                (Kind::Rhythm, _, _) => continue,
+                (Kind::Rhythm, _, _) => None,
                 _ => self.built_anew(&name, kind, place),
             };
             let Some((found, tried)) = found else {
+                let as_it_was = work.map(|w| change::as_it_was(w, &self.scene.then[place]));
+                coming[1].extend(of_node(place, as_it_was.unwrap_or_default()));
                 continue;
             };
+            let [now, would_come] = found.commits;
+            if let Some(was) = was.filter(|_| !now.is_empty()) {
+                coming[0].retain(|commit: &Coming| commit.node != was);
+                coming[0].extend(of_node(was, now));
+            }
+            coming[1].extend(of_node(place, would_come));
             then.work.insert(build.clone(), found.work);
             let held = then.held.entry(build).or_default();
             held.topic_bytes = held
                 .topic_bytes
                 .saturating_add_signed(found.topic_bytes as i64);
-            commit_bytes += found.commit_bytes;
             changes.push(self.change(kind, &name, was, Some(place), tried));
         }
-        then.commit_bytes = commit_log_bytes(then.commit_bytes, commit_bytes);
+        self.fill_commit_log(&mut then, coming);
         Ok((then, changes))
+    }
+
+    /// Commits as they come to the log now.
+    fn coming_now(&self) -> Vec<Coming> {
+        let nodes = self.scene.graph.nodes.iter().enumerate();
+        let of = |(place, node): (usize, &Vertex)| {
+            let work = self.metered.work.get(self.metered.build(&node.name));
+            let commits = work.map(|work| change::as_it_was(work, &self.scene.now[place]));
+            of_node(place, commits.unwrap_or_default())
+        };
+        nodes.flat_map(of).collect()
+    }
+
+    /// How high the commit log would stand, and what would be written for its bases: more than now by as much as it differs
+    /// when both are played.
+    fn fill_commit_log(&self, then: &mut Metered, [now, would_come]: [Vec<Coming>; 2]) {
+        let Some(span) = self.scene.span(self.metered) else {
+            return;
+        };
+        let height = || self.host.state().height(self.metered.log.first_bytes);
+        let (graph, changed) = (self.scene.graph, self.scene.changed);
+        let now = fill(height(), now, graph.nodes.len(), span);
+        let filled = fill(height(), would_come, changed.nodes.len(), span);
+        let mean_bytes = then.commit_bytes as f64 + filled.mean_bytes - now.mean_bytes;
+        then.commit_bytes = mean_bytes.max(0.0) as u64;
+        for (place, node) in changed.nodes.iter().enumerate() {
+            let build = self.metered.build(&node.name);
+            let metered = self.metered.work.get(build).map_or(0, |w| w.base_bytes);
+            let was = self.scene.was(place).map_or(0.0, |was| now.base_bytes[was]);
+            let bytes = (metered as f64 + filled.base_bytes[place] - was).max(0.0) as u64;
+            if let Some(work) = then.work.get_mut(build) {
+                work.written_bytes = work.written_bytes.saturating_sub(work.base_bytes) + bytes;
+                work.base_bytes = bytes;
+            }
+        }
     }
 
     /// How a node of the changed pipeline differs from what runs.
@@ -204,7 +254,14 @@ impl Foretelling<'_> {
         };
         let models = [models.first(), models.last()];
         let models = models.map(|model| model.expect("there is one at least"));
-        let found = change::in_other_rounds(work, layouts, models);
+        let topics = self.host.topics_in(build, layouts);
+        let topics = topics.unwrap_or_else(|error| {
+            self.told.push(format!(
+                "node {build}: what its topics would take is foretold from rounds alone, since their rows do not read: {error}"
+            ));
+            Topics::default()
+        });
+        let found = change::in_other_rounds(work, layouts, models, topics);
         Some((found, rounds))
     }
 
@@ -280,11 +337,46 @@ impl Foretelling<'_> {
     }
 }
 
-/// Bytes of the commit log when so many more are written to it: as many, until it is so large that bases keep it small.
-fn commit_log_bytes(now: u64, more: f64) -> u64 {
-    let bounded = StateOptions::default().growth_bytes;
-    match now.saturating_add_signed(more as i64) {
-        _ if now > bounded => now,
-        then => then.min(bounded),
+fn of_node(place: usize, commits: Vec<(i64, f64)>) -> impl Iterator<Item = Coming> {
+    let commits = commits.into_iter();
+    commits.map(move |(time_us, bytes)| Coming {
+        time_us,
+        node: place,
+        bytes,
+    })
+}
+
+impl Host {
+    /// What the topics of a build take in the rounds that it makes, and in others.
+    fn topics_in(&self, build: &str, layouts: [&Layout; 2]) -> Result<Topics> {
+        let cuts = layouts.map(|layout| {
+            let rounds = layout.rounds.iter();
+            rounds.map(|round| round.cut).collect::<Vec<Sequence>>()
+        });
+        let first = layouts.map(|layout| layout.rounds.first().map(|round| round.after));
+        let looked = Looked {
+            after: first.into_iter().flatten().max().unwrap_or_default(),
+            rows_max: ROWS_MAX,
+            frame_rows: FRAME_ROWS,
+        };
+        let (mut written, mut more) = ([0.0; 2], 0.0);
+        for name in self.topics_written(build) {
+            let Some(topic) = self.log().topic(&name) else {
+                continue;
+            };
+            let found = topic.bytes_cut_at(looked, &[&cuts[0], &cuts[1]])?;
+            let [now, then] = [found.bytes[0] as f64, found.bytes[1] as f64];
+            written = [written[0] + now, written[1] + then];
+            // Small frames of segments that take no more appends are merged, whatever they were.
+            let spec = topic.spec();
+            let open_bytes = spec.segment_bytes * u64::from(spec.partitions);
+            if now > 0.0 {
+                more += (then / now - 1.0) * topic.bytes().min(open_bytes) as f64;
+            }
+        }
+        Ok(Topics {
+            written: Some(written).filter(|written| written[0] > 0.0),
+            more,
+        })
     }
 }

@@ -4,8 +4,10 @@
 pub mod arrivals;
 pub mod bill;
 pub mod change;
+pub mod commits;
 mod dry;
 mod foretell;
+mod handing;
 pub mod model;
 pub mod money;
 pub mod outcome;
@@ -56,6 +58,7 @@ pub(crate) fn asked(host: &Host, question: &Question) -> Result<Bill> {
 fn metered(host: &Host, graph: &Graph) -> bill::Metered {
     if let Some(gauge) = host.board().gauge() {
         gauge.look_outside(host.log());
+        gauge.log_stands(host.state().log_bytes(), host.log().now());
     }
     let now = host.log().now();
     let gauge = host.board().gauge();
@@ -65,6 +68,7 @@ fn metered(host: &Host, graph: &Graph) -> bill::Metered {
         0 => now.0,
         since => since.max(from.0),
     };
+    let log = books.log_stood(from);
     let topic_bytes = |name: &str| host.log().topic(name).map_or(0, |t| t.bytes());
     let builds = host.version_names();
     let work = builds.iter();
@@ -79,7 +83,8 @@ fn metered(host: &Host, graph: &Graph) -> bill::Metered {
         appends: books.appended_since(from),
         rest: books.rest_since(from),
         topic_bytes: sources().map(|s| (s.clone(), topic_bytes(&s))).collect(),
-        commit_bytes: host.state().log_bytes(),
+        commit_bytes: log.mean_bytes().unwrap_or(host.state().log_bytes()),
+        log,
         chains: host.chains(),
         span_us: (now.0 - since).max(1),
         until_us: Some(now.0),

@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::input::Run;
 
 /// Rows (or runs without rows) after which a frame is appended.
-const FRAME_ROWS: usize = 65_536;
+pub(crate) const FRAME_ROWS: usize = 65_536;
 
 /// The writing end of one partition of a derived topic.
 #[derive(Debug)]

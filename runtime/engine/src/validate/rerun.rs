@@ -241,11 +241,11 @@ impl Rerun {
         self.node.committed
     }
 
-    /// Bytes of its commit log, and of the topics that it writes.
+    /// Bytes that its commits took in the commit log, and those of the topics that it writes.
     pub(crate) fn bytes(&self) -> (u64, u64) {
         let topics = self.log.topics();
         let topics = topics.iter().map(|topic| topic.bytes());
-        (self.state.log_bytes(), topics.sum())
+        (self.state.written().commit_bytes, topics.sum())
     }
 
     /// The next cut over which no step may go: there, another build takes over.
