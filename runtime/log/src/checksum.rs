@@ -1,7 +1,7 @@
 //! The checksum of everything on disk: CRC32C (CRC-32/ISCSI), by hardware.
 
 /// CRC32C of `bytes`.
-pub(crate) fn crc32c(bytes: &[u8]) -> u32 {
+pub fn crc32c(bytes: &[u8]) -> u32 {
     crc_fast::crc32_iscsi(bytes)
 }
 

@@ -4,7 +4,7 @@
 //! bytes, rows, offsets, sequences, and what a disk may do to them.
 
 pub mod alter;
-mod checksum;
+pub mod checksum;
 pub mod clock;
 pub mod codec;
 pub mod columns;

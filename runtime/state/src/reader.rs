@@ -8,7 +8,7 @@ use crate::held::Held;
 use crate::store::Spans;
 
 /// Keys that are looked up before commits of others get their turn.
-const KEYS_AT_ONCE: usize = 32;
+const KEYS_AT_ONCE: usize = 256;
 
 /// The states of one task as of its last commit, wherever they are. Cheap to keep, and good for another thread. Errors are
 /// [`crate::Error::Store`]: the store cannot be read.
@@ -29,9 +29,7 @@ impl TaskReader {
             let Some(store) = held.store(&self.node, self.task) else {
                 break;
             };
-            for place in places {
-                states[*place] = store.get(keys.get(*place))?;
-            }
+            store.get_each(keys, places, &mut states)?;
         }
         Ok(states)
     }

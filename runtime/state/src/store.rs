@@ -26,6 +26,18 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     fn delete(&mut self, key: &[u8]) -> Result<()>;
     /// The state of a key.
     fn get(&self, key: &[u8]) -> Result<Option<Box<[u8]>>>;
+    /// States of the keys at some places, in order of the keys, each to the same place.
+    fn get_each(
+        &self,
+        keys: &Spans,
+        places: &[usize],
+        states: &mut [Option<Box<[u8]>>],
+    ) -> Result<()> {
+        places.iter().try_for_each(|place| {
+            states[*place] = self.get(keys.get(*place))?;
+            Ok(())
+        })
+    }
     /// Shows every key with its state, in bytewise order of the keys (on a disk, very long keys come last).
     fn each(&self, show: &mut dyn FnMut(&[u8], &[u8])) -> Result<()>;
     /// The first keys from `from` on, with their states, in bytewise order of the keys: at most `count`, and no more once

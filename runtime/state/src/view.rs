@@ -368,7 +368,7 @@ impl Contents {
                 table.counts()
             }
             Keeping::Tree(table) => {
-                table.apply(&changes, met)?;
+                table.apply(&changes, met);
                 table.counts
             }
             Keeping::Closed(counts) => *counts,

@@ -1,21 +1,28 @@
-//! State larger than memory: one LSM tree for all tasks and views of a host, in a folder of its own.
+//! State larger than memory: one tree of sorted runs for all tasks and views of a host, in a folder of its own.
 //!
 //! The tree is no ground truth. The commit log is durable before anything goes into the tree; the tree writes its memory
-//! to sorted tables now and then, in the background, and each time it does, a whole commit is the last one in it: the
+//! to files now and then, in the background, and each time it does, a whole commit is the last one in it: the
 //! *mark*, a key of its own, names it, and says what the views were then. After a crash the tree is at some earlier mark,
 //! or gone. Opening takes the mark, reads the commit log, and applies only what was committed after it; where the mark does
 //! not name a commit of this very log (another log, a log set back, one that begins after it), the tree is emptied and
-//! loaded from the log, in sorted runs. So the folder may be deleted at any time, and no write of the tree is ever waited for.
+//! loaded from the log. So the folder may be deleted at any time, and no write of the tree is ever waited for.
 //!
-//! Content is checked twice: the tree has a checksum a block, and each value carries one over its key and itself. What
-//! does not verify is an error, never an answer; the folder is then marked, and loaded anew at the next opening.
+//! Each block of a file has a check. What does not verify is an error, never an answer; the folder is then marked, and
+//! loaded anew at the next opening.
 //!
 //! Keys in the tree: the mark's; one byte 1 before those of states (`states`), one byte 2 before those of view rows
 //! (`view/tree`), and the node's name, with its length in 2 bytes before it.
 
+mod build;
+mod filter;
+mod list;
+mod merge;
+mod plan;
+mod run;
 mod states;
+mod tree;
 
-use std::collections::BTreeMap;
+use std::io;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,18 +30,17 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 
-use lsm_tree::config::{BlockSizePolicy, HashRatioPolicy, PinningPolicy};
-use lsm_tree::{
-    AbstractTree, AnyTree, Cache, Config, DescriptorTable, Guard, IterGuardImpl,
-    SequenceNumberCounter, UserKey, UserValue,
-};
+use arrow_buffer::Buffer;
 use refrain_log::codec;
 use refrain_log::ids::Timestamp;
 use refrain_log::storage::{DiskStorage, Storage};
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+use xxhash_rust::xxh3::xxh3_64;
 
+use build::Builder;
+use merge::Merged;
 pub(crate) use states::DiskStore;
+use tree::Tree;
 
 use crate::record::Closing;
 use crate::view::{Counts, ViewSpec};
@@ -48,18 +54,12 @@ const OF_STATES: u8 = 1;
 const OF_ROWS: u8 = 2;
 /// Keys up to this are keys of the tree.
 pub(crate) const KEY_BYTES_MAX: usize = 32 << 10;
-/// Bytes of the check in front of a value.
-const CHECK_BYTES: usize = 4;
-/// The tree's memory is written out when it has come to a quarter of the cache, within these.
+/// The tree's memory is written out when it has come to a quarter of what it may have, within these.
 const MEMORY_BYTES: std::ops::RangeInclusive<u64> = (1 << 10)..=(64 << 20);
-/// A sorted run that is loaded has at most so many bytes.
-const RUN_BYTES: usize = 64 << 20;
-/// Tables of the youngest level before it is merged.
-const YOUNG_TABLES: u8 = 4;
 /// So many memories wait to be written out before a commit does it itself.
 const WAITING_MAX: usize = 4;
-/// Everything there is: sequence numbers are given out from 1.
-const NEWEST: u64 = u64::MAX >> 1;
+/// Keys that are forgotten in one batch.
+const FORGOTTEN_KEYS: usize = 1 << 16;
 /// Name of the note that the content is damaged.
 const DAMAGED: &str = "damaged";
 
@@ -94,54 +94,40 @@ pub(crate) struct Shelved {
     pub(crate) views: Vec<(ViewSpec, Counts)>,
 }
 
-/// A value on its way into the tree. Made once and filled again and again.
+/// Changes on their way into the tree, in order of their keys.
 #[derive(Debug)]
-pub(crate) struct Draft(Vec<u8>);
+pub(crate) struct Batch(Builder<Vec<u8>>);
 
-impl Draft {
-    pub(crate) fn new() -> Draft {
-        Draft(vec![0; CHECK_BYTES])
+impl Batch {
+    /// Of at most so many changes.
+    pub(crate) fn new(changes_max: usize) -> Batch {
+        Batch(Builder::in_memory(changes_max as u64))
     }
 
-    /// Empty: what is appended is the value.
-    pub(crate) fn begin(&mut self) -> &mut Vec<u8> {
-        self.0.truncate(CHECK_BYTES);
-        &mut self.0
+    /// Sets the value of a key, which comes after all before it, to these parts end to end.
+    pub(crate) fn put(&mut self, key: &[u8], value: &[&[u8]]) {
+        let pushed = self.0.push(key, Some(value));
+        pushed.expect("memory takes all");
     }
 
-    /// Bytes that it takes in the tree.
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
+    /// Removes a key, which comes after all before it; no change when it is not there.
+    pub(crate) fn remove(&mut self, key: &[u8]) {
+        self.0.push(key, None).expect("memory takes all");
     }
 }
 
 /// The tree of a host.
 #[derive(Debug)]
 pub(crate) struct Disk {
-    tree: Tree,
+    tree: Arc<Tree>,
     folder: PathBuf,
     memory_bytes: u64,
-    /// Something was changed since the last commit as a whole: it must not be written out.
+    /// Something was changed since the last commit as a whole: it must not be written out with a mark.
     partial: AtomicBool,
-    /// While the tree is loaded: changes that are not in it yet.
-    loading: Mutex<Option<Load>>,
+    /// The tree is being loaded: nothing in it has a mark.
+    loading: AtomicBool,
     /// None: closed. Another one may have the folder.
     keeper: Mutex<Option<Keeper>>,
-}
-
-/// The tree itself, for any thread.
-#[derive(Clone)]
-struct Tree {
-    tree: AnyTree,
-    sequence: SequenceNumberCounter,
-    /// Held while a look at what is there now begins, and while it is decided what nobody will look at any more.
-    looks: Arc<Mutex<()>>,
-}
-
-impl std::fmt::Debug for Tree {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tree").finish_non_exhaustive()
-    }
 }
 
 /// The thread that writes out and merges.
@@ -151,71 +137,37 @@ struct Keeper {
     thread: JoinHandle<()>,
 }
 
-#[derive(Debug, Default)]
-struct Load {
-    /// None: deleted.
-    changes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
-    bytes: usize,
-}
-
 impl Disk {
     /// Opens the tree in `folder`, making it when absent. A tree that cannot be opened, or was found damaged, is emptied;
     /// the sentence says why.
-    pub(crate) fn open(folder: PathBuf, cache_bytes: u64) -> Result<(Disk, Option<String>)> {
+    pub(crate) fn open(folder: PathBuf, memory_bytes: u64) -> Result<(Disk, Option<String>)> {
         let noted = DiskStorage.read(&folder.join(DAMAGED)).is_ok();
         let opened = match noted {
             true => Err("its content was found damaged".to_owned()),
-            false => Disk::open_or_say(&folder, cache_bytes),
+            false => Disk::open_tree(&folder, memory_bytes).map_err(|e| e.to_string()),
         };
         match opened {
             Ok(disk) => Ok((disk, None)),
-            Err(what) => Ok((Disk::anew(folder, cache_bytes)?, Some(what))),
-        }
-    }
-
-    /// The tree answers some damage of its manifest with a panic and not with an error.
-    fn open_or_say(folder: &Path, cache_bytes: u64) -> Result<Disk, String> {
-        let opened = std::panic::catch_unwind(|| Disk::open_tree(folder, cache_bytes));
-        match opened {
-            Ok(opened) => opened.map_err(|e| e.to_string()),
-            Err(_) => Err("its content is damaged".to_owned()),
+            Err(what) => Ok((Disk::anew(folder, memory_bytes)?, Some(what))),
         }
     }
 
     /// An empty tree in the place of what is in `folder`.
-    pub(crate) fn anew(folder: PathBuf, cache_bytes: u64) -> Result<Disk> {
+    pub(crate) fn anew(folder: PathBuf, memory_bytes: u64) -> Result<Disk> {
         let removed = DiskStorage.remove_dir_all(&folder);
         removed.map_err(|e| store_error(&folder, &e))?;
-        Disk::open_tree(&folder, cache_bytes).map_err(|e| store_error(&folder, &e))
+        Disk::open_tree(&folder, memory_bytes).map_err(|e| store_error(&folder, &e))
     }
 
-    fn open_tree(folder: &Path, cache_bytes: u64) -> lsm_tree::Result<Disk> {
-        DiskStorage.create_dir_all(folder)?;
-        let sequence = SequenceNumberCounter::new(1);
-        // But for the youngest level, whose are small and stay in memory. A filter of a large table is one of hundreds of
-        // KiB otherwise: where the cache has no room for all of them, each look reads one as a whole.
-        let in_parts = PinningPolicy::new([false, true]);
-        let config = Config::new(folder, sequence.clone(), SequenceNumberCounter::new(1))
-            .use_cache(Arc::new(Cache::with_capacity_bytes(cache_bytes)))
-            .use_descriptor_table(Some(Arc::new(DescriptorTable::new(128))))
-            .data_block_size_policy(BlockSizePolicy::all(4 << 10))
-            .data_block_hash_ratio_policy(HashRatioPolicy::all(0.75))
-            .index_block_partitioning_policy(in_parts.clone())
-            .filter_block_partitioning_policy(in_parts);
-        let tree = config.open()?;
-        sequence.fetch_max(tree.get_highest_persisted_seqno().unwrap_or(0) + 1);
-        let tree = Tree {
-            tree,
-            sequence,
-            looks: Arc::default(),
-        };
+    fn open_tree(folder: &Path, memory_bytes: u64) -> io::Result<Disk> {
+        let tree = Arc::new(Tree::open(folder)?);
         Ok(Disk {
-            keeper: Mutex::new(Some(Keeper::of(tree.clone())?)),
+            keeper: Mutex::new(Some(Keeper::of(tree.clone(), folder.to_owned())?)),
             tree,
             folder: folder.to_owned(),
-            memory_bytes: (cache_bytes / 4).clamp(*MEMORY_BYTES.start(), *MEMORY_BYTES.end()),
+            memory_bytes: (memory_bytes / 4).clamp(*MEMORY_BYTES.start(), *MEMORY_BYTES.end()),
             partial: AtomicBool::new(false),
-            loading: Mutex::new(None),
+            loading: AtomicBool::new(false),
         })
     }
 
@@ -225,42 +177,39 @@ impl Disk {
         shelved.transpose().map_err(|e| self.damaged(&e))
     }
 
-    /// From here on changes are collected into sorted runs, until [`Disk::loaded`].
+    /// From here on the tree has no mark, until [`Disk::loaded`].
     pub(crate) fn load(&self) {
-        *self.loading() = Some(Load::default());
+        self.loading.store(true, Ordering::Relaxed);
     }
 
     /// All is in the tree; none: nothing was ever committed.
     pub(crate) fn loaded(&self, shelved: Option<Shelved>) -> Result<()> {
         if let Some(shelved) = shelved {
-            self.note(&shelved)?;
+            self.note(&shelved);
         }
-        let load = self.loading().take();
-        if let Some(load) = load {
-            self.ingest(load)?;
-        }
+        self.loading.store(false, Ordering::Relaxed);
         self.partial.store(false, Ordering::Relaxed);
-        Ok(())
+        self.tree.seal();
+        self.write_out_all()
     }
 
     /// A commit is in the tree as a whole, and these are its contents.
     pub(crate) fn committed(&self, shelved: impl FnOnce() -> Shelved) -> Result<()> {
-        if self.loading().is_some() {
-            return Ok(());
-        }
-        if self.tree.tree.active_memtable().size() >= self.memory_bytes {
-            self.note(&shelved())?;
-            self.tree.tree.rotate_memtable();
-            self.write_out()?;
+        if self.tree.young_bytes() >= self.memory_bytes {
+            if !self.loading.load(Ordering::Relaxed) {
+                self.note(&shelved());
+            }
+            self.seal()?;
         }
         self.partial.store(false, Ordering::Relaxed);
         Ok(())
     }
 
-    /// Has what waits written out: by the keeper, and by this thread when it does not keep up.
-    fn write_out(&self) -> Result<()> {
-        if self.tree.tree.sealed_memtable_count() > WAITING_MAX {
-            return self.tree.tidy().map_err(|e| store_error(&self.folder, &e));
+    /// Has what is in memory written out: by the keeper, and by this thread when it does not keep up.
+    fn seal(&self) -> Result<()> {
+        if self.tree.seal() > WAITING_MAX {
+            let written = self.tree.write_out();
+            written.map_err(|e| store_error(&self.folder, &e))?;
         }
         if let Some(keeper) = self.keeper().as_ref() {
             // The keeper ends after this.
@@ -269,55 +218,49 @@ impl Disk {
         Ok(())
     }
 
+    fn write_out_all(&self) -> Result<()> {
+        let written = write_out_all(&self.tree);
+        written.map_err(|e| store_error(&self.folder, &e))
+    }
+
     /// Writes out everything, with what it comes to if that is known and no commit is half applied, and lets go of the
     /// folder. What is not written now is applied from the commit log at the next opening.
     pub(crate) fn close(&self, shelved: Option<Shelved>) {
         let Some(keeper) = self.keeper().take() else {
             return;
         };
+        self.tree.stop_merging();
         keeper.end();
-        let whole = !self.partial.load(Ordering::Relaxed) && self.loading().is_none();
-        if let Some(shelved) = shelved.filter(|_| whole)
-            && self.note(&shelved).is_ok()
-        {
-            self.tree.tree.rotate_memtable();
+        let whole = !self.partial.load(Ordering::Relaxed) && !self.loading.load(Ordering::Relaxed);
+        if let Some(shelved) = shelved.filter(|_| whole) {
+            self.note(&shelved);
+            self.tree.seal();
         }
-        let _ = self.tree.tidy();
+        let _ = self.write_out_all();
     }
 
-    fn note(&self, shelved: &Shelved) -> Result<()> {
-        let mut draft = Draft::new();
-        draft.begin().extend_from_slice(&codec::encode(shelved));
-        self.put(&MARK, &mut draft)
+    fn note(&self, shelved: &Shelved) {
+        let mut batch = Batch::new(1);
+        batch.put(&MARK, &[&codec::encode(shelved)]);
+        self.add(batch);
     }
 
-    /// Bytes of keys, states and view rows, about.
+    /// Bytes of keys, states and view rows, about: what was put again since the last merge counts twice.
     pub(crate) fn bytes(&self) -> u64 {
-        self.tree.tree.disk_space() + self.tree.tree.active_memtable().size()
+        self.tree.runs().bytes()
     }
 
-    /// Bytes of the keys that begin so and of their states, about: tables that hold other keys as well count half, and what
-    /// was put again since the last merge counts twice.
-    pub(crate) fn bytes_below(&self, prefix: &[u8]) -> u64 {
-        // Tables reach over many nodes: what has no key may lie in the middle of one.
-        let mut entries = self.tree.tree.prefix(prefix, NEWEST, None);
-        if entries.next().is_none() {
+    /// Bytes of the keys that begin so and of their states, about: what was put again since the last merge counts twice.
+    pub(crate) fn bytes_below(self: &Arc<Self>, prefix: &[u8]) -> u64 {
+        let after = after_prefix(prefix);
+        let from = Bound::Included(prefix.to_vec());
+        if self.entries(from, after.clone()).next().is_none() {
             return 0;
         }
-        let tables = self.tree.tree.current_version();
-        let on_disk = tables.iter_tables().map(|table| {
-            let (range, bytes) = (&table.metadata.key_range, table.metadata.file_size);
-            let (min, max): (&[u8], &[u8]) = (range.min(), range.max());
-            match (min.starts_with(prefix), max.starts_with(prefix)) {
-                (true, true) => bytes,
-                (false, false) if max < prefix || min > prefix => 0,
-                _ => bytes / 2,
-            }
-        });
-        let memory = self.tree.tree.active_memtable();
-        let of_prefix = memory.iter().filter(|e| e.key.user_key.starts_with(prefix));
-        let in_memory = of_prefix.map(|e| (e.key.user_key.len() + e.value.len()) as u64);
-        on_disk.sum::<u64>() + in_memory.sum::<u64>()
+        let runs = self.tree.runs();
+        runs.all()
+            .map(|run| run.bytes_between(prefix, &after))
+            .sum()
     }
 
     /// The states of a task.
@@ -337,125 +280,67 @@ impl Disk {
         for of in [OF_STATES, OF_ROWS] {
             let prefix = node_prefix(of, node);
             let end = after_prefix(&prefix);
-            // What is not loaded yet is not seen by a look into the tree.
-            self.ingest_now()?;
-            for entry in self.entries(Bound::Included(prefix), Bound::Excluded(end)) {
-                self.remove(&entry?.key)?;
+            let mut entries = self.entries(Bound::Included(prefix), end).peekable();
+            while entries.peek().is_some() {
+                let mut batch = Batch::new(FORGOTTEN_KEYS);
+                for entry in entries.by_ref().take(FORGOTTEN_KEYS) {
+                    batch.remove(&entry?.key);
+                }
+                self.add(batch);
             }
         }
         Ok(())
-    }
-
-    fn ingest_now(&self) -> Result<()> {
-        let load = self.loading().replace(Load::default());
-        match load {
-            Some(load) => self.ingest(load),
-            None => {
-                *self.loading() = None;
-                Ok(())
-            }
-        }
-    }
-
-    fn loading(&self) -> MutexGuard<'_, Option<Load>> {
-        self.loading.lock().expect("no holder of this lock panics")
     }
 
     fn keeper(&self) -> MutexGuard<'_, Option<Keeper>> {
         self.keeper.lock().expect("no holder of this lock panics")
     }
 
-    /// Sets the value of a key.
-    pub(crate) fn put(&self, key: &[u8], draft: &mut Draft) -> Result<()> {
-        let check = check_of(key, &draft.0[CHECK_BYTES..]);
-        draft.0[..CHECK_BYTES].copy_from_slice(&check);
-        self.change(key, Some(&draft.0))
-    }
-
-    /// Removes a key; no change when it is not there.
-    pub(crate) fn remove(&self, key: &[u8]) -> Result<()> {
-        self.change(key, None)
-    }
-
-    fn change(&self, key: &[u8], value: Option<&[u8]>) -> Result<()> {
-        self.partial.store(true, Ordering::Relaxed);
-        let mut loading = self.loading();
-        let Some(load) = loading.as_mut() else {
-            let sequence = self.tree.sequence.next();
-            match value {
-                Some(value) => self.tree.tree.insert(key, value, sequence),
-                None => self.tree.tree.remove(key, sequence),
-            };
-            return Ok(());
-        };
-        load.bytes += key.len() + value.map_or(0, <[u8]>::len) + 64;
-        load.changes.insert(key.to_vec(), value.map(<[u8]>::to_vec));
-        if load.bytes < RUN_BYTES {
-            return Ok(());
+    /// Makes changes, all at once. One at a time does it.
+    pub(crate) fn add(&self, batch: Batch) {
+        if let Some(run) = batch.0.finish_in_memory() {
+            self.partial.store(true, Ordering::Relaxed);
+            self.tree.add(run);
         }
-        let load = std::mem::take(load);
-        drop(loading);
-        self.ingest(load)
-    }
-
-    /// Adds a sorted run.
-    fn ingest(&self, load: Load) -> Result<()> {
-        let ingest = || {
-            let mut run = self.tree.tree.ingestion()?;
-            for (key, value) in load.changes {
-                match value {
-                    Some(value) => run.write(key, value)?,
-                    None => run.write_tombstone(key)?,
-                }
-            }
-            run.finish()
-        };
-        let ingested = ingest().and_then(|()| self.tree.tidy());
-        ingested.map_err(|e| store_error(&self.folder, &e))
     }
 
     /// What is read out of the value of a key; none where there is none.
     pub(crate) fn look<T>(&self, key: &[u8], read: impl FnOnce(&[u8]) -> T) -> Result<Option<T>> {
-        if let Some(load) = self.loading().as_ref()
-            && let Some(value) = load.changes.get(key)
-        {
-            let value = value.as_ref().map(|value| self.verified(key, value));
-            return value.transpose().map(|value| value.map(read));
-        }
-        let value = self.tree.tree.get(key, NEWEST);
-        match value.map_err(|e| self.damaged(&e))? {
-            None => Ok(None),
-            Some(value) => self.verified(key, &value).map(|value| Some(read(value))),
+        self.looker().look(key, read)
+    }
+
+    /// Looks up several keys in what is there now. It is best to ask in their order.
+    pub(crate) fn looker(&self) -> Looker<'_> {
+        Looker {
+            disk: self,
+            looker: tree::Looker::new(&self.tree.runs()),
         }
     }
 
-    /// What is there now between two keys, in order of the keys; nothing that comes later. What is being loaded is not
-    /// among it.
-    pub(crate) fn entries(self: &Arc<Self>, from: Bound<Vec<u8>>, to: Bound<Vec<u8>>) -> Entries {
+    /// What is there now from one key on and before another, in order of the keys; nothing that comes later.
+    pub(crate) fn entries(self: &Arc<Self>, from: Bound<Vec<u8>>, to: Vec<u8>) -> Entries {
+        let from = match from {
+            Bound::Unbounded => Vec::new(),
+            Bound::Included(key) => key,
+            Bound::Excluded(mut key) => {
+                key.push(0);
+                key
+            }
+        };
+        let runs = self.tree.runs();
+        let runs = runs.all().filter(|run| run.reaches(&from, &to));
         Entries {
-            entries: self.tree.entries((from, to)),
+            merged: Some(Merged::new(runs, &from)),
+            to,
             disk: Arc::clone(self),
         }
-    }
-
-    fn verified<'a>(&self, key: &[u8], value: &'a [u8]) -> Result<&'a [u8]> {
-        let (check, rest) = value
-            .split_first_chunk::<CHECK_BYTES>()
-            .ok_or_else(|| self.damaged(&"a value is cut off"))?;
-        if *check != check_of(key, rest) {
-            return Err(self.damaged(&"a value does not verify"));
-        }
-        Ok(rest)
     }
 
     /// Leaves a note, so that the next opening loads the tree anew.
     pub(crate) fn damaged(&self, what: &dyn std::fmt::Display) -> Error {
         // When it is closed, others may have changed the folder.
         if self.keeper().is_some() {
-            let note = self.folder.join(DAMAGED);
-            if let Err(error) = DiskStorage.replace(&note, what.to_string().as_bytes()) {
-                tracing::warn!(%error, "the damage of the disk store could not be noted");
-            }
+            note_damage(&self.folder, what);
         }
         store_error(&self.folder, what)
     }
@@ -467,29 +352,63 @@ impl Drop for Disk {
     }
 }
 
-/// Entries of the tree as they were at one moment.
-pub(crate) struct Entries {
-    entries: Box<dyn DoubleEndedIterator<Item = IterGuardImpl> + Send>,
-    disk: Arc<Disk>,
+/// Looks up keys in the tree as it was when it was made.
+#[derive(Debug)]
+pub(crate) struct Looker<'a> {
+    disk: &'a Disk,
+    looker: tree::Looker,
 }
 
-impl std::fmt::Debug for Entries {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Entries").finish_non_exhaustive()
+impl Looker<'_> {
+    /// What is read out of the value of a key; none where there is none.
+    pub(crate) fn look<T>(
+        &mut self,
+        key: &[u8],
+        read: impl FnOnce(&[u8]) -> T,
+    ) -> Result<Option<T>> {
+        let found = self.looker.look(key);
+        Ok(found.map_err(|e| self.disk.damaged(&e))?.map(read))
     }
+}
+
+/// Entries of the tree as they were at one moment.
+#[derive(Debug)]
+pub(crate) struct Entries {
+    /// None: it failed.
+    merged: Option<io::Result<Merged>>,
+    to: Vec<u8>,
+    disk: Arc<Disk>,
 }
 
 /// A key of the tree and its value.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
-    pub(crate) key: UserKey,
-    value: UserValue,
+    pub(crate) key: Box<[u8]>,
+    value: Buffer,
 }
 
 impl Entry {
     /// Its value.
     pub(crate) fn value(&self) -> &[u8] {
-        &self.value[CHECK_BYTES..]
+        &self.value
+    }
+}
+
+impl Entries {
+    fn read(merged: &mut Merged, to: &[u8]) -> io::Result<Option<Entry>> {
+        loop {
+            let Some((key, run, value)) = merged.here().filter(|(key, ..)| *key < to) else {
+                return Ok(None);
+            };
+            let entry = value.map(|value| Entry {
+                key: key.into(),
+                value: run.share(value),
+            });
+            merged.advance()?;
+            if entry.is_some() {
+                return Ok(entry);
+            }
+        }
     }
 }
 
@@ -497,57 +416,28 @@ impl Iterator for Entries {
     type Item = Result<Entry>;
 
     fn next(&mut self) -> Option<Result<Entry>> {
-        let entry = self.entries.next()?.into_inner();
-        let entry = entry.map_err(|e| self.disk.damaged(&e));
-        Some(entry.and_then(|(key, value)| {
-            self.disk.verified(&key, &value)?;
-            Ok(Entry { key, value })
-        }))
-    }
-}
-
-impl Tree {
-    fn entries(
-        &self,
-        range: (Bound<Vec<u8>>, Bound<Vec<u8>>),
-    ) -> Box<dyn DoubleEndedIterator<Item = IterGuardImpl> + Send> {
-        let _look = self.look();
-        self.tree.range(range, self.sequence.get(), None)
-    }
-
-    /// Writes out what waits for it, and merges tables.
-    fn tidy(&self) -> lsm_tree::Result<()> {
-        let look = self.look();
-        let oldest = self.sequence.get();
-        drop(look);
-        let lock = self.tree.get_flush_lock();
-        self.tree.flush(&lock, oldest)?;
-        drop(lock);
-        let strategy = lsm_tree::compaction::Leveled::default().with_l0_threshold(YOUNG_TABLES);
-        let strategy = Arc::new(strategy);
-        while self.tree.l0_run_count() >= usize::from(YOUNG_TABLES) {
-            let before = self.tree.l0_run_count();
-            self.tree.compact(strategy.clone(), oldest)?;
-            if self.tree.l0_run_count() >= before {
-                break;
-            }
+        let entry = match self.merged.as_mut()? {
+            Ok(merged) => Entries::read(merged, &self.to),
+            Err(_) => self.merged.take()?.map(|_| None),
+        };
+        if entry.is_err() {
+            self.merged = None;
         }
-        self.tree.compact(strategy, oldest)
-    }
-
-    fn look(&self) -> MutexGuard<'_, ()> {
-        self.looks.lock().expect("no holder of this lock panics")
+        entry.map_err(|e| self.disk.damaged(&e)).transpose()
     }
 }
 
 impl Keeper {
-    fn of(tree: Tree) -> std::io::Result<Keeper> {
+    fn of(tree: Arc<Tree>, folder: PathBuf) -> io::Result<Keeper> {
         let (wake, woken) = channel();
         let thread = std::thread::Builder::new().name("store-keeper".into());
         let thread = thread.spawn(move || {
             while woken.recv().is_ok() {
                 while woken.try_recv().is_ok() {}
-                if let Err(error) = tree.tidy() {
+                if let Err(error) = tidy(&tree) {
+                    if error.kind() == io::ErrorKind::InvalidData {
+                        note_damage(&folder, &error);
+                    }
                     tracing::warn!(%error, "the disk store could not be written; what it lacks is in the commit log, and it is tried again");
                 }
             }
@@ -559,6 +449,28 @@ impl Keeper {
         drop(self.wake);
         // A keeper that panicked has nothing left to do.
         let _ = self.thread.join();
+    }
+}
+
+/// Writes out what waits for it, and merges runs.
+fn tidy(tree: &Tree) -> io::Result<()> {
+    loop {
+        write_out_all(tree)?;
+        if !tree.merge()? {
+            return Ok(());
+        }
+    }
+}
+
+fn write_out_all(tree: &Tree) -> io::Result<()> {
+    while tree.write_out()? {}
+    Ok(())
+}
+
+fn note_damage(folder: &Path, what: &dyn std::fmt::Display) {
+    let note = folder.join(DAMAGED);
+    if let Err(error) = DiskStorage.replace(&note, what.to_string().as_bytes()) {
+        tracing::warn!(%error, "the damage of the disk store could not be noted");
     }
 }
 
@@ -577,11 +489,6 @@ pub(crate) fn after_prefix(prefix: &[u8]) -> Vec<u8> {
     let mut after = prefix[..=kept].to_vec();
     after[kept] += 1;
     after
-}
-
-fn check_of(key: &[u8], value: &[u8]) -> [u8; CHECK_BYTES] {
-    let check = xxh3_64_with_seed(value, xxh3_64_with_seed(key, 0));
-    (check as u32).to_le_bytes()
 }
 
 fn store_error(folder: &Path, what: &dyn std::fmt::Display) -> Error {

@@ -13,12 +13,12 @@ pub enum StoreOptions {
     /// All of them in memory.
     #[default]
     Memory,
-    /// In a tree on the disk, read through a cache: they may be larger than memory. The folder may be deleted whenever no
+    /// In a tree on the disk, whose files are mapped: they may be larger than memory. The folder may be deleted whenever no
     /// host is running: it is loaded from the commit log again.
     Disk {
         /// The tree's folder; nothing else may be in it.
         folder: PathBuf,
-        /// Bytes of its cache.
+        /// Bytes of what is not in its files yet.
         cache_bytes: u64,
     },
 }

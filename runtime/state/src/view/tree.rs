@@ -1,4 +1,4 @@
-//! The table behind a view whose rows are in the tree on the disk. Nothing of a row stays in memory but what the tree
+//! The table behind a view whose rows are in the tree on the disk. Nothing of a row stays in memory but what the system
 //! caches: a commit looks up what its rows replace, all of them in order of their keys, and keeps number and digest along.
 //!
 //! Keys in the tree: those of the node (`store/disk`), then the key of the row (`ordered`); when that would be too long for
@@ -23,7 +23,7 @@ use super::table::Prepared;
 use super::{Counts, Walked, ordered};
 use crate::Result;
 use crate::cells::Column;
-use crate::store::disk::{Disk, Draft, Entry, KEY_BYTES_MAX, after_prefix};
+use crate::store::disk::{Batch as Changed, Disk, Entry, KEY_BYTES_MAX, Looker, after_prefix};
 
 /// Keyed rows with their number and digest.
 #[derive(Debug)]
@@ -85,9 +85,10 @@ impl TreeTable {
     }
 
     /// Applies changes that were met in this very table.
-    pub(super) fn apply(&mut self, changes: &[Prepared], met: &Met) -> Result<()> {
+    pub(super) fn apply(&mut self, changes: &[Prepared], met: &Met) {
         let fields: Vec<Vec<Column>> = changes.iter().map(|c| self.rows.fields(c)).collect();
-        let mut draft = Draft::new();
+        let mut changed = Changed::new(met.changes.len());
+        let mut value = Vec::new();
         for change in &met.changes {
             let key = &met.keys[change.key.clone()];
             if let Some(old) = change.old {
@@ -97,17 +98,17 @@ impl TreeTable {
                 Some((of, row)) => {
                     let rows = changes[of].rows_with_hashes();
                     let stands = Stands::of(rows, row);
-                    let value = draft.begin();
-                    self.rows.begin_value(key, &rows.keys, row, value);
-                    packed::encode(stands, &fields[of], row, value);
-                    self.counts.add(stands, (key.len() + draft.len()) as u64);
-                    self.rows.disk.put(key, &mut draft)?;
+                    value.clear();
+                    self.rows.begin_value(key, &rows.keys, row, &mut value);
+                    packed::encode(stands, &fields[of], row, &mut value);
+                    self.counts.add(stands, (key.len() + value.len()) as u64);
+                    changed.put(key, &[&value]);
                 }
-                None if change.old.is_some() => self.rows.disk.remove(key)?,
+                None if change.old.is_some() => changed.remove(key),
                 None => {}
             }
         }
-        Ok(())
+        self.rows.disk.add(changed);
     }
 
     /// Begins a walk through all rows there are.
@@ -128,7 +129,7 @@ impl TreeTable {
         let mut walked = Walked::End;
         let end = after_prefix(&self.rows.prefix);
         let from = Bound::Excluded(from.clone());
-        for entry in self.rows.disk.entries(from, Bound::Excluded(end)) {
+        for entry in self.rows.disk.entries(from, end) {
             let entry = entry?;
             self.rows.push(&mut batch, &entry)?;
             if batch.bytes() as u64 >= bytes {
@@ -172,8 +173,9 @@ impl TreeRows {
             }
             same
         });
+        let mut looker = self.disk.looker();
         for change in changes {
-            change.old = self.old(&keys[change.key.clone()])?;
+            change.old = self.old(&mut looker, &keys[change.key.clone()])?;
         }
         Ok(met)
     }
@@ -188,15 +190,15 @@ impl TreeRows {
         });
     }
 
-    fn old(&self, key: &[u8]) -> Result<Option<Old>> {
+    fn old(&self, looker: &mut Looker<'_>, key: &[u8]) -> Result<Option<Old>> {
         let read = |value: &[u8]| {
             let (_, packed) = self.parts(key, value)?;
             Some(Old {
                 stands: Stands::read(packed)?,
-                bytes: (key.len() + value.len() + Draft::new().len()) as u64,
+                bytes: (key.len() + value.len()) as u64,
             })
         };
-        let old = self.disk.look(key, read)?;
+        let old = looker.look(key, read)?;
         old.map(|old| old.ok_or_else(|| self.no_row())).transpose()
     }
 

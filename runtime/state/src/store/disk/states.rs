@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::{Disk, Draft, KEY_BYTES_MAX};
+use super::{Batch, Disk, KEY_BYTES_MAX};
 use crate::Result;
 use crate::commit::KeyedState;
-use crate::store::{SHOWN_BYTES, StateChanges, Store, Walked, WalkedTo};
+use crate::store::{SHOWN_BYTES, Spans, StateChanges, Store, Walked, WalkedTo};
 
 /// So much of a longer key is in the tree's key.
 const KEY_BYTES_KEPT: usize = 1 << 10;
@@ -24,9 +24,6 @@ pub(crate) struct DiskStore {
     prefix: Vec<u8>,
     /// The key of the tree after which a walk goes on; none: no walk is under way.
     walk_from: Option<Vec<u8>>,
-    /// Of the last put.
-    key: Vec<u8>,
-    draft: Draft,
 }
 
 impl DiskStore {
@@ -35,8 +32,6 @@ impl DiskStore {
             disk,
             prefix,
             walk_from: None,
-            key: Vec::new(),
-            draft: Draft::new(),
         }
     }
 
@@ -73,15 +68,14 @@ impl DiskStore {
         after: &[u8],
         show: impl FnMut(&[u8], &[u8]) -> bool,
     ) -> Result<Option<Vec<u8>>> {
-        let end = self.section(2);
-        self.range(Bound::Excluded(after.to_vec()), Bound::Excluded(end), show)
+        self.range(Bound::Excluded(after.to_vec()), self.section(2), show)
     }
 
     /// Entries of a range of the tree, in its order, until `show` says that it is enough; the key of the last one then.
     fn range(
         &self,
         from: Bound<Vec<u8>>,
-        to: Bound<Vec<u8>>,
+        to: Vec<u8>,
         mut show: impl FnMut(&[u8], &[u8]) -> bool,
     ) -> Result<Option<Vec<u8>>> {
         for entry in self.disk.entries(from, to) {
@@ -102,36 +96,45 @@ impl DiskStore {
 
 impl Store for DiskStore {
     fn put(&mut self, key: &[u8], state: &[u8]) -> Result<()> {
-        let mut full = std::mem::take(&mut self.key);
-        let long = self.write_key(key, &mut full);
-        let value = self.draft.begin();
-        if long {
-            let length = u32::try_from(key.len()).expect("a key stays below 4 GiB");
-            value.extend_from_slice(&length.to_le_bytes());
-            value.extend_from_slice(key);
-        }
-        value.extend_from_slice(state);
-        let put = self.disk.put(&full, &mut self.draft);
-        self.key = full;
-        put
+        let mut changes = StateChanges::default();
+        changes.put_keys.push(key);
+        changes.put_states.push(state);
+        self.apply(&changes)
     }
 
     fn delete(&mut self, key: &[u8]) -> Result<()> {
-        let mut full = std::mem::take(&mut self.key);
-        self.write_key(key, &mut full);
-        let removed = self.disk.remove(&full);
-        self.key = full;
-        removed
+        let mut changes = StateChanges::default();
+        changes.deleted.push(key);
+        self.apply(&changes)
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Box<[u8]>>> {
-        let mut full = Vec::with_capacity(self.prefix.len() + key.len() + 1);
-        self.write_key(key, &mut full);
-        let found = self.disk.look(&full, |value| {
-            let (found, state) = self.entry(&full, value)?;
-            Ok((found == key).then(|| state.into()))
-        })?;
-        found.unwrap_or(Ok(None))
+        let mut found = [None];
+        let mut keys = Spans::default();
+        keys.push(key);
+        self.get_each(&keys, &[0], &mut found)?;
+        let [found] = found;
+        Ok(found)
+    }
+
+    fn get_each(
+        &self,
+        keys: &Spans,
+        places: &[usize],
+        states: &mut [Option<Box<[u8]>>],
+    ) -> Result<()> {
+        let mut looker = self.disk.looker();
+        let mut full = Vec::new();
+        for place in places {
+            let key = keys.get(*place);
+            self.write_key(key, &mut full);
+            let found = looker.look(&full, |value| -> Result<_> {
+                let (found, state) = self.entry(&full, value)?;
+                Ok((found == key).then(|| state.into()))
+            })?;
+            states[*place] = found.unwrap_or(Ok(None))?;
+        }
+        Ok(())
     }
 
     fn each(&self, show: &mut dyn FnMut(&[u8], &[u8])) -> Result<()> {
@@ -145,7 +148,7 @@ impl Store for DiskStore {
     fn after(&self, from: &[u8], count: usize) -> Result<Vec<KeyedState>> {
         let mut first = self.section(0);
         first.extend_from_slice(from);
-        let end = Bound::Excluded(self.section(1));
+        let end = self.section(1);
         let (mut shown, mut bytes) = (Vec::new(), 0);
         if count > 0 {
             self.range(Bound::Included(first), end, |key, state| {
@@ -160,14 +163,10 @@ impl Store for DiskStore {
     fn unordered(&self) -> Result<Vec<KeyedState>> {
         let (first, end) = (self.section(1), self.section(2));
         let mut shown = Vec::new();
-        self.range(
-            Bound::Included(first),
-            Bound::Excluded(end),
-            |key, state| {
-                shown.push((key.into(), state.into()));
-                true
-            },
-        )?;
+        self.range(Bound::Included(first), end, |key, state| {
+            shown.push((key.into(), state.into()));
+            true
+        })?;
         Ok(shown)
     }
 
@@ -199,15 +198,65 @@ impl Store for DiskStore {
         self.disk.bytes_below(&self.prefix)
     }
 
-    /// In order of the keys: neighbours in the tree's memory are found on the same way.
     fn apply(&mut self, changes: &StateChanges) -> Result<()> {
-        let (keys, states) = (&changes.put_keys, &changes.put_states);
-        for place in changes.deleted.places_in_order() {
-            self.delete(changes.deleted.get(place))?;
+        let (keys, deleted) = (&changes.put_keys, &changes.deleted);
+        let puts = (0..keys.len()).map(|place| (keys.get(place), Some(place)));
+        let mut changed: Vec<Change<'_>> = deleted.iter().map(|key| (key, None)).collect();
+        changed.extend(puts);
+        changed.sort_unstable();
+        // Of a key that is deleted and put, the put holds.
+        changed.dedup_by(|later, earlier| {
+            let same = later.0 == earlier.0;
+            if same {
+                *earlier = *later;
+            }
+            same
+        });
+        let (long, short): (Vec<_>, Vec<_>) = changed.into_iter().partition(is_long);
+        let mut batch = Batch::new(long.len() + short.len());
+        let mut full = Vec::new();
+        for (key, put) in short {
+            self.write_key(key, &mut full);
+            match put {
+                Some(place) => batch.put(&full, &[changes.put_states.get(place)]),
+                None => batch.remove(&full),
+            }
         }
-        for place in keys.places_in_order() {
-            self.put(keys.get(place), states.get(place))?;
-        }
+        self.add_long(&mut batch, long, changes);
+        self.disk.add(batch);
         Ok(())
+    }
+}
+
+/// A key, and the place of its new state; none: deleted.
+type Change<'a> = (&'a [u8], Option<usize>);
+
+fn is_long((key, _): &Change<'_>) -> bool {
+    key.len() > KEY_BYTES_MAX
+}
+
+impl DiskStore {
+    /// Adds changes of long keys, in order of the keys that they have in the tree.
+    fn add_long(&self, batch: &mut Batch, long: Vec<Change<'_>>, changes: &StateChanges) {
+        let full = |key: &[u8]| {
+            let mut full = Vec::new();
+            self.write_key(key, &mut full);
+            full
+        };
+        let mut long: Vec<(Vec<u8>, Change<'_>)> = long
+            .into_iter()
+            .map(|change| (full(change.0), change))
+            .collect();
+        long.sort_unstable();
+        for (full, (key, put)) in &long {
+            let length = u32::try_from(key.len()).expect("a key stays below 4 GiB");
+            match put {
+                Some(place) => {
+                    let state = changes.put_states.get(*place);
+                    batch.put(full, &[&length.to_le_bytes(), key, state]);
+                }
+                None => batch.remove(full),
+            }
+        }
     }
 }

@@ -30,7 +30,7 @@ impl TreePages {
         let in_tree = &begin[..begin.len().min(KEY_BYTES_MAX)];
         let from = [rows.prefix.as_slice(), in_tree].concat();
         let to = after_prefix(&from);
-        let entries = (rows.disk).entries(Bound::Included(from), Bound::Excluded(to));
+        let entries = (rows.disk).entries(Bound::Included(from), to);
         let mut pages = TreePages {
             rows,
             entries,
