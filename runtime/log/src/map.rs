@@ -4,8 +4,9 @@
 //! of the file is a SIGBUS, and (2) its bytes will never be written again, since Rust and Arrow take them for constant.
 //! Published frames satisfy both: a segment is allocated before it is written, its published prefix is never rewritten,
 //! and no file is truncated, recycled or punched below that prefix while the log has it open or a map of it lives
-//! ([`Maps`]). The map itself may reach past the end of the file; those pages are not touched. Another process that writes to the file breaks the contract;
-//! the folder's lock keeps it out.
+//! ([`Maps`]). So do runs of a disk store: they are whole before they are mapped, and never written again. The map itself
+//! may reach past the end of the file; those pages are not touched. Another process that writes to the file breaks the
+//! contract; the folder's lock keeps it out.
 
 use std::fs::File;
 use std::io;

@@ -83,7 +83,7 @@ pub trait File: Send + Sync + std::fmt::Debug {
     /// Reads up to `buffer.len()` bytes; fewer only at the end of the file. Never through a map.
     fn read_at(&self, position: u64, buffer: &mut [u8]) -> io::Result<usize>;
     /// Bytes that will never be written again, without a copy where the storage has a map. The caller answers
-    /// for that: only published frames of a segment are looked at this way.
+    /// for that: only published frames of a segment, and whole runs of a store, are looked at this way.
     fn view(&self, position: u64, len: usize) -> io::Result<Buffer>;
     /// For a file that was removed from this folder and that nobody writes any more: gives its blocks back, part by part
     /// and without haste, so that no sync waits for all of it. Does nothing while someone looks at it.
