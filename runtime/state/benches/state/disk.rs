@@ -12,6 +12,8 @@ use super::*;
 const COMMIT_KEYS: u64 = 50_000;
 /// So many times as many rows as keys are committed.
 const ROUNDS: u64 = 2;
+/// Bytes of a key with its state, and of a row.
+const CHANGED_BYTES: u64 = 8 + 24 + 7 * 8;
 /// Commits are told in so many parts.
 const PARTS: u64 = 5;
 
@@ -37,7 +39,7 @@ pub(crate) fn measure(keys: u64, cache_bytes: u64) {
     let commits = keys * ROUNDS / COMMIT_KEYS;
     let mut cut = 0;
     for part in 0..PARTS {
-        let (cpu, wall) = (process_cpu(), Instant::now());
+        let (cpu, wall, written) = (process_cpu(), Instant::now(), bytes_written());
         let mut looked = Duration::ZERO;
         for _ in 0..commits / PARTS {
             let mut drawn: Vec<u64> = (0..COMMIT_KEYS).map(|_| draw(&mut random) % keys).collect();
@@ -57,11 +59,12 @@ pub(crate) fn measure(keys: u64, cache_bytes: u64) {
         }
         let rows = commits / PARTS * COMMIT_KEYS;
         println!(
-            "part {}: {:.1} ns of CPU a key (looking up {:.1}), {:.1} ns of wall time; {} rows, {} MiB, {} MiB of anonymous memory",
+            "part {}: {:.1} ns of CPU a key (looking up {:.1}), {:.1} ns of wall time, {:.1} bytes written (commit log and store) for one changed; {} rows, {} MiB, {} MiB of anonymous memory",
             part + 1,
             (process_cpu() - cpu).as_nanos() as f64 / rows as f64,
             looked.as_nanos() as f64 / rows as f64,
             wall.elapsed().as_nanos() as f64 / rows as f64,
+            (bytes_written() - written) as f64 / (rows * CHANGED_BYTES) as f64,
             state.view("engage").unwrap().state().rows,
             state.bytes() >> 20,
             anonymous_mib(),
@@ -130,6 +133,13 @@ fn process_cpu() -> Duration {
         .map(|n| n.parse::<u64>().unwrap())
         .sum();
     Duration::from_millis(ticks * 10)
+}
+
+/// Bytes that this process asked the system to write.
+fn bytes_written() -> u64 {
+    let io = std::fs::read_to_string("/proc/self/io").unwrap();
+    let line = io.lines().find_map(|line| line.strip_prefix("wchar:"));
+    line.unwrap().trim().parse().unwrap()
 }
 
 fn anonymous_mib() -> u64 {

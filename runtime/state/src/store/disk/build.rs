@@ -286,7 +286,7 @@ impl Block {
 
 /// The check of a block that begins here: one that stands in the place of another does not verify.
 pub(super) fn block_check(rest: &[u8], at: u64) -> u32 {
-    crc32c(rest) ^ (at ^ at >> 32) as u32
+    crc32c(rest) ^ (at ^ (at >> 32)) as u32
 }
 
 /// How many bytes two keys have in common in front.

@@ -37,13 +37,13 @@ pub(super) fn add(filter: &mut [u8], hash: u64) {
 /// Whether a key may have been added.
 pub(super) fn may_have(filter: &[u8], hash: u64) -> bool {
     let begin = line(filter, hash);
-    bits(hash).all(|bit| filter[begin + bit / 8] >> (bit % 8) & 1 == 1)
+    bits(hash).all(|bit| (filter[begin + bit / 8] >> (bit % 8)) & 1 == 1)
 }
 
 /// Where the line of a key begins.
 fn line(filter: &[u8], hash: u64) -> usize {
     let lines = (filter.len() / LINE_BYTES) as u128;
-    (u128::from(hash) * lines >> 64) as usize * LINE_BYTES
+    ((u128::from(hash) * lines) >> 64) as usize * LINE_BYTES
 }
 
 /// The bits of a key in its line. The line goes by the upper bits of the hash, these by the lower ones.

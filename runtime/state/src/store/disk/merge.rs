@@ -92,6 +92,7 @@ impl Cursor {
 #[derive(Debug)]
 pub(super) struct Merged {
     /// In the order of their keys; of equal ones the newest run first.
+    #[expect(clippy::vec_box, reason = "cursors change places all the time")]
     cursors: Vec<Box<Cursor>>,
 }
 

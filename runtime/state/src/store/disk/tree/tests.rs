@@ -1,7 +1,5 @@
 //! The tree against a map in memory.
 
-#![expect(clippy::unwrap_used, reason = "a test may stop at any surprise")]
-
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
@@ -169,6 +167,29 @@ fn damage_is_never_an_answer() {
             }
         }
     }
+}
+
+/// A tree that was opened again removes a file that is looked at through the one before.
+#[test]
+fn a_look_outlives_its_tree() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |tree: &Tree, byte: u8| {
+        let changes = (0..5000_u32).map(|n| (n.to_be_bytes().to_vec(), Some(vec![byte; 30])));
+        tree.add(batch(&changes.collect()).unwrap());
+        tree.seal();
+        tree.write_out().unwrap();
+    };
+    let tree = Tree::open(folder.path()).unwrap();
+    write(&tree, 1);
+    let earlier = tree.runs();
+    drop(tree);
+    let tree = Tree::open(folder.path()).unwrap();
+    write(&tree, 2);
+    assert!(tree.merge().unwrap());
+    assert!(!run_path(folder.path(), 0).exists());
+    let all_of = |runs: &Runs| all(runs, &[]).unwrap().into_values().collect::<Vec<_>>();
+    assert_eq!(all_of(&earlier), vec![vec![1; 30]; 5000]);
+    assert_eq!(all_of(&tree.runs()), vec![vec![2; 30]; 5000]);
 }
 
 /// What is written is bounded, and so are the runs that a look has to ask.
