@@ -18,9 +18,9 @@ use crate::tiers::planner;
 const OFF_MAX: f64 = 3.0;
 
 /// A model is off by such a part of everything, one way or the other,
-const PART_OFF: f64 = 0.2;
+const PART_OFF: f64 = 0.3;
 /// and by so much in each round, in nanoseconds.
-const ROUND_OFF_NS: f64 = 80_000.0;
+const ROUND_OFF_NS: f64 = 40_000.0;
 /// What a single round takes goes up and down by such a part.
 const SINGLE_OFF: f64 = 0.3;
 
@@ -522,7 +522,7 @@ mod tests {
         // Many small rounds took 60 µs more each than they did when tried out: large ones do not take as much more.
         let (many, one) = ([3_600.0 * 200e3, 60e6], [3_600.0, 1.0]);
         let found = rounds_ns(&work(3_600.0 * 260e3), many, one, 1.0);
-        assert!((found / 60e6 - 1.0).abs() < 0.1, "{found}");
+        assert!((found / 60e6 - 1.0).abs() < 0.25, "{found}");
         // One round took twice as much: nobody knows whether the next one would.
         let (few, rounds) = ([60e6, 3_600.0 * 200e3], [1.0, 3_600.0]);
         let found = rounds_ns(&work(120e6), few, rounds, 1.0);
