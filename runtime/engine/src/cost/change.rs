@@ -523,13 +523,10 @@ mod tests {
         let (many, one) = ([3_600.0 * 200e3, 60e6], [3_600.0, 1.0]);
         let found = rounds_ns(&work(3_600.0 * 260e3), many, one, 1.0);
         assert!((found / 60e6 - 1.0).abs() < 0.25, "{found}");
-        // One round took twice as much: nobody knows whether the next one would.
+        // One round took twice as much, and nobody knows whether the next one would: a third of it is carried over.
         let (few, rounds) = ([60e6, 3_600.0 * 200e3], [1.0, 3_600.0]);
         let found = rounds_ns(&work(120e6), few, rounds, 1.0);
-        assert!(
-            (1.0..1.25).contains(&(found / (3_600.0 * 200e3))),
-            "{found}"
-        );
+        assert!((1.0..1.4).contains(&(found / (3_600.0 * 200e3))), "{found}");
         // Rounds that are alike: all of it.
         let found = rounds_ns(&work(2e9), [1e9, 1e9], [3_600.0, 3_600.0], 1.0);
         assert!((found / 2e9 - 1.0).abs() < 0.01, "{found}");
