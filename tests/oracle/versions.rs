@@ -309,22 +309,46 @@ impl Life {
         views.collect()
     }
 
+    /// What a life of its own says, when this one has taken as much of the log: ticks are written by a thread of the log, when
+    /// it finds that they are due, so one life may have one that the other has not yet.
+    fn settled(&mut self) -> BTreeMap<String, (u128, u64)> {
+        let (mut wanted, mut end) = self.fresh_to(&self.home.graph);
+        // Each partition may get one.
+        for _ in 0..=self.home.graph.source.partitions {
+            let views = self.home.graph.nodes.iter().filter(|n| !n.to_topic);
+            let mut live = views.map(|n| self.host().view_named(&n.output()).unwrap().unwrap());
+            if live.all(|view| view.state().cut == end) {
+                break;
+            }
+            wait_until(|| self.host().log().durable() >= end);
+            well(&run_once(self.host(), &once()));
+            (wanted, end) = self.fresh_to(&self.home.graph);
+        }
+        wanted
+    }
+
     /// The same of a life on this log in which the graph was this from the beginning.
     pub(crate) fn fresh(&self, graph: &Graph) -> BTreeMap<String, (u128, u64)> {
+        self.fresh_to(graph).0
+    }
+
+    /// And up to where that life has taken the log.
+    fn fresh_to(&self, graph: &Graph) -> (BTreeMap<String, (u128, u64)>, Sequence) {
         let home = self.home.another(graph.clone());
         let host = home.open();
         well(&run_once(&host, &once()));
-        let views = host.state().views();
-        let state = |v: &Arc<refrain_state::view::View>| (v.state().digest, v.state().rows);
-        views
+        let (views, nodes) = (host.state().views(), host.state().nodes());
+        let cuts = nodes
             .iter()
-            .map(|v| (v.spec().name.clone(), state(v)))
-            .collect()
+            .filter_map(|name| Some(host.state().node(name)?.cut));
+        let state = |v: &Arc<refrain_state::view::View>| (v.state().digest, v.state().rows);
+        let states = views.iter().map(|v| (v.spec().name.clone(), state(v)));
+        (states.collect(), cuts.max().unwrap_or(Sequence(0)))
     }
 
     /// What is read is what a fresh life says; every version is proven; audits go on.
     fn look(&mut self, done: &mut Done) {
-        let wanted = self.fresh(&self.home.graph);
+        let wanted = self.settled();
         for node in self.home.graph.nodes.clone() {
             if node.to_topic {
                 continue;
