@@ -29,6 +29,7 @@ use args::{
 use failure::Failure;
 
 fn main() -> ExitCode {
+    refrain_log::heap::give_back();
     let args = Args::typed();
     start_tracing(args.global.verbose);
     match run(&args) {

@@ -14,6 +14,7 @@ mod derived;
 pub mod difference;
 pub mod error;
 pub mod frame;
+pub mod heap;
 pub mod ids;
 mod index;
 mod limits;

@@ -48,6 +48,11 @@ impl Map {
         Ok(Map(Arc::new(Mapped { map, _maps })))
     }
 
+    /// What is read from the disk at a look is what is looked at, and nothing around it.
+    pub(crate) fn scattered(&self) -> io::Result<()> {
+        self.0.map.advise(memmap2::Advice::Random)
+    }
+
     /// How many bytes are mapped.
     pub(crate) fn len(&self) -> usize {
         self.0.map.len()

@@ -85,6 +85,16 @@ pub trait File: Send + Sync + std::fmt::Debug {
     /// Bytes that will never be written again, without a copy where the storage has a map. The caller answers
     /// for that: only published frames of a segment, and whole runs of a store, are looked at this way.
     fn view(&self, position: u64, len: usize) -> io::Result<Buffer>;
+    /// Looks into [`File::view`]s lie scattered from here on: each is to read from the disk what it needs, and nothing around it.
+    fn scattered(&self) -> io::Result<()> {
+        Ok(())
+    }
+    /// Has the system begin to read from the disk what will be looked at soon. A failure to read shows then.
+    fn read_ahead(&self, _position: u64, _len: u64) {}
+    /// Whether a look at this byte would find it in the system's cache. True where that is not known.
+    fn is_cached(&self, _position: u64) -> bool {
+        true
+    }
     /// For a file that was removed from this folder and that nobody writes any more: gives its blocks back, part by part
     /// and without haste, so that no sync waits for all of it. Does nothing while someone looks at it.
     fn free(&self, _folder: &Path) {}

@@ -5,10 +5,7 @@ use std::sync::{Arc, RwLock, RwLockReadGuard};
 use crate::Result;
 use crate::commit::KeyedState;
 use crate::held::Held;
-use crate::store::Spans;
-
-/// Keys that are looked up before commits of others get their turn.
-const KEYS_AT_ONCE: usize = 256;
+use crate::store::{KEYS_AT_ONCE, Spans};
 
 /// The states of one task as of its last commit, wherever they are. Cheap to keep, and good for another thread. Errors are
 /// [`crate::Error::Store`]: the store cannot be read.

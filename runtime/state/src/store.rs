@@ -17,6 +17,10 @@ pub const KEY_BYTES_ORDERED: usize = disk::KEY_BYTES_MAX;
 /// Keys and states that are shown at once.
 pub const SHOWN_BYTES: usize = 4 << 20;
 
+/// Keys that are looked up at once: what they need of a disk is asked of it together, and commits of others get their turn
+/// after them.
+pub(crate) const KEYS_AT_ONCE: usize = 256;
+
 /// Key to state, for one task. Can always be rebuilt from the commit log. Errors are [`crate::Error::Store`]: what is kept on
 /// a disk cannot be read or written.
 pub trait Store: Send + Sync + std::fmt::Debug {
@@ -147,7 +151,7 @@ impl Spans {
     }
 
     /// All of them, in order.
-    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> + Clone {
         (0..self.len()).map(|i| self.get(i))
     }
 }

@@ -35,6 +35,7 @@ use std::path::{Path, PathBuf};
 use refrain_engine::host::Project;
 
 fn main() {
+    refrain_log::heap::give_back();
     let arguments: Vec<String> = std::env::args()
         .skip(1)
         .filter(|a| !a.starts_with('-'))

@@ -3,15 +3,17 @@
 #![expect(clippy::disallowed_methods, reason = "the room of files")]
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, IoSlice, Read, Seek, Write};
+use std::io::{self, IoSlice, IoSliceMut, Read, Seek, Write};
+use std::num::NonZeroU64;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arrow_buffer::Buffer;
-use rustix::fs::FallocateFlags;
-use rustix::io::Errno;
+use rustix::fs::{Advice, FallocateFlags};
+use rustix::io::{Errno, ReadWriteFlags};
 
 use super::{File, Storage};
 use crate::map::{Map, Maps};
@@ -36,6 +38,7 @@ struct DiskFile {
     file: fs::File,
     map: Mutex<Option<Map>>,
     maps: Maps,
+    scattered: AtomicBool,
 }
 
 impl DiskFile {
@@ -50,6 +53,7 @@ impl DiskFile {
             file: options.open(path)?,
             map: Mutex::new(None),
             maps: Maps::default(),
+            scattered: AtomicBool::new(false),
         }))
     }
 
@@ -64,6 +68,9 @@ impl DiskFile {
             end.max(MAP_BYTES_MIN).next_power_of_two(),
             &self.maps,
         )?;
+        if self.scattered.load(Ordering::Relaxed) {
+            made.scattered()?;
+        }
         *map = Some(made.clone());
         Ok(made)
     }
@@ -244,6 +251,25 @@ impl File for DiskFile {
         Ok(self.map(position + len)?.view(position, len))
     }
 
+    fn scattered(&self) -> io::Result<()> {
+        self.scattered.store(true, Ordering::Relaxed);
+        let map = self.map.lock().expect("no holder of this lock panics");
+        map.as_ref().map_or(Ok(()), Map::scattered)
+    }
+
+    fn read_ahead(&self, position: u64, len: u64) {
+        if let Some(len) = NonZeroU64::new(len) {
+            let _ = rustix::fs::fadvise(&self.file, position, Some(len), Advice::WillNeed);
+        }
+    }
+
+    fn is_cached(&self, position: u64) -> bool {
+        let mut byte = [0];
+        let parts = &mut [IoSliceMut::new(&mut byte)];
+        let read = rustix::io::preadv2(&self.file, parts, position, ReadWriteFlags::NOWAIT);
+        !matches!(read, Err(Errno::AGAIN))
+    }
+
     fn free(&self, folder: &Path) {
         let map = self
             .map
@@ -286,6 +312,44 @@ mod tests {
         DiskStorage.remove(&path).expect("it is there");
         file.free(folder);
         file.len().expect("it is open")
+    }
+
+    #[test]
+    fn scattered_looks_read_what_they_need() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("run");
+        let file = DiskStorage.create(&path).expect("a new file");
+        let bytes = vec![7; 1 << 20];
+        file.write_at(0, &[&bytes]).expect("room");
+        file.sync().expect("a sync");
+        // Of a map that is there already, and of one that comes.
+        let before = file.view(0, bytes.len()).expect("a map");
+        file.scattered().expect("a map takes advice");
+        let after = file.view(0, MAP_BYTES_MIN + 1).expect("a larger map");
+        let maps = fs::read_to_string("/proc/self/smaps").expect("the maps of this process");
+        let name = path.to_string_lossy();
+        let flags: Vec<&str> = maps
+            .split("VmFlags:")
+            .zip(maps.split("VmFlags:").skip(1))
+            .filter(|(map, _)| map.contains(&*name))
+            .filter_map(|(_, flags)| flags.lines().next())
+            .collect();
+        assert_eq!(flags.len(), 2, "{flags:?}");
+        let is_scattered = |flags: &&str| flags.split(' ').any(|flag| flag == "rr");
+        assert!(flags.iter().all(is_scattered), "{flags:?}");
+        drop((before, after));
+
+        let file = DiskStorage.open(&path).expect("it is there");
+        assert!(file.is_cached(0));
+        let same = fs::File::open(&path).expect("it is there");
+        rustix::fs::fadvise(&same, 0, None, Advice::DontNeed).expect("advice");
+        // A file system in memory has nowhere else to read from.
+        if !file.is_cached(512 << 10) {
+            file.read_ahead(512 << 10, 4 << 10);
+            while !file.is_cached(512 << 10) {
+                std::thread::yield_now();
+            }
+        }
     }
 
     #[test]

@@ -360,6 +360,11 @@ pub(crate) struct Looker<'a> {
 }
 
 impl Looker<'_> {
+    /// Of keys that are looked up next, in their order: has the disk read what is not in the system's cache, all at once.
+    pub(crate) fn read_ahead<'k>(&self, keys: impl Iterator<Item = &'k [u8]> + Clone) {
+        self.looker.read_ahead(keys);
+    }
+
     /// What is read out of the value of a key; none where there is none.
     pub(crate) fn look<T>(
         &mut self,

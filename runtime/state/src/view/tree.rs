@@ -23,6 +23,7 @@ use super::table::Prepared;
 use super::{Counts, Walked, ordered};
 use crate::Result;
 use crate::cells::Column;
+use crate::store::KEYS_AT_ONCE;
 use crate::store::disk::{Batch as Changed, Disk, Entry, KEY_BYTES_MAX, Looker, after_prefix};
 
 /// Keyed rows with their number and digest.
@@ -174,8 +175,11 @@ impl TreeRows {
             same
         });
         let mut looker = self.disk.looker();
-        for change in changes {
-            change.old = self.old(&mut looker, &keys[change.key.clone()])?;
+        for changes in changes.chunks_mut(KEYS_AT_ONCE) {
+            looker.read_ahead(changes.iter().map(|change| &keys[change.key.clone()]));
+            for change in changes {
+                change.old = self.old(&mut looker, &keys[change.key.clone()])?;
+            }
         }
         Ok(met)
     }

@@ -8,6 +8,8 @@ use super::run::Run;
 
 /// Entries between two questions whether to go on.
 const ASKED_ENTRIES: u64 = 4096;
+/// Who reads a run in order reads so far ahead at first, and twice as far each time, up to the latter.
+const AHEAD_BYTES: std::ops::RangeInclusive<usize> = (32 << 10)..=(1 << 20);
 
 /// A place in a run.
 #[derive(Debug)]
@@ -23,6 +25,18 @@ pub(super) struct Cursor {
     prefix_bytes: usize,
     /// Where its value is; none: deleted.
     value: Option<(usize, usize)>,
+    ahead: Ahead,
+}
+
+/// What of a run was asked for before it is read.
+#[derive(Debug)]
+struct Ahead {
+    /// Blocks before this one.
+    to: usize,
+    /// More is asked for when this one is reached.
+    at: usize,
+    /// So many bytes then.
+    bytes: usize,
 }
 
 impl Cursor {
@@ -37,7 +51,13 @@ impl Cursor {
             key: Vec::new(),
             prefix_bytes: 0,
             value: None,
+            ahead: Ahead {
+                to: 0,
+                at: 0,
+                bytes: *AHEAD_BYTES.start(),
+            },
         };
+        cursor.read_ahead();
         let block = cursor.run.block(cursor.block, false)?;
         cursor.entry = block.find(from).0;
         cursor.entries = block.count();
@@ -53,6 +73,25 @@ impl Cursor {
         self.settle()
     }
 
+    /// Has the disk read what comes next while what is here is read.
+    fn read_ahead(&mut self) {
+        if self.block < self.ahead.at {
+            return;
+        }
+        let from = self.ahead.to.max(self.block);
+        if from == self.run.blocks() {
+            self.ahead.at = from;
+            return;
+        }
+        let to = self.run.block_after(from, self.ahead.bytes);
+        self.run.read_ahead(self.run.range(from, to));
+        self.ahead = Ahead {
+            to,
+            at: from + (to - from).div_ceil(2),
+            bytes: (2 * self.ahead.bytes).min(*AHEAD_BYTES.end()),
+        };
+    }
+
     /// Reads the entry here, or the first one of the next block.
     fn settle(&mut self) -> io::Result<bool> {
         let mut verified = true;
@@ -63,6 +102,7 @@ impl Cursor {
             }
             self.entry = 0;
             verified = false;
+            self.read_ahead();
         }
         let block = self.run.block(self.block, verified)?;
         if !verified {

@@ -19,10 +19,12 @@
 //!   u64 LE   check: xxh3-64 of the tail (in memory 0)
 //! ```
 //!
-//! The tail, three hundredths of it all, is verified when a file is opened; a block each time that it is looked at.
+//! The tail, three hundredths of it all, is verified when a file is opened, and stays in memory; a block is each time that it is
+//! looked at.
 
 use std::cmp::Ordering;
 use std::io;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -47,16 +49,35 @@ const NUMBERS_BYTES: usize = 56;
 /// A sorted run.
 #[derive(Debug)]
 pub(super) struct Run {
+    /// The blocks, and in memory the tail, too.
     bytes: Buffer,
-    /// Where tables of the tail begin.
-    starts: usize,
+    tail: Tail,
+    file: Option<RunFile>,
+}
+
+/// What finds a key. Of a file it is in memory: each look needs it.
+#[derive(Debug)]
+struct Tail {
+    bytes: Buffer,
+    /// Where its tables begin; the first one with it.
     fence_ends: usize,
     fences: usize,
-    filter: std::ops::Range<usize>,
-    last: std::ops::Range<usize>,
+    filter: Range<usize>,
+    last: Range<usize>,
     blocks: usize,
     entries: u64,
-    file: Option<RunFile>,
+}
+
+/// The numbers that end a run.
+#[derive(Debug)]
+struct Numbers {
+    starts: usize,
+    blocks: usize,
+    entries: u64,
+    fences_bytes: usize,
+    filter_bytes: usize,
+    last_bytes: usize,
+    check: u64,
 }
 
 /// Where a run is written.
@@ -85,67 +106,58 @@ pub(super) type BlockEntry<'a> = (&'a [u8], Option<(usize, usize)>);
 impl Run {
     /// Bytes that were just made.
     pub(super) fn in_memory(bytes: Buffer) -> Run {
-        Run::read(bytes, None).expect("a run that was made is whole")
+        let tail = Numbers::read(&bytes).and_then(|numbers| {
+            let tail = bytes.slice(numbers.starts);
+            Tail::new(tail, &numbers)
+        });
+        Run {
+            tail: tail.expect("a run that was made is whole"),
+            bytes,
+            file: None,
+        }
     }
 
     /// So many bytes of a file; fails where they do not verify.
     pub(super) fn open(file: RunFile, length: u64) -> io::Result<Run> {
         if file.file.len()? < length {
-            return Err(damage("a file is cut off"));
-        }
-        let bytes = usize::try_from(length).map_err(|_| damage("a file is too long"))?;
-        let bytes = file.file.view(0, bytes)?;
-        Run::read(bytes, Some(file))
-    }
-
-    fn read(bytes: Buffer, file: Option<RunFile>) -> io::Result<Run> {
-        let cut = || damage("a file is cut off");
-        let at = bytes.len().checked_sub(NUMBERS_BYTES).ok_or_else(cut)?;
-        let number = |i: usize| number_at(&bytes, at + 8 * i);
-        let sizes: Option<Vec<usize>> = (0..6).map(|i| usize::try_from(number(i)).ok()).collect();
-        let sizes = sizes.ok_or_else(cut)?;
-        let [starts, blocks, _, fences_bytes, filter_bytes, last_bytes] = sizes[..] else {
             return Err(cut());
-        };
-        let add = |a: usize, b: usize| a.checked_add(b);
-        let tables = || {
-            let fence_ends = add(starts, blocks.checked_add(1)?.checked_mul(8)?)?;
-            let fences = add(fence_ends, blocks.checked_mul(4)?)?;
-            let filter = add(fences, fences_bytes)?;
-            let last = add(filter, filter_bytes)?;
-            (add(last, last_bytes)? == at).then_some((fence_ends, fences, filter, last))
-        };
-        let (fence_ends, fences, filter, last) = tables().ok_or_else(cut)?;
-        let tail = &bytes[starts..bytes.len() - 8];
-        if file.is_some() && xxh3_64(tail) != number(6) {
+        }
+        let mut numbers = [0; NUMBERS_BYTES];
+        let numbers_at = length.checked_sub(NUMBERS_BYTES as u64).ok_or_else(cut)?;
+        read_exactly(&file, numbers_at, &mut numbers)?;
+        let numbers = Numbers::read(&numbers).ok_or_else(cut)?;
+        let starts = numbers.starts as u64;
+        let tail_bytes = length.checked_sub(starts).ok_or_else(cut)?;
+        let mut tail = vec![0; usize::try_from(tail_bytes).map_err(|_| cut())?];
+        read_exactly(&file, starts, &mut tail)?;
+        if tail.len() < 8 || xxh3_64(&tail[..tail.len() - 8]) != numbers.check {
             return Err(damage("the end of a file does not verify"));
         }
+        file.file.scattered()?;
         Ok(Run {
-            starts,
-            fence_ends,
-            fences,
-            filter: filter..last,
-            last: last..at,
-            blocks,
-            entries: number(2),
-            file,
-            bytes,
+            tail: Tail::new(Buffer::from_vec(tail), &numbers).ok_or_else(cut)?,
+            bytes: file.file.view(0, numbers.starts)?,
+            file: Some(file),
         })
     }
 
     /// Its bytes.
     pub(super) fn len(&self) -> u64 {
-        self.bytes.len() as u64
+        (self.blocks_bytes() + self.tail.bytes.len()) as u64
+    }
+
+    fn blocks_bytes(&self) -> usize {
+        self.start(self.tail.blocks)
     }
 
     /// Entries in it, deletions among them.
     pub(super) fn entries(&self) -> u64 {
-        self.entries
+        self.tail.entries
     }
 
     /// Blocks in it.
     pub(super) fn blocks(&self) -> usize {
-        self.blocks
+        self.tail.blocks
     }
 
     /// Its file; none: it is in memory.
@@ -163,14 +175,14 @@ impl Run {
     }
 
     fn last_key(&self) -> &[u8] {
-        &self.bytes[self.last.clone()]
+        &self.tail.bytes[self.tail.last.clone()]
     }
 
     /// Whether it may have a key, whose hash is known.
     pub(super) fn may_have(&self, key: &[u8], hash: u64) -> bool {
         self.first_key() <= key
             && key <= self.last_key()
-            && filter::may_have(&self.bytes[self.filter.clone()], hash)
+            && filter::may_have(&self.tail.bytes[self.tail.filter.clone()], hash)
     }
 
     /// Whether it can have keys in a range.
@@ -180,7 +192,7 @@ impl Run {
 
     /// The block that would have a key; the first one for keys before all.
     pub(super) fn block_of(&self, key: &[u8]) -> usize {
-        let (mut low, mut high) = (0, self.blocks);
+        let (mut low, mut high) = (0, self.tail.blocks);
         while high - low > 1 {
             let middle = low + (high - low) / 2;
             match self.fence(middle) <= key {
@@ -193,7 +205,7 @@ impl Run {
 
     /// Whether a block would have a key.
     pub(super) fn has_in(&self, block: usize, key: &[u8]) -> bool {
-        self.fence(block) <= key && (block + 1 == self.blocks || key < self.fence(block + 1))
+        self.fence(block) <= key && (block + 1 == self.tail.blocks || key < self.fence(block + 1))
     }
 
     /// Bytes of blocks that may have keys of a range.
@@ -206,13 +218,47 @@ impl Run {
     }
 
     fn start(&self, block: usize) -> usize {
-        number_at(&self.bytes, self.starts + 8 * block) as usize
+        number_at(&self.tail.bytes, 8 * block) as usize
     }
 
     fn fence(&self, block: usize) -> &[u8] {
-        let end = |block: usize| small_at(&self.bytes, self.fence_ends + 4 * block) as usize;
+        let tail = &self.tail;
+        let end = |block: usize| small_at(&tail.bytes, tail.fence_ends + 4 * block) as usize;
         let begin = if block == 0 { 0 } else { end(block - 1) };
-        &self.bytes[self.fences + begin..self.fences + end(block)]
+        &tail.bytes[tail.fences + begin..tail.fences + end(block)]
+    }
+
+    /// Where blocks are, from this one on up to that one.
+    pub(super) fn range(&self, from: usize, to: usize) -> Range<usize> {
+        self.start(from)..self.start(to)
+    }
+
+    /// The last block, from this one on, that ends at most so many bytes after the beginning of this one, plus one; at
+    /// least the next.
+    pub(super) fn block_after(&self, block: usize, bytes: usize) -> usize {
+        let end = self.start(block) + bytes;
+        let (mut low, mut high) = (block + 1, self.tail.blocks);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.start(middle + 1) <= end {
+                true => low = middle + 1,
+                false => high = middle,
+            }
+        }
+        low
+    }
+
+    /// Begins to read bytes from the disk.
+    pub(super) fn read_ahead(&self, bytes: Range<usize>) {
+        if let Some(file) = &self.file {
+            file.file.read_ahead(bytes.start as u64, bytes.len() as u64);
+        }
+    }
+
+    /// Whether a look into a block would not wait for the disk, as far as is known.
+    pub(super) fn is_cached(&self, block: usize) -> bool {
+        let file = self.file.as_ref();
+        file.is_none_or(|file| file.file.is_cached(self.start(block) as u64))
     }
 
     /// A block, verified unless it was before.
@@ -246,6 +292,44 @@ impl Run {
     /// Bytes of a value, with a share of the run.
     pub(super) fn share(&self, (begin, end): (usize, usize)) -> Buffer {
         self.bytes.slice_with_length(begin, end - begin)
+    }
+}
+
+impl Tail {
+    /// None: the tables do not come to its bytes.
+    fn new(bytes: Buffer, numbers: &Numbers) -> Option<Tail> {
+        let fence_ends = numbers.blocks.checked_add(1)?.checked_mul(8)?;
+        let fences = fence_ends.checked_add(numbers.blocks.checked_mul(4)?)?;
+        let filter = fences.checked_add(numbers.fences_bytes)?;
+        let last = filter.checked_add(numbers.filter_bytes)?;
+        let end = last.checked_add(numbers.last_bytes)?;
+        (end.checked_add(NUMBERS_BYTES)? == bytes.len()).then_some(Tail {
+            bytes,
+            fence_ends,
+            fences,
+            filter: filter..last,
+            last: last..end,
+            blocks: numbers.blocks,
+            entries: numbers.entries,
+        })
+    }
+}
+
+impl Numbers {
+    /// Of bytes that end with them.
+    fn read(bytes: &[u8]) -> Option<Numbers> {
+        let at = bytes.len().checked_sub(NUMBERS_BYTES)?;
+        let number = |i: usize| number_at(bytes, at + 8 * i);
+        let size = |i: usize| usize::try_from(number(i)).ok();
+        Some(Numbers {
+            starts: size(0)?,
+            blocks: size(1)?,
+            entries: number(2),
+            fences_bytes: size(3)?,
+            filter_bytes: size(4)?,
+            last_bytes: size(5)?,
+            check: number(6),
+        })
     }
 }
 
@@ -291,6 +375,17 @@ impl<'a> Block<'a> {
         }
         (low, false)
     }
+}
+
+fn read_exactly(file: &RunFile, at: u64, bytes: &mut [u8]) -> io::Result<()> {
+    match file.file.read_at(at, bytes)? == bytes.len() {
+        true => Ok(()),
+        false => Err(cut()),
+    }
+}
+
+fn cut() -> io::Error {
+    damage("a file is cut off")
 }
 
 /// What is on the disk is not what was written.

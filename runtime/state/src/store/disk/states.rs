@@ -124,13 +124,17 @@ impl Store for DiskStore {
         states: &mut [Option<Box<[u8]>>],
     ) -> Result<()> {
         let mut looker = self.disk.looker();
-        let mut full = Vec::new();
+        let mut one = Vec::new();
+        let mut all = Spans::default();
         for place in places {
-            let key = keys.get(*place);
-            self.write_key(key, &mut full);
-            let found = looker.look(&full, |value| -> Result<_> {
-                let (found, state) = self.entry(&full, value)?;
-                Ok((found == key).then(|| state.into()))
+            self.write_key(keys.get(*place), &mut one);
+            all.push(&one);
+        }
+        looker.read_ahead(all.iter());
+        for (place, full) in places.iter().zip(all.iter()) {
+            let found = looker.look(full, |value| -> Result<_> {
+                let (found, state) = self.entry(full, value)?;
+                Ok((found == keys.get(*place)).then(|| state.into()))
             })?;
             states[*place] = found.unwrap_or(Ok(None))?;
         }

@@ -19,6 +19,13 @@ use super::merge::Merged;
 use super::plan;
 use super::run::{Run, RunFile};
 
+/// One key in so many tells whether what is looked up is in the system's cache.
+const KEYS_SAMPLED: usize = 16;
+/// What lies at most so far apart is read from the disk at once, with what is between.
+const GAP_BYTES: usize = 16 << 10;
+/// And at most so much.
+const READ_BYTES: usize = 1 << 20;
+
 /// The runs of a tree.
 #[derive(Debug)]
 pub(super) struct Tree {
@@ -282,6 +289,43 @@ impl Looker {
         }
     }
 
+    /// Of keys that are looked up next, in their order: has the disk read all that is not in the system's cache, so that they
+    /// wait for it once and not one after another.
+    pub(super) fn read_ahead<'k>(&self, keys: impl Iterator<Item = &'k [u8]> + Clone) {
+        let is_cached = |key| {
+            let place = self.place(key);
+            place.is_none_or(|(run, block)| self.runs[run].is_cached(block))
+        };
+        if keys.clone().step_by(KEYS_SAMPLED).all(is_cached) {
+            return;
+        }
+        let mut asked: Vec<Option<Range<usize>>> = vec![None; self.runs.len()];
+        for key in keys {
+            let Some((run, block)) = self.place(key) else {
+                continue;
+            };
+            let (asked, run) = (&mut asked[run], &self.runs[run]);
+            let bytes = run.range(block, block + 1);
+            match asked {
+                Some(asked) if is_near(asked, &bytes) => asked.end = bytes.end,
+                _ => {
+                    let before = asked.replace(bytes);
+                    before.into_iter().for_each(|bytes| run.read_ahead(bytes));
+                }
+            }
+        }
+        for (run, asked) in self.runs.iter().zip(asked) {
+            asked.into_iter().for_each(|bytes| run.read_ahead(bytes));
+        }
+    }
+
+    /// The run that has a key, most likely, and the block in it.
+    fn place(&self, key: &[u8]) -> Option<(usize, usize)> {
+        let hash = filter::hash_of(key);
+        let run = self.runs.iter().position(|run| run.may_have(key, hash))?;
+        Some((run, self.runs[run].block_of(key)))
+    }
+
     /// The value of a key; none where there is none.
     pub(super) fn look(&mut self, key: &[u8]) -> io::Result<Option<&[u8]>> {
         let hash = filter::hash_of(key);
@@ -303,6 +347,11 @@ impl Looker {
         }
         Ok(None)
     }
+}
+
+/// Whether bytes are read from the disk together with those before them.
+fn is_near(before: &Range<usize>, bytes: &Range<usize>) -> bool {
+    bytes.start <= before.end + GAP_BYTES && bytes.end <= before.start + READ_BYTES
 }
 
 /// One run of several in memory.
