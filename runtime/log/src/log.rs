@@ -267,6 +267,11 @@ impl Log {
         durable.sequence
     }
 
+    /// The host's clock.
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.core.clock
+    }
+
     /// What the host's clock shows.
     pub fn now(&self) -> Timestamp {
         self.core.clock.now()

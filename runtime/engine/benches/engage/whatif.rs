@@ -1,7 +1,8 @@
 //! What `refrain cost --file` foretells against what then happens: the same hour of events in each rhythm, by a clock that
-//! jumps, and in each the question what every other would take.
+//! passes quickly, with rests, and in each the question what every other would take.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -30,6 +31,8 @@ const RHYTHMS: [&str; 5] = [
 const BATCHES: u64 = 7_200;
 const HOUR_US: i64 = 3_600_000_000;
 const BATCH_US: i64 = HOUR_US / BATCHES as i64;
+/// An hour without work takes a quarter of a minute.
+const PACE: NonZeroU32 = NonZeroU32::new(250).expect("not zero");
 /// Some full hour.
 const START_US: i64 = 1_700_006_400_000_000;
 
@@ -158,7 +161,7 @@ fn play(
         std::fs::write(project.pipeline_file(), with(rhythm))
             .expect("the pipeline file is written");
     }
-    let clock = Arc::new(ManualClock::new(Timestamp(START_US)));
+    let clock = Arc::new(ManualClock::passing(Timestamp(START_US), PACE));
     let host = Host::open_in(project.clone(), Arc::new(DiskStorage), clock.clone());
     let host = host.expect("the host opens");
     let feed = Feed {

@@ -21,6 +21,8 @@ const OFF_MAX: f64 = 3.0;
 const PART_OFF: f64 = 0.3;
 /// and by so much in each round, in nanoseconds.
 const ROUND_OFF_NS: f64 = 40_000.0;
+/// In rounds of one length it is off by such a part, which says nothing of much longer or shorter ones.
+const LENGTH_OFF: f64 = 0.3;
 /// What a single round takes goes up and down by such a part.
 const SINGLE_OFF: f64 = 0.3;
 
@@ -243,9 +245,9 @@ pub fn in_other_rounds(
 }
 
 /// Processor time of rounds with commits as they would be: what the model makes of them, set right by what was metered of
-/// those that were made. Where that is more or less, it may be so by a part of everything, or by as much in each round, and
-/// what single rounds take goes up and down as well. Each has its share by how far it is known to be off, so that little is
-/// carried over from few rounds.
+/// those that were made. Where that is more or less, it may be so by a part of everything, by as much in each round, or in rounds
+/// of that length alone, and what single rounds take goes up and down as well. Each has its share by how far it is known to be
+/// off, so that little is carried over from few rounds, and less to rounds of another length.
 fn rounds_ns(work: &Work, modelled: [f64; 2], rounds: [f64; 2], scale: f64) -> f64 {
     let [now, then] = modelled.map(|ns| ns * scale);
     let beside = (work.opening_ns + work.idle_ns) as f64;
@@ -259,7 +261,9 @@ fn rounds_ns(work: &Work, modelled: [f64; 2], rounds: [f64; 2], scale: f64) -> f
     let each = (ROUND_OFF_NS * count).powi(2);
     // Once where it was metered, and once where it was tried out.
     let single = 2.0 * (SINGLE_OFF * now).powi(2) / count;
-    let share = more / (part + each + single);
+    let unlike = 1.0 - count.min(count_then) / count.max(count_then);
+    let length = unlike * (LENGTH_OFF * now).powi(2);
+    let share = more / (part + each + single + length);
     let set_right = then * (1.0 + share * part / now) + share * each * count_then / count;
     set_right.clamp(then / OFF_MAX, then * OFF_MAX)
 }
@@ -442,7 +446,8 @@ mod tests {
         layout.rounds.iter().map(of).sum()
     }
 
-    /// What was metered took half as much again as the rounds that were tried out.
+    /// What was metered took half as much again as the rounds that were tried out: some half of that is carried over to rounds
+    /// that are much shorter.
     #[test]
     fn other_rounds_are_set_right_by_what_was_metered() {
         let (now, then) = (layout("every 1m"), layout("continuous"));
@@ -477,7 +482,8 @@ mod tests {
         assert_eq!(found.passes.values().sum::<u64>(), 3_600);
         let off = |found: f64, truth: f64| (found / truth - 1.0).abs();
         let truth = took(&then) + 7_000_000.0 + 6_000_000.0;
-        assert!(off(found.cpu_ns() as f64, truth) < 0.05, "{found:?}");
+        let share = (found.cpu_ns() as f64 - sum(&then, cpu_ns)) / (truth - sum(&then, cpu_ns));
+        assert!((0.4..0.7).contains(&share), "{share} in {found:?}");
         assert!(off(found.written_bytes as f64, sum(&then, bytes)) < 0.01);
         // Twice as much was metered as is laid out: twice as much would be.
         let twice = Work {
@@ -489,7 +495,8 @@ mod tests {
         };
         let found = in_other_rounds(&twice, layouts, models, topics);
         assert_eq!(found.work.commits, 7_200);
-        assert!(off(found.work.cpu_ns() as f64, took(&then) * 2.0) < 0.05);
+        let share = found.work.cpu_ns() as f64 / sum(&then, cpu_ns) - 2.0;
+        assert!((0.4..0.7).contains(&share), "{share}");
         // Each commit comes to the log with the bytes that it has.
         let [was, would_be] = &found.commits;
         assert_eq!((was.len(), would_be.len()), (60, 3_600));

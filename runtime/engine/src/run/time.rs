@@ -2,7 +2,8 @@
 //!
 //! A run waits for events and for moments that its rhythms name. [`Wall`] waits as long as that takes. [`Simulated`] does
 //! not: while nothing is under way it jumps to the next such moment, or to the next arrival of rows, so that a day passes
-//! as fast as its work is done. What lasts is measured by [`stopwatch`] in either case, since work takes real time.
+//! as fast as its work is done; or it rests before, where its clock has a pace. What lasts is measured by [`stopwatch`] in
+//! either case, since work takes real time.
 
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
@@ -14,6 +15,17 @@ use refrain_log::ids::Timestamp;
 
 use super::options::Event;
 use crate::error::Result;
+
+/// Who has rested so long is about as cold as it gets: processors that slept take longer for the same work, twice as long for
+/// rounds of a few hundred microseconds, most of it after some milliseconds.
+pub(crate) const REST_MAX: Duration = Duration::from_millis(20);
+
+/// Rests for a while; it may be shorter.
+pub(crate) fn rest(time: Duration) {
+    if !time.is_zero() {
+        std::thread::park_timeout(time.min(REST_MAX));
+    }
+}
 
 /// Now, and waiting.
 pub trait Time: Send + Sync + Debug {
@@ -123,12 +135,12 @@ impl Time for Simulated {
         let patience_us = i64::try_from(patience.as_micros()).unwrap_or(i64::MAX);
         let due = Timestamp(now.0.saturating_add(patience_us)).min(self.until);
         let mut arrivals = self.arrivals.lock().expect("nobody panics with arrivals");
-        match arrivals.next_at().filter(|at| *at <= due) {
-            Some(at) => {
-                self.clock.set(at.max(now));
-                arrivals.bring()?;
-            }
-            None => self.clock.set(due),
+        let arrival = arrivals.next_at().filter(|at| *at <= due);
+        let next = arrival.map_or(due, |at| at.max(now));
+        rest(self.clock.lasts(next.0.abs_diff(now.0)));
+        self.clock.set(next);
+        if arrival.is_some() {
+            arrivals.bring()?;
         }
         Ok(None)
     }
