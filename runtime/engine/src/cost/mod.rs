@@ -12,6 +12,7 @@ pub mod model;
 pub mod money;
 pub mod outcome;
 pub mod price;
+mod rests;
 pub mod rounds;
 pub mod share;
 
