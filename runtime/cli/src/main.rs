@@ -21,6 +21,7 @@ mod wire;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
+use refrain_log::heap;
 use tracing_subscriber::EnvFilter;
 
 use args::{
@@ -29,7 +30,7 @@ use args::{
 use failure::Failure;
 
 fn main() -> ExitCode {
-    refrain_log::heap::give_back();
+    heap::keep_free(heap::FREE_BYTES);
     let args = Args::typed();
     start_tracing(args.global.verbose);
     match run(&args) {

@@ -33,9 +33,10 @@ mod whatif;
 use std::path::{Path, PathBuf};
 
 use refrain_engine::host::Project;
+use refrain_log::heap;
 
 fn main() {
-    refrain_log::heap::give_back();
+    heap::keep_free(heap::FREE_BYTES);
     let arguments: Vec<String> = std::env::args()
         .skip(1)
         .filter(|a| !a.starts_with('-'))

@@ -328,12 +328,15 @@ mod tests {
         let after = file.view(0, MAP_BYTES_MIN + 1).expect("a larger map");
         let maps = fs::read_to_string("/proc/self/smaps").expect("the maps of this process");
         let name = path.to_string_lossy();
-        let flags: Vec<&str> = maps
-            .split("VmFlags:")
-            .zip(maps.split("VmFlags:").skip(1))
-            .filter(|(map, _)| map.contains(&*name))
-            .filter_map(|(_, flags)| flags.lines().next())
-            .collect();
+        // Of each map the line with its file comes first, and its flags last.
+        let (mut flags, mut is_ours) = (Vec::new(), false);
+        for line in maps.lines() {
+            is_ours |= line.ends_with(&*name);
+            if let Some(these) = line.strip_prefix("VmFlags:") {
+                flags.extend(is_ours.then_some(these));
+                is_ours = false;
+            }
+        }
         assert_eq!(flags.len(), 2, "{flags:?}");
         let is_scattered = |flags: &&str| flags.split(' ').any(|flag| flag == "rr");
         assert!(flags.iter().all(is_scattered), "{flags:?}");

@@ -32,6 +32,7 @@ use std::thread::JoinHandle;
 
 use arrow_buffer::Buffer;
 use refrain_log::codec;
+use refrain_log::heap;
 use refrain_log::ids::Timestamp;
 use refrain_log::storage::{DiskStorage, Storage};
 use serde::{Deserialize, Serialize};
@@ -160,6 +161,7 @@ impl Disk {
     }
 
     fn open_tree(folder: &Path, memory_bytes: u64) -> io::Result<Disk> {
+        heap::keep_free(heap::FREE_BYTES_ON_DISK);
         let tree = Arc::new(Tree::open(folder)?);
         Ok(Disk {
             keeper: Mutex::new(Some(Keeper::of(tree.clone(), folder.to_owned())?)),
